@@ -1,0 +1,70 @@
+"""N simulations on the CPU: `mujoco.batch`, with torch looking at the same memory."""
+
+from __future__ import annotations
+
+import warnings
+
+import mujoco
+import numpy as np
+import torch
+from mujoco.batch import Batch, SimulationError
+from torch import Tensor
+
+from reelward.sim.robot import Robot
+
+_VEL = mujoco.mjtStage.mjSTAGE_VEL.value
+
+
+class CpuPhysics:
+    """Steps N copies of a robot. `qpos [N, nq]`, `qvel [N, nv]`, `ctrl [N, nu]` are live float64
+    views: writing to them writes the simulations.
+
+    The batch is persistent and every call ends with the velocity stage at the new state, so derived
+    fields (`output`) describe the state *after* the step; a persistent batch continues from that
+    stage, which makes it free. Forces and sensors are those of the last physics step.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, robot: Robot, n: int, threads: int = 1) -> None:
+        self.batch = Batch(robot.mj_model, n, nthread=threads, persistent=True)
+        self.qpos, self.qvel, self.ctrl, self._warmstart = (
+            torch.from_numpy(self.batch.bind(f)) for f in ("qpos", "qvel", "ctrl", "qacc_warmstart")
+        )
+        self.diverged = torch.zeros(n, dtype=torch.bool)
+        """simulations that MuJoCo silently reset, or failed to step, in the last call"""
+        self._warned = self.batch.warning.copy()
+
+    def output(self, name: str) -> Tensor:
+        """A live view of a derived MjData field, float64 `[N, ...]`, refreshed by every call."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # read-only memory: nobody here writes
+            return torch.from_numpy(self.batch.bind(name))
+
+    def step(self, substeps: int) -> None:
+        """`substeps` physics steps of every simulation; sets `diverged`."""
+        self.diverged.zero_()
+        try:
+            self.batch.step(nstep=substeps, stage=_VEL)
+        except SimulationError as e:
+            self.diverged[torch.as_tensor(e.ids)] = True
+        # The counters also count harmless events (a full contact buffer); these three mean that
+        # MuJoCo threw the state away.
+        bad = [int(getattr(mujoco.mjtWarning, f"mjWARN_{w}")) for w in ("BADQPOS", "BADQVEL", "BADQACC")]
+        if (self.batch.warning != self._warned).any():
+            self.diverged |= torch.from_numpy((self.batch.warning != self._warned)[:, bad].any(1))
+            self._warned = self.batch.warning.copy()
+
+    def forward(self, ids: Tensor) -> None:
+        """Refresh the derived fields of some simulations after their state was written."""
+        if len(ids):
+            self._warmstart[ids] = 0
+            self.batch.forward(ids.numpy(), stage=_VEL)
+
+    def state(self) -> Tensor:
+        """The whole integration state, warm start included: restoring it is exact."""
+        return torch.from_numpy(np.array(self.batch.state))
+
+    def load_state(self, state: Tensor) -> None:
+        self.batch.state[:] = state.numpy()
+        self.batch.forward(stage=_VEL)

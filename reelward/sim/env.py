@@ -1,0 +1,334 @@
+"""N environments of one robot: named fields, observation, gait clock, start states, termination.
+
+Everything is vectorised torch over `[N, ...]`, the same code whatever physics runs below it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from reelward.sim.robot import Robot, mirrored
+
+CONTACT_HEIGHT = 0.003
+"""a sole lower than this (m) touches the ground"""
+GROUND_GAP = 0.002
+"""start states stand this high (m) above the ground"""
+
+
+class Physics(Protocol):
+    """What an environment needs of a simulator; see CpuPhysics."""
+
+    device: torch.device
+    qpos: Tensor
+    qvel: Tensor
+    ctrl: Tensor
+    diverged: Tensor
+
+    def output(self, name: str) -> Tensor: ...
+    def step(self, substeps: int) -> None: ...
+    def forward(self, ids: Tensor) -> None: ...
+    def state(self) -> Tensor: ...
+    def load_state(self, state: Tensor) -> None: ...
+
+
+class State(Mapping[str, Tensor]):
+    """The robot's fields, float32 `[N, *shape]`, each computed when it is first read after a step
+    and kept until the next."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._now: dict[str, Tensor] = {}
+        self._names = tuple(f.name for f in env.robot.fields)
+        self._compute: dict[str, Callable[[], Tensor]] = {
+            n: getattr(env, f"_{n}") for n in self._names
+        }
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._now:
+            self._now[name] = self._compute[name]()
+        return self._now[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def forget(self) -> None:
+        self._now.clear()
+
+
+class Env:
+    """N robots on a flat floor.
+
+    `period` (s) is the gait clock's, None for a clock that stands still; `symmetric` makes the
+    policy see only half a gait cycle: in the second half the legs change names in observation and
+    action, so that left and right are mirror images by construction. `staggered` ages the first
+    episodes at random, so that time limits do not all fall on one step.
+    """
+
+    def __init__(
+        self,
+        robot: Robot,
+        physics: Physics,
+        *,
+        seed: int,
+        period: float | None = None,
+        symmetric: bool = False,
+        staggered: bool = False,
+    ) -> None:
+        if symmetric and not (robot.symmetric and robot.planar):
+            raise ValueError(f"expected a planar robot with mirrored legs, got {robot.name}")
+        self.robot, self.physics, self.device = robot, physics, physics.device
+        self.n, self.dt, self.period, self.symmetric = len(physics.qpos), robot.dt, period, symmetric
+        self.limit = round(robot.episode_s / robot.dt)
+        self.rng = torch.Generator(self.device).manual_seed(seed)
+        m = robot.mj_model
+
+        def index(values: Any) -> Tensor:
+            return torch.as_tensor(list(values), device=self.device)
+
+        def floats(values: Any) -> Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=self.device)
+
+        self._qpos0 = torch.as_tensor(m.qpos0, dtype=physics.qpos.dtype, device=self.device)
+        self._joint_q = index(m.joint(j).qposadr[0] for j in robot.joints.values())
+        self._joint_v = index(m.joint(j).dofadr[0] for j in robot.joints.values())
+        self._root = m.body(robot.root).id
+        self._bodies = index(m.body(b).id for b in robot.bodies.values())
+        self._point_body = index(m.body(p[0]).id for p in robot.keypoints.values())
+        self._point_at = floats([p[1:] for p in robot.keypoints.values()])
+        names, feet = list(robot.keypoints), list(robot.feet.values())
+        self._soles = [index(names.index(p) for p in f.points) for f in feet]
+        self._radius = floats([f.radius for f in feet])
+        self._sensors = robot.foot_sensors
+        low, high = floats(m.actuator_ctrlrange).T
+        self._ctrl_mid, self._ctrl_half = (low + high) / 2, (high - low) / 2
+        self._out = {n: physics.output(n) for n in ("xpos", "xmat", "cvel", "subtree_com")}
+        self._lazy_out = {n: physics.output(n) for n in ("actuator_force", "actuator_velocity", "sensordata")}
+        self._skip = 1 if robot.planar else 2
+        self._mirror(index)
+
+        self.age = torch.zeros(self.n, dtype=torch.long, device=self.device)
+        self.phase = torch.zeros(self.n, device=self.device)
+        self.action = torch.zeros(self.n, m.nu, device=self.device)
+        self.prev_action = torch.zeros_like(self.action)
+        self.air = torch.zeros(self.n, len(feet), device=self.device)
+        self.contact = torch.zeros_like(self.air)
+        self.fields = State(self)
+        self.reset(torch.arange(self.n, device=self.device))
+        if staggered:
+            self.age.random_(0, self.limit, generator=self.rng)
+
+    def _mirror(self, index: Callable[[Any], Tensor]) -> None:
+        """Permutations that exchange the legs, of the actions and of the observation."""
+        r, m = self.robot, self.robot.mj_model
+        names, acts = list(r.joints), list(r.actuators)
+        self._act_swap = index(acts.index(mirrored(a)) if r.symmetric else i for i, a in enumerate(acts))
+        q, v = list(range(m.nq)), list(range(m.nv))
+        if r.symmetric:
+            for name in names:
+                a, b = m.joint(r.joints[name]), m.joint(r.joints[mirrored(name)])
+                q[a.qposadr[0]], v[a.dofadr[0]] = b.qposadr[0], b.dofadr[0]
+        columns = [i - self._skip for i in q[self._skip :]]
+        self._obs_swap = index(columns + [len(columns) + i for i in v])
+
+    # --- stepping -----------------------------------------------------------------------------
+
+    def observe(self) -> Tensor:
+        """What the policy sees, float32 `[N, O]`: joint coordinates without the place on the
+        ground, velocities, and the gait clock as cosines and sines."""
+        v = self.physics.qvel
+        if self.robot.velocity_clip is not None:
+            v = v.clamp(-self.robot.velocity_clip, self.robot.velocity_clip)
+        obs = torch.cat((self.physics.qpos[:, self._skip :], v), 1).float()
+        angle = 2 * math.pi * self.phase[:, None]
+        if self.symmetric:
+            self._second = self.phase[:, None] >= 0.5
+            obs = torch.where(self._second, obs[:, self._obs_swap], obs)
+            return torch.cat((obs, torch.cos(2 * angle), torch.sin(2 * angle)), 1)
+        clock = [f(k * angle) for k in (1, 2) for f in (torch.cos, torch.sin)]
+        return torch.cat((obs, *clock), 1)
+
+    def step(self, action: Tensor) -> tuple[Tensor, Tensor]:
+        """One control step of `action [N, A]`, clipped to +-1. Returns (terminated, truncated),
+        each bool `[N]`; `fields` then describe the state reached, before any reset."""
+        self.prev_action = self.action
+        action = action.clamp(-1, 1)
+        if self.symmetric:
+            action = torch.where(self._second, action[:, self._act_swap], action)
+        self.action = action
+        self.physics.ctrl.copy_(self._ctrl_mid + self._ctrl_half * action)
+        self.physics.step(self.robot.substeps)
+        self.fields.forget()
+        self.age += 1
+        if self.period is not None:
+            self.phase = (self.phase + self.dt / self.period) % 1
+        touching = self.fields["foot_contact"] > 0
+        self.air = torch.where(touching, 0.0, self.air + self.dt)
+        self.contact = torch.where(touching, self.contact + self.dt, 0.0)
+        terminated = ~self._healthy() | self.physics.diverged
+        return terminated, (self.age >= self.limit) & ~terminated
+
+    def reset(self, ids: Tensor) -> None:
+        """New start states for the environments `ids` (long `[M]`)."""
+        if not len(ids):
+            return
+        r, m = self.robot.reset, len(ids)
+        q = self._qpos0.repeat(m, 1)
+        q += r.qpos_uniform * (2 * self._uniform(*q.shape) - 1)
+        v = torch.zeros(m, self.physics.qvel.shape[1], dtype=q.dtype, device=self.device)
+        v += r.qvel_uniform * (2 * self._uniform(*v.shape) - 1)
+        v += r.qvel_normal * torch.randn(v.shape, generator=self.rng, device=self.device, dtype=q.dtype)
+        v[:, 0] += r.forward[0] + (r.forward[1] - r.forward[0]) * self._uniform(m)
+        phase = torch.zeros(m, device=self.device)
+        if r.stances:
+            choice = torch.randint(len(r.stances), (m,), generator=self.rng, device=self.device)
+            names = list(self.robot.joints)
+            for k, stance in enumerate(r.stances):
+                chosen = (choice == k).to(q.dtype)
+                phase += stance.phase * chosen.float()
+                for joint, angle in stance.joints.items():
+                    q[:, self._joint_q[names.index(joint)]] += angle * chosen
+        self.physics.qpos[ids], self.physics.qvel[ids] = q, v
+        self.physics.forward(ids)
+        if r.stances:
+            self.fields.forget()
+            lowest = self.fields["foot_height"][ids].min(1).values
+            self.physics.qpos[ids, 1 if self.robot.planar else 2] -= lowest - GROUND_GAP
+            self.physics.forward(ids)
+        self.age[ids] = 0
+        self.phase[ids] = phase if self.period is not None else 0.0
+        for memory in (self.action, self.prev_action, self.air, self.contact):
+            memory[ids] = 0.0
+        self.fields.forget()
+
+    def _uniform(self, *shape: int) -> Tensor:
+        dtype = self.physics.qpos.dtype
+        return torch.rand(shape, generator=self.rng, device=self.device, dtype=dtype)
+
+    def _healthy(self) -> Tensor:
+        h, ok = self.robot.healthy, torch.isfinite(self.physics.qvel).all(1)
+        if h.height:
+            z = self.fields["root_pos"][:, 2]
+            ok &= (z > h.height[0]) & (z < h.height[1])
+        if h.pitch:
+            pitch = self.fields["root_rpy"][:, 1]
+            ok &= (pitch > h.pitch[0]) & (pitch < h.pitch[1])
+        if h.state_limit:
+            ok &= (self.physics.qpos[:, 2:].abs() < h.state_limit).all(1)
+            ok &= (self.physics.qvel.abs() < h.state_limit).all(1)
+        return ok
+
+    # --- exact resume -------------------------------------------------------------------------
+
+    _MEMORY = ("age", "phase", "action", "prev_action", "air", "contact")
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on."""
+        memory = {name: getattr(self, name).clone() for name in self._MEMORY}
+        return memory | {"physics": self.physics.state(), "rng": self.rng.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        for name in self._MEMORY:
+            setattr(self, name, state[name].clone())
+        self.physics.load_state(state["physics"])
+        self.rng.set_state(state["rng"])
+        self.fields.forget()
+
+    # --- fields -------------------------------------------------------------------------------
+
+    def _time(self) -> Tensor:
+        return self.age.float() * self.dt
+
+    def _phase(self) -> Tensor:
+        return self.phase
+
+    def _root_pos(self) -> Tensor:
+        return self._out["xpos"][:, self._root].float()
+
+    def _root_vel(self) -> Tensor:
+        return self._velocity(torch.tensor([self._root], device=self.device))[:, 0]
+
+    def _root_mat(self) -> Tensor:
+        return self._out["xmat"][:, self._root].float().view(-1, 3, 3)
+
+    def _root_rpy(self) -> Tensor:
+        r = self._root_mat()
+        roll = torch.atan2(r[:, 2, 1], r[:, 2, 2])
+        pitch = torch.atan2(-r[:, 2, 0], torch.hypot(r[:, 2, 1], r[:, 2, 2]))
+        yaw = torch.atan2(r[:, 1, 0], r[:, 0, 0])
+        return torch.stack((roll, pitch, yaw), 1)
+
+    def _up(self) -> Tensor:
+        return self._root_mat()[:, :, 2]
+
+    def _root_angvel(self) -> Tensor:
+        return self._out["cvel"][:, self._root, :3].float()
+
+    def _joint_pos(self) -> Tensor:
+        return self.physics.qpos[:, self._joint_q].float()
+
+    def _joint_vel(self) -> Tensor:
+        return self.physics.qvel[:, self._joint_v].float()
+
+    def _velocity(self, bodies: Tensor) -> Tensor:
+        """Velocity of the origins of `bodies [B]` -> `[N, B, 3]`. MuJoCo's cvel holds the angular
+        velocity and the linear velocity at the tree's centre of mass."""
+        w, v = self._out["cvel"][:, bodies].split(3, -1)
+        arm = self._out["xpos"][:, bodies] - self._out["subtree_com"][:, None, self._root]
+        return (v + torch.linalg.cross(w, arm)).float()
+
+    def _body_pos(self) -> Tensor:
+        return self._out["xpos"][:, self._bodies].float()
+
+    def _body_vel(self) -> Tensor:
+        return self._velocity(self._bodies)
+
+    def _arms(self) -> Tensor:
+        """From body origins to keypoints, in the world frame `[N, K, 3]`."""
+        mat = self._out["xmat"][:, self._point_body].float().view(self.n, -1, 3, 3)
+        return (mat * self._point_at[:, None]).sum(-1)
+
+    def _keypoint_pos(self) -> Tensor:
+        return self._out["xpos"][:, self._point_body].float() + self._arms()
+
+    def _keypoint_vel(self) -> Tensor:
+        w = self._out["cvel"][:, self._point_body, :3].float()
+        return self._velocity(self._point_body) + torch.linalg.cross(w, self._arms())
+
+    def _foot_height(self) -> Tensor:
+        z = self.fields["keypoint_pos"][..., 2]
+        return torch.stack([z[:, s].amin(1) for s in self._soles], 1) - self._radius
+
+    def _foot_contact(self) -> Tensor:
+        return (self.fields["foot_height"] < CONTACT_HEIGHT).float()
+
+    def _foot_force(self) -> Tensor:
+        forces = self._lazy_out["sensordata"].float().unflatten(1, (-1, 3)).norm(dim=-1)
+        return torch.stack([forces[:, s].sum(1) for s in self._sensors], 1)
+
+    def _foot_vel(self) -> Tensor:
+        v = self.fields["keypoint_vel"]
+        return torch.stack([v[:, s].mean(1) for s in self._soles], 1)
+
+    def _air_time(self) -> Tensor:
+        return self.air
+
+    def _contact_time(self) -> Tensor:
+        return self.contact
+
+    def _action(self) -> Tensor:
+        return self.action
+
+    def _prev_action(self) -> Tensor:
+        return self.prev_action
+
+    def _power(self) -> Tensor:
+        force, velocity = self._lazy_out["actuator_force"], self._lazy_out["actuator_velocity"]
+        return (force * velocity).abs().sum(1).float()
