@@ -13,6 +13,8 @@ from torch import Tensor
 from reelward.sim.robot import Robot
 
 _VEL = mujoco.mjtStage.mjSTAGE_VEL.value
+_LOST = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("QPOS", "QVEL", "QACC")]
+"""warnings that mean that MuJoCo threw a state away; the others are harmless"""
 
 
 class CpuPhysics:
@@ -33,7 +35,7 @@ class CpuPhysics:
         )
         self.diverged = torch.zeros(n, dtype=torch.bool)
         """simulations that MuJoCo silently reset, or failed to step, in the last call"""
-        self._warned = self.batch.warning.copy()
+        self._warned = self.batch.warning[:, _LOST]
 
     def output(self, name: str) -> Tensor:
         """A live view of a derived MjData field, float64 `[N, ...]`, refreshed by every call."""
@@ -48,12 +50,10 @@ class CpuPhysics:
             self.batch.step(nstep=substeps, stage=_VEL)
         except SimulationError as e:
             self.diverged[torch.as_tensor(e.ids)] = True
-        # The counters also count harmless events (a full contact buffer); these three mean that
-        # MuJoCo threw the state away.
-        bad = [int(getattr(mujoco.mjtWarning, f"mjWARN_{w}")) for w in ("BADQPOS", "BADQVEL", "BADQACC")]
-        if (self.batch.warning != self._warned).any():
-            self.diverged |= torch.from_numpy((self.batch.warning != self._warned)[:, bad].any(1))
-            self._warned = self.batch.warning.copy()
+        counts = self.batch.warning[:, _LOST]
+        if (counts != self._warned).any():
+            self.diverged |= torch.from_numpy((counts != self._warned).any((1, 2)))
+            self._warned = counts.copy()
 
     def forward(self, ids: Tensor) -> None:
         """Refresh the derived fields of some simulations after their state was written."""

@@ -8,6 +8,7 @@ table of the reward language and the robot card that a model reads.
 from __future__ import annotations
 
 import difflib
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -147,7 +148,9 @@ class Robot(_Strict):
                     objname=geom,
                     intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), _NETFORCE, 1],
                 )
-            model = spec.compile()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the asset's deprecated attributes
+                model = spec.compile()
         except (ValueError, AttributeError, OSError) as e:
             raise RobotError(f"robot {self.name}: cannot compile {path}: {e}") from e
         for kind, wanted in (

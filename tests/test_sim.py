@@ -1,0 +1,216 @@
+"""The simulator against Gymnasium, and the fields against geometry and finite differences."""
+
+import math
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from reelward.sim.cpu import CpuPhysics
+from reelward.sim.env import Env
+from reelward.sim.robot import RobotError, load_robot
+
+ROBOTS = ["biped", "walker2d", "hopper", "half_cheetah"]
+GYMNASIUM = {"walker2d": "Walker2d-v5", "hopper": "Hopper-v5", "half_cheetah": "HalfCheetah-v5"}
+
+
+def make(name: str, n: int = 4, **options) -> Env:
+    robot = load_robot(name)
+    return Env(robot, CpuPhysics(robot, n), seed=0, **options)
+
+
+@pytest.mark.parametrize("name", GYMNASIUM)
+def test_steps_as_gymnasium_bit_for_bit(name):
+    env = make(name)
+    options = {} if name == "half_cheetah" else {"terminate_when_unhealthy": False}
+    peers = [gymnasium.make(GYMNASIUM[name], **options).unwrapped for _ in range(env.n)]
+    for i, peer in enumerate(peers):
+        peer.reset(seed=i)
+        env.physics.qpos[i] = torch.from_numpy(peer.data.qpos.copy())
+        env.physics.qvel[i] = torch.from_numpy(peer.data.qvel.copy())
+    env.physics.forward(torch.arange(env.n))
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        actions = rng.uniform(-1, 1, (env.n, env.action.shape[1])).astype(np.float32)
+        env.step(torch.from_numpy(actions))
+        for i, peer in enumerate(peers):
+            peer.step(actions[i])
+            assert np.array_equal(peer.data.qpos, env.physics.qpos[i].numpy())
+            assert np.array_equal(peer.data.qvel, env.physics.qvel[i].numpy())
+
+
+def test_termination_is_gymnasiums():
+    env, peer = make("walker2d", 1), gymnasium.make("Walker2d-v5").unwrapped
+    peer.reset(seed=3)
+    env.physics.qpos[0] = torch.from_numpy(peer.data.qpos.copy())
+    env.physics.qvel[0] = torch.from_numpy(peer.data.qvel.copy())
+    env.physics.forward(torch.arange(1))
+    for _ in range(500):
+        *_, fell, _, _ = peer.step(np.full(6, -1.0))
+        terminated, truncated = env.step(torch.full((1, 6), -1.0))
+        assert bool(terminated) == fell and not truncated
+        if fell:
+            return
+    raise AssertionError("expected a fall under full torque")
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_every_field_has_its_declared_shape(name):
+    env = make(name)
+    env.step(torch.zeros_like(env.action))
+    for field in env.robot.fields:
+        value = env.fields[field.name]
+        assert value.shape == (env.n, *field.shape), field.name
+        assert value.dtype == torch.float32 and value.isfinite().all(), field.name
+        assert not field.names or len(field.names) == field.shape[0]
+
+
+def test_fields_describe_the_state_after_the_step():
+    env = make("biped")
+    for _ in range(3):
+        env.step(0.1 * torch.ones_like(env.action))
+    names = list(env.robot.joints)
+    q = env.physics.qpos
+    hip = env.fields["keypoint_pos"][:, list(env.robot.keypoints).index("right_hip")]
+    # By hand: the hip is 0.2 m below the torso's origin along the torso's axis.
+    torch.testing.assert_close(hip[:, 0], (q[:, 0] - 0.2 * torch.sin(q[:, 2])).float())
+    torch.testing.assert_close(hip[:, 2], (q[:, 1] - 0.2 * torch.cos(q[:, 2])).float())
+    torch.testing.assert_close(env.fields["root_rpy"][:, 1], q[:, 2].float())
+    torch.testing.assert_close(
+        env.fields["joint_pos"][:, names.index("left_knee")], q[:, 7].float()
+    )
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_velocities_are_the_derivatives_of_positions(name):
+    env = make(name)
+    for _ in range(20):
+        env.step(0.5 * torch.ones_like(env.action))
+    places = {k: env.fields[f"{k}_pos"].double() for k in ("root", "body", "keypoint")}
+    speeds = {k: env.fields[f"{k}_vel"].double() for k in places}
+    h = 1e-4
+    env.physics.qpos += h * env.physics.qvel
+    env.physics.forward(torch.arange(env.n))
+    env.fields.forget()
+    for k, before in places.items():
+        moved = (env.fields[f"{k}_pos"].double() - before) / h
+        torch.testing.assert_close(moved, speeds[k], atol=0.02, rtol=0.01)
+
+
+def test_start_states_stand_on_one_foot_with_the_clock_to_match():
+    env = make("biped", 64, period=1.3)
+    height = env.fields["foot_height"]
+    torch.testing.assert_close(height.min(1).values, torch.full((64,), 0.002), atol=1e-5, rtol=0)
+    right_is_lower = height[:, 0] < height[:, 1]
+    assert torch.equal(right_is_lower, env.phase == 0.25)
+    assert set(env.phase.tolist()) == {0.25, 0.75}
+
+
+def test_contact_air_time_and_force_agree_when_standing():
+    env = make("biped", 2, period=1.0)
+    env.physics.qpos[:] = torch.from_numpy(env.robot.mj_model.qpos0)
+    env.physics.qpos[:, 1] -= 0.0395  # by hand: its soles hang 4 cm above the floor
+    env.physics.qvel[:] = 0
+    env.physics.forward(torch.arange(2))
+    env.fields.forget()
+    for _ in range(3):
+        env.step(torch.zeros_like(env.action))
+    assert env.fields["foot_contact"].eq(1).all()
+    torch.testing.assert_close(env.fields["contact_time"], torch.full((2, 2), 0.06))
+    assert env.fields["air_time"].eq(0).all()
+    weight = 9.81 * env.robot.mj_model.body_mass.sum()
+    total = env.fields["foot_force"].sum(1)
+    assert (total > 0.5 * weight).all() and (total < 2 * weight).all()
+
+
+def test_gait_clock_turns_once_a_period():
+    env = make("biped", 1, period=0.5)
+    start = env.phase.clone()
+    for _ in range(25):  # 25 x 0.02 s
+        env.step(torch.zeros_like(env.action))
+    torch.testing.assert_close((env.phase - start + 0.5) % 1, torch.tensor([0.5]), atol=1e-5, rtol=0)
+
+
+def test_symmetric_policy_sees_the_mirror_image():
+    env = make("biped", 2, period=1.3, symmetric=True)
+    q, v = env.physics.qpos, env.physics.qvel
+    q[0] = torch.tensor([0, 1.2, 0.1, 0.3, -0.4, 0.05, -0.2, -0.6, 0.1])
+    q[1] = q[0][[0, 1, 2, 6, 7, 8, 3, 4, 5]]
+    v[0] = torch.arange(9.0) / 10
+    v[1] = v[0][[0, 1, 2, 6, 7, 8, 3, 4, 5]]
+    env.physics.forward(torch.arange(2))
+    env.phase = torch.tensor([0.2, 0.7])
+    seen = env.observe()
+    torch.testing.assert_close(seen[0], seen[1], atol=1e-6, rtol=0)
+    action = torch.linspace(-0.5, 0.5, 6).repeat(2, 1)
+    for _ in range(3):
+        env.observe()
+        env.step(action)
+    torch.testing.assert_close(q[0], q[1][[0, 1, 2, 6, 7, 8, 3, 4, 5]], atol=1e-9, rtol=0)
+    torch.testing.assert_close(env.action[0], env.action[1][[3, 4, 5, 0, 1, 2]])
+
+
+def test_a_restored_environment_goes_on_identically():
+    env, other = make("biped", 8, period=1.3), make("biped", 8, period=1.3)
+    rng = torch.Generator().manual_seed(1)
+
+    def run(e, actions):
+        trace = []
+        for a in actions:
+            terminated, truncated = e.step(a)
+            e.reset((terminated | truncated).nonzero().flatten())
+            trace.append(torch.cat((e.observe(), e.fields["air_time"]), 1))
+        return torch.stack(trace)
+
+    run(env, torch.rand(60, 8, 6, generator=rng) * 2 - 1)
+    other.load_state_dict(env.state_dict())
+    actions = torch.rand(120, 8, 6, generator=rng) * 2 - 1
+    assert torch.equal(run(env, actions), run(other, actions))
+
+
+def test_a_diverged_simulation_is_flagged_and_ended():
+    env = make("biped", 3)
+    env.physics.qvel[1] = 1e12
+    terminated, truncated = env.step(torch.zeros_like(env.action))
+    assert env.physics.diverged.tolist() == [False, True, False]
+    assert terminated.tolist() == [False, True, False] and not truncated.any()
+
+
+def test_a_time_limit_is_not_a_fall():
+    env = make("half_cheetah", 2)
+    env.age[:] = torch.tensor([env.limit - 1, 5])
+    terminated, truncated = env.step(torch.zeros_like(env.action))
+    assert not terminated.any() and truncated.tolist() == [True, False]
+
+
+def test_unknown_robot_names_the_nearest():
+    with pytest.raises(RobotError, match=r"got 'bipde'; did you mean biped\?"):
+        load_robot("bipde")
+
+
+@pytest.mark.parametrize(
+    "edit, complaint",
+    [
+        ("substeps: 0.5", "substeps: Input should be a valid integer"),
+        ("spare: 1", "spare: Extra inputs are not permitted"),
+        ("model: gymnasium:none.xml", "cannot compile"),
+        ("root: chest", "the model has no body 'chest'"),
+    ],
+)
+def test_a_bad_robot_is_refused_in_one_line(tmp_path: Path, edit: str, complaint: str):
+    key = edit.split(":")[0]
+    lines = (Path("robots/biped/robot.yaml").read_text()).splitlines()
+    kept = [line for line in lines if not line.startswith(f"{key}:")]
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/robot.yaml").write_text("\n".join([*kept, edit]))
+    with pytest.raises(RobotError, match=complaint) as caught:
+        load_robot("odd", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_froude_number_of_a_walk_is_sane():
+    # 1.365 m/s on a leg of 1.01 m is the speed of the demo's walker: Froude 0.434.
+    robot = load_robot("biped")
+    assert math.isclose(1.365 / math.sqrt(9.81 * robot.leg_length_m), 0.434, abs_tol=0.001)
