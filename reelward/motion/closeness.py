@@ -1,0 +1,107 @@
+"""How close a learner's motion is to the expert's, as one number and as gates.
+
+The weights are unequal on purpose: what a learner gets nearly for free (its clock, an upright
+trunk) must not outweigh that it goes somewhere, with steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reelward.motion.descriptors import Descriptor, measurable
+from reelward.motion.record import Motion
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How one descriptor counts: its weight, and the difference that earns nothing any more;
+    `relative` to the expert's value, or in the descriptor's unit."""
+
+    weight: float
+    tolerance: float
+    relative: bool = False
+
+
+JUDGED = {
+    "speed": Judged(2.0, 0.40, relative=True),
+    "cadence": Judged(1.0, 0.30, relative=True),
+    "step": Judged(2.0, 0.40, relative=True),
+    "bob": Judged(1.0, 0.60, relative=True),
+    "knee": Judged(1.0, 25.0),
+    "thigh": Judged(1.0, 25.0),
+    "duty": Judged(1.0, 0.12),
+    "airborne": Judged(1.0, 0.10),
+    "lag": Judged(1.0, 0.15),
+    "lean": Judged(0.5, 15.0),
+    "sway": Judged(0.5, 15.0),
+}
+SURVIVAL = 0.9
+"""least survived fraction of the episode of an eligible learner"""
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """`value` in [0, 1]; `parts`: the kernel of every descriptor that counted; `gates`."""
+
+    value: float
+    parts: dict[str, float]
+    gates: dict[str, bool]
+
+    @property
+    def eligible(self) -> bool:
+        return all(self.gates.values())
+
+
+def tolerance(name: str, expert: Descriptor) -> float:
+    """The difference from the expert at which `name` earns nothing: the declared one, or the
+    expert's own uncertainty where that is more."""
+    judged = JUDGED[name]
+    declared = judged.tolerance * (abs(expert.value or 0.0) if judged.relative else 1.0)
+    return max(declared, expert.uncertainty, 1e-9)
+
+
+def kernel(x: float) -> float:
+    """1 at no difference, falling straight to 0 at the tolerance."""
+    return max(0.0, 1.0 - abs(x))
+
+
+def compare(expert: Motion, learner: Motion) -> Closeness:
+    """The closeness of a learner's recorded motion to the expert's."""
+    return closeness(
+        expert.descriptors,
+        learner.descriptors,
+        survival=learner.survival,
+        able=measurable(learner.keypoints),
+    )
+
+
+def closeness(
+    expert: Mapping[str, Descriptor],
+    learner: Mapping[str, Descriptor],
+    *,
+    survival: float,
+    able: frozenset[str],
+) -> Closeness:
+    """Survived fraction times the weighted mean of the kernels of d / tolerance.
+
+    It runs over the expert's usable descriptors that the learner's keypoints could give at all
+    (`able`, from `measurable`); one that this learner's motion fails to give counts 0.
+    """
+    parts = {}
+    for name in JUDGED:
+        e, mine = expert.get(name), learner.get(name)
+        if e is None or not e.usable or e.value is None or name not in able:
+            continue
+        if mine is None or not mine.usable or mine.value is None:
+            parts[name] = 0.0
+        else:
+            parts[name] = kernel((mine.value - e.value) / tolerance(name, e))
+    weight = sum(JUDGED[n].weight for n in parts)
+    mean = sum(JUDGED[n].weight * k for n, k in parts.items()) / weight if weight else 0.0
+    gates = {"survival": survival >= SURVIVAL} | {
+        gate: parts[name] > 0.0
+        for gate, name in (("speed", "speed"), ("alternation", "lag"), ("airborne", "airborne"))
+        if name in parts
+    }
+    return Closeness(survival * mean, parts, gates)

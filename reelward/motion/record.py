@@ -1,0 +1,97 @@
+"""motion.json: what was measured of one motion, expert's and learner's in the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reelward.motion.cycle import Period, gait_period
+from reelward.motion.descriptors import UNITS, Descriptor, Scale, describe
+from reelward.motion.track import Track
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One motion in numbers. `subject`: person, silhouette or robot:NAME. `time_scale`: seconds of
+    the world a second of the video, None if unknown. `keypoints`: names of the points that were
+    followed, empty for a silhouette."""
+
+    subject: str
+    fps: float
+    seconds: float
+    time_scale: float | None
+    leg_length_m: float | None
+    period: Period | None
+    descriptors: dict[str, Descriptor]
+    keypoints: tuple[str, ...] = ()
+    duplicates_dropped: int = 0
+    survival: float = 1.0
+    notes: tuple[str, ...] = ()
+
+
+def robot_motion(track: Track, robot: str, leg_length: float, survival: float) -> Motion:
+    """The motion of a robot from its keypoints on the side camera's plane (m), every leg seen.
+
+    `survival` is the fraction of the episode that the robot lived through. The caller leaves out
+    the start-up, if it wants to (`Track.cut`).
+    """
+    return Motion(
+        subject=f"robot:{robot}",
+        fps=track.fps,
+        seconds=track.seconds,
+        time_scale=1.0,
+        leg_length_m=leg_length,
+        period=gait_period(track, leg_length),
+        descriptors=describe(track, Scale(leg_length, leg_length)),
+        keypoints=track.names,
+        survival=survival,
+    )
+
+
+def to_json(motion: Motion) -> dict[str, Any]:
+    """Plain values in the order of motion.json, rounded to six digits that mean something."""
+    p = motion.period
+    plain = {
+        "subject": motion.subject,
+        "fps": motion.fps,
+        "seconds": motion.seconds,
+        "time_scale": motion.time_scale,
+        "leg_length_m": motion.leg_length_m,
+        "period_s": asdict(p) if p else None,
+        "duplicates_dropped": motion.duplicates_dropped,
+        "survival": motion.survival,
+        "keypoints": list(motion.keypoints),
+        "notes": list(motion.notes),
+        "descriptors": {n: asdict(motion.descriptors[n]) for n in UNITS},
+    }
+    return _rounded(plain)
+
+
+def from_json(plain: Mapping[str, Any]) -> Motion:
+    """The motion of `to_json`. Raises ValueError in one line where a field is missing or strange."""
+    try:
+        p = plain["period_s"]
+        return Motion(
+            subject=plain["subject"],
+            fps=plain["fps"],
+            seconds=plain["seconds"],
+            time_scale=plain["time_scale"],
+            leg_length_m=plain["leg_length_m"],
+            period=Period(**p) if p else None,
+            descriptors={n: Descriptor(**plain["descriptors"][n]) for n in UNITS},
+            keypoints=tuple(plain["keypoints"]),
+            duplicates_dropped=plain["duplicates_dropped"],
+            survival=plain["survival"],
+            notes=tuple(plain["notes"]),
+        )
+    except (KeyError, TypeError, AttributeError) as e:
+        raise ValueError(f"expected a motion.json of this version, {type(e).__name__}: {e}") from e
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return [_rounded(v) for v in value] if isinstance(value, list) else value
