@@ -1,0 +1,173 @@
+"""Durable files: every artefact appears whole or not at all, and carries its digest.
+
+A file or folder is made under a temporary name beside its target, flushed to the disk and renamed.
+The name holds the owner's process id and start time, so what a killed owner left behind is known
+and swept by the next one. Failures of the disk itself come as the OSError that they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SUMS = "SHA256SUMS"
+
+
+class FileError(Exception):
+    """A file that is missing, damaged or of another form than expected."""
+
+    code = 2
+
+
+def digest(path: Path) -> str:
+    """SHA-256 (hex) of a file; of a folder: over the sorted relative names and their bytes."""
+    if not path.is_dir():
+        with open(path, "rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    names = sorted(p.relative_to(path).as_posix() for p in _below(path))
+    lines = (f"{digest(path / name)}  {name}\n" for name in names if "__pycache__" not in name)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yields the temporary path to write to; it becomes `path` if the body ends well."""
+    with _whole(Path(path)) as new:
+        yield new
+        _flush(new)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder; with its SHA256SUMS it becomes `path` if the body ends well."""
+    with _whole(Path(path)) as new:
+        new.mkdir()
+        yield new
+        names = sorted(p.relative_to(new).as_posix() for p in _below(new))
+        (new / SUMS).write_text("".join(f"{digest(new / n)}  {n}\n" for n in names if n != SUMS))
+        for p in (*new.rglob("*"), new):
+            _flush(p)
+
+
+def verified(path: Path) -> Path:
+    """`path`, a file in a folder that new_folder made, once its bytes are known to be those
+    written. Raises FileError when they are not."""
+    folder = next((p for p in path.parents if (p / SUMS).is_file()), None)
+    if folder is None:
+        raise FileError(f"{path}: expected beside a {SUMS}, found none; make it again: dvc repro")
+    name = path.relative_to(folder).as_posix()
+    sums = (folder / SUMS).read_text(errors="replace").splitlines()
+    if not path.is_file() or f"{digest(path)}  {name}" not in sums:
+        state = "damaged" if path.is_file() else "missing"
+        raise FileError(f"{path} is {state}; remove {folder} and make it again: dvc repro")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    with new_file(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, obj: Any) -> None:
+    write_text(path, json.dumps(obj, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises FileError when `path` is missing or holds no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileError(f"{path} is missing; make it: dvc repro") from None
+    except ValueError as e:
+        raise FileError(f"{path}: expected JSON: {e}") from None
+
+
+def save_tensors(path: Path, obj: Any) -> None:
+    """The bytes depend on `obj` alone: torch.save to a path would write the file's name into it."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(obj, buffer)
+    with new_file(path) as new:
+        new.write_bytes(buffer.getbuffer())
+
+
+def load_tensors(path: Path) -> Any:
+    """What save_tensors wrote, on the CPU; never a pickled class. Raises FileError."""
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileError(f"{path} is missing; make it: dvc repro") from None
+    except Exception as e:
+        raise FileError(f"{path}: expected tensors: {str(e).splitlines()[0]}") from None
+
+
+def started(pid: int) -> str:
+    """Start time of a process in clock ticks since boot; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    new = _temporary(path)
+    try:
+        yield new
+        _replace(new, path)
+    except OSError as e:
+        e.filename = e.filename or str(path)
+        raise
+    finally:
+        _remove(new)
+
+
+def _temporary(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begin = f".{path.stem}.tmp-"
+    for old in path.parent.iterdir():
+        owner = old.name.removeprefix(begin).removesuffix(path.suffix).split("-")
+        if old.name.startswith(begin) and len(owner) == 3 and owner[0].isdigit():
+            if started(int(owner[0])) != owner[1]:
+                _remove(old)
+    nonce = os.urandom(4).hex()
+    return path.with_name(f"{begin}{os.getpid()}-{started(os.getpid())}-{nonce}{path.suffix}")
+
+
+def _below(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file()]
+
+
+def _flush(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _replace(new: Path, path: Path) -> None:
+    """A folder cannot be renamed over a full one, so the old one steps aside first."""
+    aside = _temporary(path)
+    if (new.is_dir() or path.is_dir()) and os.path.lexists(path):
+        os.rename(path, aside)
+    os.replace(new, path)
+    _flush(path.parent)
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
