@@ -195,7 +195,7 @@ def test_unknown_robot_names_the_nearest():
     [
         ("substeps: 0.5", "substeps: Input should be a valid integer"),
         ("spare: 1", "spare: Extra inputs are not permitted"),
-        ("model: gymnasium:none.xml", "cannot compile"),
+        ("model: gymnasium:none.xml", "cannot read"),
         ("root: chest", "the model has no body 'chest'"),
     ],
 )

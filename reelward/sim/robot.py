@@ -120,9 +120,8 @@ class Robot(_Strict):
                     raise ValueError(f"symmetric: {name} has no mirror image {mirrored(name)}")
         return self
 
-    @cached_property
-    def mj_model(self) -> mujoco.MjModel:
-        """The compiled model, with a contact sensor for each foot."""
+    def spec(self) -> mujoco.MjSpec:
+        """The MJCF with the YAML's changes and a contact sensor for each foot. Raises RobotError."""
         if self.model.startswith("gymnasium:"):
             import gymnasium
 
@@ -130,7 +129,9 @@ class Robot(_Strict):
         else:
             path = ROBOTS / self.name / self.model
         try:
-            spec = mujoco.MjSpec.from_file(str(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the asset's deprecated attributes
+                spec = mujoco.MjSpec.from_file(str(path))
             if self.timestep:
                 spec.option.timestep = self.timestep
             if self.integrator:
@@ -138,8 +139,6 @@ class Robot(_Strict):
                 spec.option.integrator = getattr(mujoco.mjtIntegrator, code)
             for joint, degrees in self.joint_range_deg.items():
                 spec.joint(joint).range = degrees
-            for material in spec.materials:
-                material.reflectance = 0  # a mirroring floor doubles the legs in every picture
             for geom in (g for f in self.feet.values() for g in f.geoms):
                 spec.add_sensor(
                     name=geom,
@@ -148,11 +147,19 @@ class Robot(_Strict):
                     objname=geom,
                     intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), _NETFORCE, 1],
                 )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the asset's deprecated attributes
-                model = spec.compile()
+            return spec
         except (ValueError, AttributeError, OSError) as e:
-            raise RobotError(f"robot {self.name}: cannot compile {path}: {e}") from e
+            raise RobotError(f"robot {self.name}: cannot read {path}: {e}") from e
+
+    @cached_property
+    def mj_model(self) -> mujoco.MjModel:
+        """The compiled model. Raises RobotError."""
+        try:
+            model = compiled(self.spec())
+        except ValueError as e:
+            if isinstance(e, RobotError):
+                raise
+            raise RobotError(f"robot {self.name}: cannot compile {self.model}: {e}") from e
         for kind, wanted in (
             ("joint", self.joints.values()),
             ("body", [self.root, *self.bodies.values()]),
@@ -220,6 +227,12 @@ class Robot(_Strict):
             Field("prev_action", (a,), "1", "the action of the step before", acts),
             Field("power", (), "W", "sum over actuators of |force x velocity|"),
         )
+
+
+def compiled(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the asset's deprecated attributes
+        return spec.compile()
 
 
 def mirrored(name: str) -> str:

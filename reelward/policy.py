@@ -1,0 +1,133 @@
+"""The policy that training makes and rollouts use: two small networks and their statistics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reelward.files import FileError, load_tensors, save_tensors
+
+FORMAT = 1
+MAX_WARM_COUNT = 2e5
+"""rows that inherited statistics may weigh, so that a new reward's data still moves them"""
+
+
+@dataclass
+class Statistics:
+    """Running mean and variance of rows (Chan et al. 1979), float64 for exact accumulation."""
+
+    mean: Tensor
+    var: Tensor
+    count: float = 1e-4
+
+    @classmethod
+    def of(cls, size: int) -> Statistics:
+        return cls(torch.zeros(size, dtype=torch.float64), torch.ones(size, dtype=torch.float64))
+
+    def update(self, rows: Tensor) -> None:
+        """Take in `rows [M, size]`."""
+        rows = rows.double()
+        mean, var, m = rows.mean(0), rows.var(0, correction=0), len(rows)
+        total, delta = self.count + m, mean - self.mean
+        self.mean = self.mean + delta * m / total
+        self.var = (
+            self.var * self.count + var * m + delta**2 * self.count * m / total
+        ) / total
+        self.count = total
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean, "var": self.var, "count": self.count}
+
+
+def mlp(inputs: int, hidden: int, outputs: int, gain: float) -> nn.Sequential:
+    """Two tanh layers, orthogonal weights, zero biases (Andrychowicz et al. 2021, choice C57)."""
+    sizes = ((inputs, hidden, 2**0.5), (hidden, hidden, 2**0.5), (hidden, outputs, gain))
+    layers: list[nn.Module] = []
+    for i, o, g in sizes:
+        linear = nn.Linear(i, o)
+        nn.init.orthogonal_(linear.weight, g)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+@dataclass
+class Policy:
+    """A Gaussian policy with state-independent deviation, its value function, and the statistics
+    that normalise what both see."""
+
+    actor: nn.Sequential
+    critic: nn.Sequential
+    log_std: nn.Parameter
+    obs: Statistics
+    returns: Statistics
+    """of the discounted return, `[1]`; its deviation scales rewards"""
+    about: dict[str, Any] = field(default_factory=dict)
+    """robot, hidden, symmetric, reward digest, env_steps of the whole lineage"""
+
+    @classmethod
+    def new(cls, obs: int, actions: int, hidden: int, std: float) -> Policy:
+        return cls(
+            actor=mlp(obs, hidden, actions, 0.01),
+            critic=mlp(obs, hidden, 1, 1.0),
+            log_std=nn.Parameter(torch.full((actions,), math.log(std))),
+            obs=Statistics.of(obs),
+            returns=Statistics.of(1),
+            about={"obs": obs, "actions": actions, "hidden": hidden, "env_steps": 0},
+        )
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.actor.parameters(), *self.critic.parameters(), self.log_std]
+
+    def normalise(self, obs: Tensor) -> Tensor:
+        """Observations `[..., O]` to zero mean and unit variance, clipped to +-8."""
+        scaled = (obs - self.obs.mean.float()) * (self.obs.var + 1e-8).rsqrt().float()
+        return scaled.clamp(-8, 8)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor) -> Tensor:
+        """The mean action `[N, A]` for raw observations `[N, O]`."""
+        return self.actor(self.normalise(obs))
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "about": dict(self.about),
+            "actor": self.actor.state_dict(),
+            "critic": self.critic.state_dict(),
+            "log_std": self.log_std.detach(),
+            "obs": self.obs.state(),
+            "returns": self.returns.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        if state.get("format") != FORMAT:
+            raise FileError(f"expected a policy of format {FORMAT}, got {state.get('format')!r}")
+        self.about = dict(state["about"])
+        self.actor.load_state_dict(state["actor"])
+        self.critic.load_state_dict(state["critic"])
+        self.log_std.data.copy_(state["log_std"])
+        self.obs, self.returns = Statistics(**state["obs"]), Statistics(**state["returns"])
+
+    def keep_exploring(self, min_std: float) -> None:
+        """Ready to be trained on: a deviation of at least `min_std`, statistics that can move."""
+        self.log_std.data.clamp_(min=math.log(min_std))
+        for statistics in (self.obs, self.returns):
+            statistics.count = min(statistics.count, MAX_WARM_COUNT)
+
+    def save(self, path: Path) -> None:
+        save_tensors(path, self.state())
+
+    @classmethod
+    def load(cls, path: Path) -> Policy:
+        """The policy of a file written by `save`. Raises FileError."""
+        state = load_tensors(path)
+        about = state["about"]
+        policy = cls.new(about["obs"], about["actions"], about["hidden"], 1.0)
+        policy.load_state(state)
+        return policy

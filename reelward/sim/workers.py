@@ -1,0 +1,74 @@
+"""Candidates side by side: one process, one core, one torch thread each."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _run(work: Callable[..., Any], job: Any, steps: Any, slot: int, errors: Any) -> None:
+    from reelward import stage
+
+    stage.die_with_parent()
+    import torch
+
+    torch.set_num_threads(1)
+
+    def report(done: int) -> None:
+        steps[slot] = done
+
+    try:
+        work(job, report)
+    except Exception as e:
+        errors.put((slot, e if isinstance(e, stage.StageError) else f"{type(e).__name__}: {e}"))
+        raise SystemExit(1) from e
+
+
+def spread(
+    work: Callable[[Any, Callable[[int], None]], None],
+    jobs: Sequence[Any],
+    processes: int,
+    watch: Callable[[list[int]], None],
+    poll_s: float = 0.2,
+) -> list[str | None]:
+    """Run `work(job, report)` for every job, at most `processes` at a time, in the order given.
+
+    `work` writes its result to files and calls `report(env_steps)` as it goes; `watch` gets the
+    steps of all jobs now and then. Returns for each job None, or the one line that says why it
+    failed; a job that died (killed, out of memory) failed too, and the others go on.
+    """
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload([work.__module__])
+    steps = context.Array("q", len(jobs), lock=False)
+    errors: Any = context.SimpleQueue()
+    failed: list[str | None] = [None] * len(jobs)
+    running: dict[int, Any] = {}
+    waiting = list(range(len(jobs)))
+    try:
+        while waiting or running:
+            while waiting and len(running) < processes:
+                slot = waiting.pop(0)
+                process = context.Process(target=_run, args=(work, jobs[slot], steps, slot, errors))
+                process.start()
+                running[slot] = process
+            time.sleep(poll_s)
+            watch(list(steps))
+            for slot in [s for s, p in running.items() if not p.is_alive()]:
+                code = running.pop(slot).exitcode
+                if code:
+                    failed[slot] = f"ended with exit code {code}"
+            while not errors.empty():
+                slot, reason = errors.get()
+                failed[slot] = str(reason)
+        return failed
+    finally:
+        for process in running.values():
+            process.kill()
