@@ -27,7 +27,7 @@ def walker(
     lift: float = 0.12,
     lean: float = 4.0,
     sway: float = 6.0,
-    crouch: float = 0.17,
+    crouch: float = 0.2,
     noise: float = 0.0,
     seed: int = 0,
 ) -> Track:

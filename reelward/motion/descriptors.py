@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reelward.motion.cycle import Period, gait_period
-from reelward.motion.track import Track
+from reelward.motion.track import Track, smooth
 
 GRAVITY = 9.81
 
@@ -32,10 +32,16 @@ UNITS = {
     "sway": "degrees",
 }
 
-STILL_SPEED = 0.5
-"""a point of a foot stands still below this speed (its own leg lengths a second) ..."""
-STILL_HEIGHT = 0.04
-"""... and below this height over where it lies lowest (leg lengths)"""
+STILL = 0.2
+"""a point of a foot stands still below this share of its own fast (95th percentile) speed ..."""
+STILL_LEAST = 0.3
+"""... or below this speed (leg lengths a second), as a body that only trembles does ..."""
+LOW = 0.10
+"""... and lies no higher (leg lengths) than this over the place where it stands"""
+BLINK_S = 0.08
+"""shorter stances and shorter gaps in one are trembling"""
+FOOT_SMOOTH_S = 0.02
+"""further low-pass (s) of the feet's places, whose speed is asked for"""
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,14 @@ class Descriptor:
 class Scale:
     """What turns a track into lengths and times.
 
-    `leg`: leg length in the track's unit. `metres`: the same in metres. `error`: relative
-    uncertainty of `metres`. `time`: seconds of the world a second of the track, None if unknown.
+    `leg`: leg length in the track's unit. `metres`: the same in metres. `leg_error` and `error`:
+    relative uncertainties of the two. `time`: seconds of the world a second of the track, None if
+    unknown.
     """
 
     leg: float
     metres: float
+    leg_error: float = 0.0
     error: float = 0.0
     time: float | None = 1.0
 
@@ -130,13 +138,11 @@ def _all(
 
     to_froude = np.sqrt(scale.metres / GRAVITY) / (scale.time or 1.0)
     put("speed", lambda a, b: slope(hip[a:b, 0]) * track.fps / scale.leg * to_froude, cyclic=False)
-    out["speed"] = _rescaled(out["speed"], scale)
     put("cadence", lambda a, b: 0.0)
     if period:
         value = to_froude / period.value
         error = value * period.uncertainty / period.value
         out["cadence"] = Descriptor(float(value), UNITS["cadence"], float(error), True)
-        out["cadence"] = _rescaled(out["cadence"], scale)
     if scale.time is None:
         for name in ("speed", "cadence"):
             out[name] = Descriptor(None, UNITS[name], 0.0, False, clock)
@@ -164,6 +170,16 @@ def _all(
         pitch = trunk(track)
     put("lean", lambda a, b: float(pitch[a:b].mean()), cyclic=False)
     put("sway", lambda a, b: float(np.ptp(pitch[a:b])))
+    # Speed and frequency feel an error of the metres by its root, lengths feel one of the leg.
+    for name, doubt in {
+        "speed": np.hypot(scale.error / 2, scale.leg_error),
+        "cadence": scale.error / 2,
+        "step": scale.leg_error,
+        "bob": scale.leg_error,
+    }.items():
+        d = out[name]
+        error = float(np.hypot(d.uncertainty, doubt * (d.value or 0.0)))
+        out[name] = replace(d, uncertainty=error)
     return {name: out[name] for name in UNITS}
 
 
@@ -217,14 +233,27 @@ def trunk(track: Track) -> np.ndarray:
 
 def standing(track: Track, leg: str, leg_length: float) -> np.ndarray:
     """`[T]` bool: the heel or the toe of this leg lies low and still."""
-    still = []
+    still = np.zeros(len(track), bool)
     for name in (f"{leg}_heel", f"{leg}_toe"):
         if track.has(name):
-            p = track.point(name) / leg_length
-            fast = np.linalg.norm(np.gradient(p, 1 / track.fps, axis=0), axis=1)
-            low = p[:, 1] - np.percentile(p[:, 1], 5)
-            still.append((fast < STILL_SPEED) & (low < STILL_HEIGHT))
-    return np.any(still, axis=0) if still else np.zeros(len(track), bool)
+            p = smooth(track.point(name) / leg_length, FOOT_SMOOTH_S * track.fps)
+            speed = np.linalg.norm(np.gradient(p, 1 / track.fps, axis=0), axis=1)
+            slow = speed < max(STILL_LEAST, STILL * np.percentile(speed, 95))
+            ground = np.percentile(p[slow, 1], 20) if slow.any() else 0.0
+            still |= slow & (p[:, 1] < ground + LOW)
+    return without_blinks(still, round(BLINK_S * track.fps))
+
+
+def without_blinks(on: np.ndarray, frames: int) -> np.ndarray:
+    """`on [T]` bool, gaps of at most `frames` closed, then stretches that short taken out; what
+    touches an end may go on outside and stays."""
+    on = on.copy()
+    for value in (True, False):
+        edges = np.flatnonzero(np.diff(np.concatenate([[value], on, [value]]).astype(np.int8)))
+        for a, b in zip(edges[::2], edges[1::2], strict=True):
+            if b - a <= frames and a > 0 and b < len(on):
+                on[a:b] = value
+    return on
 
 
 def lag(first: np.ndarray, second: np.ndarray) -> float:
@@ -244,10 +273,3 @@ def _bearing(way: np.ndarray) -> np.ndarray:
 
 def _unwrap(angle: np.ndarray) -> np.ndarray:
     return np.unwrap(angle, period=360.0)
-
-
-def _rescaled(d: Descriptor, scale: Scale) -> Descriptor:
-    """With the error of the body's size in metres, which speed and frequency feel by its root."""
-    if d.value is None:
-        return d
-    return replace(d, uncertainty=float(np.hypot(d.uncertainty, 0.5 * scale.error * d.value)))
