@@ -1,0 +1,75 @@
+"""Hold all of params.yaml against what the stages take, before any work.
+
+reads   params.yaml     a section a stage; robot, task and seed for all
+        dvc.yaml        which options a stage gets from elsewhere
+writes  params.ok       always the same bytes: a change that passes reruns nothing by itself
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import Field
+
+from reelward import files, stage
+from reelward.sim.robot import RobotError, load_robot
+
+STAGES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+
+
+@dataclass(frozen=True)
+class Args:
+    params: Path
+    """params.yaml"""
+    out: stage.Out
+    """file to write when all is well"""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What stands at the top of params.yaml."""
+
+    robot: str
+    task: Annotated[str, Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> list[str]:
+    """One line for each thing wrong in `params`. `commands` holds each stage's command line."""
+    shared = {k: v for k, v in params.items() if not isinstance(v, dict)}
+    found = [f"{where}{k} is missing" for k in get_type_hints(Shared) if k not in shared]
+    found += stage.validate(Shared, shared, where)
+    try:
+        load_robot(str(shared.get("robot")))
+    except RobotError as e:
+        found += [f"{where}robot: {e}"] if "robot" in shared else []
+    for name, section in params.items():
+        if isinstance(section, dict) and name not in STAGES:
+            found.append(f"{where}{name}: no stage of this name; {stage.nearest(name, STAGES)}")
+        elif isinstance(section, dict):
+            hints = get_type_hints(import_module(f"stages.{name}").Args)
+            given = re.findall(r"--([\w-]+)", commands.get(name, ""))
+            given = [g.replace("-", "_") for g in given]
+            found += stage.validate(
+                import_module(f"stages.{name}").Args, section, f"{where}{name}."
+            )
+            missing = [k for k in hints if k not in section and k not in given]
+            found += [f"{where}{name}.{k} is missing" for k in missing if name in commands]
+    return found
+
+
+def main(args: Args) -> None:
+    params = stage.read_yaml(args.params)
+    pipeline = stage.read_yaml(Path("dvc.yaml"))["stages"]
+    commands = {name: s.get("do", s)["cmd"] for name, s in pipeline.items()}
+    if found := complaints(params, commands, f"{args.params}: "):
+        raise stage.InputError("\n".join(found))
+    files.write_text(args.out, "ok\n")
+
+
+if __name__ == "__main__":
+    stage.run(main, Args)
