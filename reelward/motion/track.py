@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-SMOOTH_S = 0.03
-"""standard deviation (s) of the low-pass that every measurement sees; about 5 Hz, as is usual for
+SMOOTH_S = 0.025
+"""standard deviation (s) of the low-pass that every measurement sees; about 6 Hz, as is usual for
 points digitised from video"""
 
 
