@@ -1,0 +1,166 @@
+"""A person's pose, frame by frame: BlazePose's detector and landmark network.
+
+Bazarevsky et al., "BlazePose: on-device real-time body pose tracking" (arXiv 2006.10204). The
+detector finds the person and two auxiliary points, which set an upright square crop; the landmark
+network sees that crop and gives 33 points and the auxiliary points for the next frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+DETECTOR, LANDMARKS = "pose_detection.tflite", "pose_landmark_full.tflite"
+SEEN = 0.5
+"""least score of a detection and of a tracked crop"""
+
+PARTS = {"shoulder": 11, "elbow": 13, "wrist": 15, "hip": 23, "knee": 25, "ankle": 27}
+FEET = {"heel": 29, "toe": 31}
+NAMES = ("head", "shoulder", "hip") + tuple(
+    f"{side}_{part}" for side in ("right", "left") for part in (*PARTS, *FEET)
+)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """`points [K, 2]` in pixels of the picture (x right, y down) and `confidence [K]` by `NAMES`."""
+
+    points: np.ndarray
+    confidence: np.ndarray
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of the points (pixels)."""
+        (x0, y0), (x1, y1) = self.points.min(axis=0), self.points.max(axis=0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A detected person: score, middle of the hips and the point that sets size and tilt (pixels)."""
+
+    score: float
+    hip: np.ndarray
+    far: np.ndarray
+
+    @property
+    def size(self) -> float:
+        return float(np.linalg.norm(self.far - self.hip))
+
+
+class PoseModel:
+    """Both networks of one folder, on one thread (same pictures, same points)."""
+
+    def __init__(self, folder: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._nets = []
+        for name in (DETECTOR, LANDMARKS):
+            net = Interpreter(model_content=(folder / name).read_bytes(), num_threads=1)
+            net.allocate_tensors()
+            self._nets.append(net)
+        self._anchors = _anchors()
+
+    def detect(self, image: np.ndarray) -> list[Found]:
+        """Everybody in the RGB picture, best score first."""
+        high, wide = image.shape[:2]
+        side = max(high, wide)
+        square = np.zeros((side, side, 3), np.uint8)
+        top, left = (side - high) // 2, (side - wide) // 2
+        square[top : top + high, left : left + wide] = image
+        small = cv2.resize(square, (224, 224), interpolation=cv2.INTER_AREA)
+        boxes, logits = self._run(0, small.astype(np.float32) / 127.5 - 1.0, (0, 1))
+        score = 1.0 / (1.0 + np.exp(-np.clip(logits[0, :, 0], -100, 100)))
+        keep = np.flatnonzero(score >= SEEN)
+        places = boxes[0, keep, 4:8].reshape(-1, 2, 2) / 224 + self._anchors[keep, None]
+        places = places * side - [left, top]
+        people: list[Found] = []
+        for i in np.argsort(-score[keep], kind="stable"):
+            hip, far = places[i]
+            new = Found(float(score[keep][i]), hip, far)
+            if all(np.linalg.norm(hip - p.hip) > 0.5 * max(p.size, new.size) for p in people):
+                people.append(new)
+        return people
+
+    def landmarks(self, image: np.ndarray, found: Found) -> tuple[Pose, Found]:
+        """Pose inside the crop that `found` sets, and where to look in the next frame (its score
+        is that of this crop)."""
+        to_crop = _crop(found)
+        crop = cv2.warpAffine(image, to_crop, (256, 256), flags=cv2.INTER_LINEAR)
+        points, flag = self._run(1, crop.astype(np.float32) / 255.0, (0, 1))
+        raw = points.reshape(39, 5)
+        back = cv2.invertAffineTransform(to_crop)
+        xy = raw[:, :2] @ back[:, :2].T + back[:, 2]
+        sure = 1.0 / (1.0 + np.exp(-raw[:, 3]))
+        return _named(xy, sure), Found(float(flag.reshape(-1)[0]), xy[33], xy[34])
+
+    def _run(self, which: int, picture: np.ndarray, outputs: tuple[int, ...]) -> list[np.ndarray]:
+        net = self._nets[which]
+        net.set_tensor(net.get_input_details()[0]["index"], picture[None])
+        net.invoke()
+        return [net.get_tensor(net.get_output_details()[i]["index"]) for i in outputs]
+
+
+def follow(
+    model: PoseModel, images: Iterable[np.ndarray], at: tuple[float, float] | None = None
+) -> Iterator[Pose | None]:
+    """The pose of one person in each picture, None where it is not seen.
+
+    The person is the largest one of the first picture that has any, or the one nearest to `at`
+    (shares of width and height); lost, it is looked for where it was last.
+    """
+    last: Found | None = None
+    where: np.ndarray | None = None
+    for image in images:
+        if where is None and at:
+            where = np.array(at) * [image.shape[1], image.shape[0]]
+        pose, seen = None, last
+        for fresh in (False, True):
+            if fresh or seen is None:
+                people = model.detect(image)
+                if not people:
+                    break
+                seen = (
+                    max(people, key=lambda p: p.size)
+                    if where is None
+                    else min(people, key=lambda p: float(np.linalg.norm(p.hip - where)))
+                )
+            pose, seen = model.landmarks(image, seen)
+            if seen.score >= SEEN:
+                break
+            pose = None
+        last = seen if pose else None
+        where = last.hip if last else where
+        yield pose
+
+
+def _named(xy: np.ndarray, sure: np.ndarray) -> Pose:
+    sides = {"right": 1, "left": 0}  # in BlazePose's order every right point follows its left one
+    rows = [[7, 8], [11, 12], [23, 24]] + [
+        [i + odd] for odd in sides.values() for i in (PARTS | FEET).values()
+    ]
+    points = np.array([xy[r].mean(axis=0) for r in rows], np.float32)
+    return Pose(points, np.array([sure[r].mean() for r in rows], np.float32))
+
+
+def _crop(found: Found) -> np.ndarray:
+    """2 x 3 matrix from the picture to the 256-pixel crop: the hips in the middle, the far point
+    straight above them, a quarter of room around."""
+    way = found.far - found.hip
+    angle = np.arctan2(way[0], -way[1])
+    scale = 256 / max(2 * 1.25 * found.size, 1.0)
+    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return np.hstack([turn, (128 - turn @ found.hip)[:, None]])
+
+
+def _anchors() -> np.ndarray:
+    """`[2254, 2]` centres of the detector's cells, as shares of its 224-pixel picture."""
+    layers = []
+    for cells, each in ((28, 2), (14, 2), (7, 6)):
+        x, y = np.meshgrid(*(2 * [(np.arange(cells) + 0.5) / cells]))
+        layers.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), each, axis=0))
+    return np.concatenate(layers)
