@@ -112,11 +112,13 @@ def load_tensors(path: Path) -> Any:
 
 
 def started(pid: int) -> str:
-    """Start time of a process in clock ticks since boot; empty when it is gone."""
+    """Start time of a living process in clock ticks since boot; empty when it is gone (a zombie
+    is: in a container it may never be reaped)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 @contextmanager
