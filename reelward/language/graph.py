@@ -1,0 +1,218 @@
+"""The typed graph: every node is checked when it is added, whoever adds it.
+
+Shapes and dtypes come from running the operation on meta tensors (no data) whose environment axis has
+a prime length that nothing else has. That makes the one rule of the language checkable: the
+environment axis is first, appears once, and is never reduced, scanned, indexed or moved.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from reelward.language.errors import Fail, nearest
+from reelward.language.ops import DTYPES, OPS, Op
+from reelward.sim.field import Field
+
+N = 10007
+MAX_NODES = 1500
+MAX_SIZE = 1024
+"""numbers an environment in one node"""
+MAX_TOTAL = 16384
+"""numbers an environment in all nodes together"""
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A node of the graph as a value of the language."""
+
+    node: int
+    meta: torch.Tensor = field(repr=False)
+    data: torch.Tensor | None = field(default=None, repr=False)
+    """the numbers of a constant tensor; None when there is one value an environment"""
+    names: tuple[str, ...] = ()
+    """names along axis 1"""
+
+    @property
+    def batched(self) -> bool:
+        return self.data is None
+
+    @property
+    def dtype(self) -> str:
+        return next(name for name, dtype in DTYPES.items() if dtype == self.meta.dtype)
+
+    def __deepcopy__(self, memo: object) -> Tensor:
+        return self
+
+
+@dataclass(frozen=True)
+class Node:
+    op: str
+    args: tuple[Any, ...]
+    """`{"ref": i}` for the result of node i, else a plain JSON value"""
+    line: int
+
+
+def shape_text(meta: torch.Tensor) -> str:
+    return "[" + ", ".join("N" if size == N else str(size) for size in meta.shape) + "]"
+
+
+class Graph:
+    def __init__(self, fields: Sequence[Field], native: Sequence[str] = ()) -> None:
+        self.fields = {f.name: f for f in fields}
+        self.native = tuple(native)
+        self.nodes: list[Node] = []
+        self.tensors: list[Tensor] = []
+        self._known: dict[str, Tensor] = {}
+        self._total = 0
+
+    def add(self, name: str, *args: Any, line: int = 0) -> Tensor:
+        """The tensor of `name(*args)`, made once however often it is asked for. Raises Fail."""
+        op = OPS[name]
+        args = tuple(self._fitted(op, arg, line) for arg in args)
+        encoded = tuple({"ref": a.node} if isinstance(a, Tensor) else a for a in args)
+        key = json.dumps([name, encoded])
+        if key in self._known:
+            return self._known[key]
+        for i, arg in enumerate(args):
+            check_kind(op, i, arg)
+        tensor = self._typed(op, args)
+        if tensor.data is not None and name != "const":
+            tensor = self.const(tensor.data, line)
+        else:
+            self._total += tensor.meta.numel() // (N if tensor.batched else 1)
+            if len(self.nodes) >= MAX_NODES or self._total > MAX_TOTAL:
+                raise OverflowError(f"the reward needs more than {MAX_NODES} operations or "
+                                    f"{MAX_TOTAL} numbers an environment")
+            self.nodes.append(Node(name, encoded, line))
+            self.tensors.append(tensor)
+        self._known[key] = tensor
+        return tensor
+
+    def _fitted(self, op: Op, arg: Any, line: int) -> Any:
+        if op.lift and isinstance(arg, (bool, int, float)):
+            return self.const(torch.tensor(arg), line)
+        if op.floats and isinstance(arg, Tensor) and arg.dtype != "float32":
+            return self.add("cast", arg, "float32", line=line)
+        return arg
+
+    def const(self, data: torch.Tensor, line: int = 0) -> Tensor:
+        if data.dtype not in DTYPES.values():
+            data = data.to(torch.float32 if data.is_floating_point() else torch.int64)
+        if not bool(torch.isfinite(data).all()):
+            raise Fail("E_ARG", "a constant is infinite or not a number")
+        dtype = next(name for name, dtype in DTYPES.items() if dtype == data.dtype)
+        return self.add("const", data.tolist(), dtype, line=line)
+
+    def _typed(self, op: Op, args: tuple[Any, ...]) -> Tensor:
+        node = len(self.nodes)
+        if op.name == "input":
+            if args[0] not in self.fields:
+                raise Fail("E_FIELD", f"this robot has no field {args[0]!r}",
+                           nearest(args[0], self.fields))
+            f = self.fields[args[0]]
+            named = f.names if f.shape and len(f.names) == f.shape[0] else ()
+            return Tensor(node, torch.empty((N, *f.shape), device="meta"), names=named)
+        if op.name == "native":
+            if args[0] not in self.native:
+                raise Fail("E_NAME", f"no native term {args[0]!r}", nearest(args[0], self.native))
+            return Tensor(node, torch.empty(N, device="meta"))
+        tensors = [a for a in args if isinstance(a, Tensor)]
+        batched = any(t.batched for t in tensors)
+        if batched:
+            self._keep_environments(op, args)
+        try:
+            out = run_on(op, [(t.meta if batched else t.data) if isinstance(t, Tensor) else t
+                              for t in args])
+        except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError) as error:
+            shown = " and ".join(f"{shape_text(t.meta)} {t.dtype}" for t in tensors)
+            dim = next((a for i, a in enumerate(args) if op.kind(i) == "dim"), None)
+            axis = "" if dim is None else f" along axis {dim}"
+            raise Fail("E_SHAPE", f"{op.name} does not fit {shown or 'these arguments'}{axis}",
+                       _shape_hint(tensors)) from error
+        if batched:
+            _environments_first(op, out)
+            if out.dtype not in DTYPES.values():
+                raise Fail("E_TYPE", f"{op.name} gives {out.dtype}, which is not in the language")
+        if out.numel() > MAX_SIZE * (N if batched else 1):
+            raise Fail("E_LIMIT", f"{op.name} gives {shape_text(out)}: more than {MAX_SIZE} "
+                       "numbers an environment")
+        return Tensor(node, out.to("meta"), None if batched else out)
+
+    def _keep_environments(self, op: Op, args: tuple[Any, ...]) -> None:
+        x = next(a for a in args if isinstance(a, Tensor) and a.batched)
+        for i, arg in enumerate(args):
+            if op.kind(i) != "dim":
+                continue
+            dims = range(x.meta.ndim) if arg is None else arg if isinstance(arg, list) else [arg]
+            if any(d in (0, -x.meta.ndim) for d in dims):
+                flat = x.meta.ndim == 1
+                raise Fail("E_BATCH", f"{op.name} over axis 0 of {shape_text(x.meta)} "
+                           "would mix the environments",
+                           f"it is one number an environment already: leave {op.name} out" if flat
+                           else "axis 0 is the environments; use dim=-1 (the robot's own axis)")
+
+
+def run_on(op: Op, args: Sequence[Any]) -> torch.Tensor:
+    """`op` on real or meta tensors; lists become tuples as torch wants them."""
+    with torch.no_grad():
+        return op.run(*(tuple(a) if isinstance(a, list) and op.name != "const" else a for a in args))
+
+
+def _environments_first(op: Op, out: torch.Tensor) -> None:
+    sizes = list(out.shape)
+    if sizes[:1] == [N] and all(size % N or size == 0 for size in sizes[1:]):
+        return
+    if sizes.count(N) > 1:
+        raise Fail("E_BATCH", f"{op.name} gives {shape_text(out)}: [N] and [N, 1] broadcast to all "
+                   "pairs of environments", "make both [N] with .squeeze(-1) or x[:, 0], "
+                   "or both [N, 1] with x[:, None]")
+    raise Fail("E_BATCH", f"{op.name} gives {shape_text(out)}: the environments must stay axis 0, "
+               "unreduced", "keep [N, ...] first; stack and reduce along dim=-1")
+
+
+def _shape_hint(tensors: list[Tensor]) -> str:
+    ranks = {t.meta.ndim for t in tensors if t.batched}
+    if len(ranks) > 1:
+        return "pick a column (x[:, 0]), reduce (x.sum(dim=-1)) or add an axis (x[:, None])"
+    return "axis 0 is the environments, the robot's axes follow" if tensors else ""
+
+
+def check_kind(op: Op, i: int, arg: Any) -> None:
+    """Raises Fail unless `arg` may stand as argument i of `op`."""
+    kind = op.kind(i)
+    if i >= len(op.params) and op.params[-1] != "xs":
+        raise Fail("E_ARG", f"{op.name} takes {len(op.params)} arguments")
+    if isinstance(arg, Tensor):
+        good = kind == "x"
+    elif op.name in ("const", "input", "native") and (op.name, i) != ("const", 1):
+        good = op.name == "const" or isinstance(arg, str)
+    elif op.params[i:i + 1] == ("k_dtype",):
+        good = isinstance(arg, str) and arg in DTYPES
+    elif isinstance(arg, float) and not math.isfinite(arg):
+        raise Fail("E_ARG", f"{op.name}: a number is infinite or not a number",
+                   "leave the bound out" if op.name == "clamp" else "use a finite number")
+    elif kind == "x":
+        good = isinstance(arg, (bool, int, float)) or arg is None and op.name == "clamp" and i > 0
+    elif kind == "dim":
+        good = arg is None or _is_int(arg) or isinstance(arg, list) and all(map(_is_int, arg))
+    elif kind == "flag":
+        good = isinstance(arg, bool)
+    elif kind == "shape":
+        good = isinstance(arg, list) and len(arg) < 8 and all(
+            _is_int(a) and 0 < a <= MAX_SIZE for a in arg)
+    else:
+        good = isinstance(arg, (bool, int, float)) or isinstance(arg, list) and all(
+            map(_is_int, arg))
+    if not good:
+        name = op.params[min(i, len(op.params) - 1)].replace("k_", "").replace("flag_", "")
+        raise Fail("E_ARG", f"{op.name}: argument {name!r} is of the wrong kind")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31

@@ -1,0 +1,313 @@
+"""From a text to a reward that can be called: `compile_reward`."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reelward.language.errors import Diagnostic, Fail, RewardError
+from reelward.language.graph import Graph, Node, Tensor, run_on, shape_text
+from reelward.language.interpret import FELL, Interpreter
+from reelward.language.ops import DTYPES, OPS
+from reelward.language.values import POISON, STATE, Function, Module, Scope, describe, is_number
+from reelward.sim.field import Field
+
+VERSION = 1
+MAX_SOURCE = 16 * 1024
+MAX_BRACKETS = 40
+MAX_TERMS = 32
+
+Native = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
+
+
+class Reward:
+    """A compiled reward: `reward(state)` gives its terms, each float32 [N]; their sum is the reward.
+
+    The tensors of a result are new, and two terms of it may be the same tensor: do not write into them.
+    """
+
+    def __init__(self, source: str, graph: Graph, terms: Mapping[str, Tensor],
+                 constants: dict[str, Any], native: Mapping[str, Native]) -> None:
+        self.source = source
+        self.constants = constants
+        self.period: float | None = constants.get("PERIOD")
+        """the gait clock's cycle, s"""
+        self.nodes, self._outputs = _reachable(graph, terms)
+        self.terms = tuple(terms)
+        self.lines = {name: self.nodes[i].line for name, i in self._outputs.items()}
+        """term -> the line that computes it"""
+        read = {n.args[0] for n in self.nodes if n.op == "input"}
+        self.inputs = frozenset(graph.fields if any(n.op == "native" for n in self.nodes) else read)
+        """the fields it reads"""
+        self.graph = {
+            "version": VERSION, "period": self.period, "terms": self._outputs,
+            "fields": {name: list(graph.fields[name].shape) for name in sorted(self.inputs)},
+            "nodes": [[n.op, list(n.args), n.line] for n in self.nodes],
+        }  # fmt: skip
+        """the graph as JSON"""
+        self.digest = hashlib.sha256(canonical([source, self.graph]).encode()).hexdigest()
+        self._native = dict(native)
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Lowers the graph to registers and a flat list of instructions."""
+        last = {ref: i for i, node in enumerate(self.nodes) for ref in _refs(node)}
+        last |= dict.fromkeys(self._outputs.values(), len(self.nodes))
+        registers: list[Any] = [None]  # 0: the state itself
+        place: dict[int, int] = {}
+        free: list[int] = []
+        self._inputs: list[tuple[int, str]] = []
+        self._program: list[tuple[Callable[..., Any], int, tuple[int, ...]]] = []
+        for i, node in enumerate(self.nodes):
+            if node.op in ("input", "const"):
+                place[i] = len(registers)
+                registers.append(run_on(OPS["const"], node.args) if node.op == "const" else None)
+                if node.op == "input":
+                    self._inputs.append((place[i], node.args[0]))
+                continue
+            run, args = OPS[node.op].run, []
+            for arg in () if node.op == "native" else node.args:
+                if isinstance(arg, dict):
+                    args.append(place[arg["ref"]])
+                else:
+                    registers.append(tuple(arg) if isinstance(arg, list) else arg)
+                    args.append(len(registers) - 1)
+            if node.op == "native":
+                run, args = _checked(node.args[0], self._native[node.args[0]]), [0]
+            if free:
+                place[i] = free.pop()
+            else:
+                place[i] = len(registers)
+                registers.append(None)
+            self._program.append((run, place[i], tuple(args)))
+            free += [place[r] for r in set(_refs(node)) if last[r] == i
+                     and self.nodes[r].op not in ("input", "const")]
+        self._results = [(name, place[i]) for name, i in self._outputs.items()]
+        self._registers: dict[torch.device, list[Any]] = {torch.device("cpu"): registers}
+
+    def __call__(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        device = next(iter(state.values())).device
+        if device not in self._registers:
+            self._registers[device] = [
+                r.to(device) if isinstance(r, torch.Tensor) else r
+                for r in self._registers[torch.device("cpu")]]
+        registers = self._registers[device].copy()
+        registers[0] = state
+        for place, name in self._inputs:
+            registers[place] = state[name]
+        load = registers.__getitem__
+        for run, place, args in self._program:
+            registers[place] = run(*map(load, args))
+        return {name: registers[place] for name, place in self._results}
+
+
+def compile_reward(source: str, fields: Sequence[Field], *,
+                   native: Mapping[str, Native] | None = None) -> Reward:
+    """The reward that `source` describes for a robot with these `fields`.
+
+    `native` names the user's own functions, state -> float32 [N], which the text may call as
+    `name(s)`. Raises RewardError, with every mistake of the text in `.errors`.
+    """
+    native = native or {}
+    errors: list[Diagnostic] = []
+    graph = Graph(fields, tuple(native))
+    interpreter = Interpreter(graph, library(), errors)
+    module = Scope(shared=True)
+    try:
+        tree = parse(source)
+        interpreter.block(tree.body, module)
+        terms = _terms(interpreter, module, tree)
+        constants = _constants(interpreter, module)
+    except (OverflowError, RecursionError, MemoryError) as error:
+        deep = isinstance(error, RecursionError)
+        errors.append(Diagnostic("E_LIMIT", interpreter.line, 0,
+                                 "nested too deeply" if deep else str(error) or "out of memory",
+                                 "write a shorter reward"))
+        terms, constants = {}, {}
+    if errors:
+        raise RewardError(errors)
+    return Reward(source, graph, terms, constants, native)
+
+
+def parse(source: str) -> ast.Module:
+    """The syntax tree. Only comments and words may hold more than ASCII. Raises RewardError."""
+    def refuse(code: str, line: int, col: int, message: str, hint: str = "") -> RewardError:
+        return RewardError([Diagnostic(code, line, col, message, hint)])
+
+    if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
+        raise refuse("E_LIMIT", 0, 0, f"the text is longer than {MAX_SOURCE // 1024} KiB",
+                     "write a shorter reward")
+    depth = 0
+    for char in source:
+        depth = depth + 1 if char in "([{" else max(0, depth - 1) if char in ")]}" else depth
+        if depth > MAX_BRACKETS:
+            raise refuse("E_LIMIT", 0, 0, f"brackets nested deeper than {MAX_BRACKETS}")
+    text = source.encode("ascii", "replace").decode("ascii")  # as long as before: columns stay
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except SyntaxError as error:
+        line, col = error.lineno or 0, error.offset or 0
+        here = source.splitlines()[line - 1 : line]
+        foreign = next((c for c in (here or [""])[0] if ord(c) > 127), None)
+        hint = f"write {foreign!r} in plain ASCII" if foreign else "answer with Python code alone"
+        raise refuse("E_SYNTAX", line, col, str(error.msg)[:120], hint) from error
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise refuse("E_LIMIT", 0, 0, "the text cannot be parsed: nested too deeply, a number too "
+                     "long, or a zero byte") from error
+
+
+@functools.cache
+def library() -> Scope:
+    """The standard library: every function of the files in `stdlib/`, compiled like any text."""
+    scope = Scope(shared=True)
+    scope.names |= {"torch": Module("torch"), "np": Module("numpy"), "math": Module("math")}
+    errors: list[Diagnostic] = []
+    interpreter = Interpreter(Graph(()), scope, errors)
+    for path in library_files():
+        interpreter.block(ast.parse(path.read_text(encoding="utf-8")).body, scope)
+    if errors:
+        raise RewardError(errors)
+    return scope
+
+
+def library_files() -> list[Path]:
+    return sorted((Path(__file__).parent / "stdlib").glob("*.py"))
+
+
+def _terms(c: Interpreter, module: Scope, tree: ast.Module) -> dict[str, Tensor]:
+    """Interprets `reward(s)` and makes each of its terms float32 [N]."""
+    function = module.names.get("reward")
+    if not isinstance(function, Function):
+        defined = [s.name for s in tree.body if isinstance(s, ast.FunctionDef)]
+        _refuse(c, None, f"there is no `def reward(s)`, only {', '.join(defined[:5])}" if defined
+                else "there is no `def reward(s)`", "name the main function `reward`")
+        return {}
+    node = function.node
+    required = len(node.args.args) - len(node.args.defaults)
+    if required != 1:
+        _refuse(c, node, "reward takes one argument, the state", "def reward(s):")
+        return {}
+    result = c.inline(function, [STATE], {}, node)
+    if isinstance(result, (tuple, list)) and any(isinstance(r, dict) for r in result):
+        _refuse(c, node, "reward returns more than its terms",
+                "return the dict alone: the total is the sum of its terms")
+    elif not isinstance(result, dict) or not result:
+        if result is not POISON:
+            what = "nothing" if result in (None, FELL) else describe(result)
+            _refuse(c, node, f"reward returns {what}, not a dict of named terms",
+                    'return {"speed": ..., "upright": ...}; the total is the sum of the terms')
+    elif len(result) > MAX_TERMS:
+        _refuse(c, node, f"{len(result)} terms: at most {MAX_TERMS}", "put some together")
+    else:
+        return {name: term for name, value in result.items()
+                if (term := _term(c, node, name, value)) is not None}
+    return {}
+
+
+def _term(c: Interpreter, node: ast.FunctionDef | ast.Lambda, name: Any, value: Any) -> Tensor | None:
+    if value is POISON:
+        return None
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
+        _refuse(c, node, f"{str(name)[:40]!r} is not a term's name", "letters, digits and _")
+        return None
+    try:
+        value = c.filled(value) if is_number(value) else value
+        if not isinstance(value, Tensor) or value.meta.ndim != 1 or not value.batched:
+            hint = "reduce the robot's axes: .sum(dim=-1), or pick a column: x[:, 0]"
+            if isinstance(value, Tensor) and value.meta.shape[1:] == (1,):
+                hint = "drop the last axis: .squeeze(-1)"
+            raise Fail("E_REWARD", f"term {name!r} is {describe(value)}, not [N]", hint)
+        if value.dtype != "float32":
+            value = c.op("cast", value, "float32")
+        return c.op("clone", value) if _is_view(c.graph, value) else value
+    except Fail as fail:
+        line = c.graph.nodes[value.node].line if isinstance(value, Tensor) else 0
+        c.errors.append(Diagnostic(fail.code, line or node.lineno, 0, fail.message, fail.hint))
+        return None
+
+
+def _is_view(graph: Graph, tensor: Tensor) -> bool:
+    node = graph.nodes[tensor.node]
+    return OPS[node.op].view
+
+
+def _refuse(c: Interpreter, node: ast.AST | None, message: str, hint: str) -> None:
+    c.errors.append(Diagnostic("E_REWARD", getattr(node, "lineno", 0), 0, message, hint))
+
+
+def _constants(c: Interpreter, module: Scope) -> dict[str, Any]:
+    """The module's numbers, words, tuples and dicts as plain Python values."""
+    def plain(value: Any) -> Any:
+        c.spend()
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, (tuple, list)):
+            return tuple(plain(v) for v in value)
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise TypeError
+
+    constants = {}
+    for name, value in module.names.items():
+        try:
+            constants[name] = plain(value)
+        except TypeError:
+            continue
+    period = constants.get("PERIOD")
+    if isinstance(period, (int, float)) and 0.05 <= period <= 60:
+        constants["PERIOD"] = float(period)
+    elif "PERIOD" in module.names:
+        _refuse(c, None, "PERIOD is the gait clock's cycle in seconds, 0.05 to 60", "PERIOD = 1.2")
+    return constants
+
+
+def _refs(node: Node) -> list[int]:
+    return [a["ref"] for a in node.args if isinstance(a, dict)]
+
+
+def _reachable(graph: Graph, terms: Mapping[str, Tensor]) -> tuple[list[Node], dict[str, int]]:
+    """The nodes that the terms need, numbered anew."""
+    open_, needed = [t.node for t in terms.values()], set[int]()
+    while open_:
+        node = open_.pop()
+        if node not in needed:
+            needed.add(node)
+            open_ += _refs(graph.nodes[node])
+    number = {old: new for new, old in enumerate(sorted(needed))}
+    nodes = [Node(n.op, tuple({"ref": number[a["ref"]]} if isinstance(a, dict) else a
+                              for a in n.args), n.line)
+             for n in (graph.nodes[i] for i in sorted(needed))]
+    return nodes, {name: number[t.node] for name, t in terms.items()}
+
+
+def _checked(name: str, function: Native) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+    def call(state: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        result = function(state)
+        n = len(next(iter(state.values())))
+        if not isinstance(result, torch.Tensor) or result.shape != (n,) \
+                or result.dtype != torch.float32:
+            got = f"{shape_text(result)} {result.dtype}" if isinstance(result, torch.Tensor) else \
+                type(result).__name__
+            raise RewardError([Diagnostic("E_CONTRACT", 0, 0, f"native term {name!r} gave {got}",
+                                          f"a float32 tensor [{n}] is needed")])
+        return result
+
+    return call
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+__all__ = ["DTYPES", "Reward", "RewardError", "compile_reward", "library", "library_files"]

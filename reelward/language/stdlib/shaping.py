@@ -1,0 +1,54 @@
+"""Shapes for reward terms: kernels, clocks and costs. Written in the reward language itself."""
+
+import math
+
+import torch
+
+
+def kernel(error, width):
+    """1 at error 0, 0.37 at one width, 0 far away: exp(-(error/width)^2)."""
+    return torch.exp(-torch.square(error / width))
+
+
+def long_tail(error, width):
+    """1 at error 0, 0.5 at one width, and still a slope far away: 1/(1 + (error/width)^2)."""
+    return 1.0 / (1.0 + torch.square(error / width))
+
+
+def tolerance(x, low, high, margin):
+    """1 between low and high, falling like `kernel` with width margin outside."""
+    outside = torch.relu(low - x) + torch.relu(x - high)
+    return torch.exp(-torch.square(outside / margin))
+
+
+def bump(phase, center, width):
+    """1 at phase = center, 0.37 at `width` cycles from it, periodic in the phase (cycles)."""
+    away = phase - center
+    away = away - torch.round(away)
+    return torch.exp(-torch.square(away / width))
+
+
+def gait_clock(phase, offset=0.0):
+    """cos of the cycle: 1 when the foot with this offset (cycles) lands, -1 half a cycle later."""
+    return torch.cos(2 * math.pi * (phase - offset))
+
+
+def stance(phase, duty, sharpness=8.0):
+    """Nearly 1 while a foot that lands at phase 0 should stand (the share `duty` of the cycle), else 0."""
+    edge = math.cos(math.pi * duty)
+    return torch.sigmoid(sharpness * (gait_clock(phase, duty / 2) - edge))
+
+
+def angle_between(a, b):
+    """Angle between the vectors a and b in the x-z plane, rad; positive turns z towards x."""
+    turn = a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2]
+    along = a[:, 0] * b[:, 0] + a[:, 2] * b[:, 2]
+    return torch.atan2(turn, along)
+
+
+def flexion(s, side):
+    """Bend of the knee of `side` ("right" or "left") from its keypoints, rad: 0 straight, positive bent."""
+    hip = s.keypoint_pos[f"{side}_hip"]
+    knee = s.keypoint_pos[f"{side}_knee"]
+    ankle = s.keypoint_pos[f"{side}_ankle"]
+    return angle_between(hip - knee, knee - ankle)

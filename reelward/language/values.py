@@ -1,0 +1,143 @@
+"""The values of the language beside numbers, words, tuples, lists, dicts and `graph.Tensor`."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from reelward.language.graph import Tensor, shape_text
+
+
+class Scope:
+    """Names and their values; what is not here is looked up in `parent`. Copied with all it holds."""
+
+    def __init__(self, parent: Scope | None = None, shared: bool = False) -> None:
+        self.parent, self.shared, self.names = parent, shared, dict[str, Any]()
+
+    def find(self, name: str) -> Scope | None:
+        scope: Scope | None = self
+        while scope is not None and name not in scope.names:
+            scope = scope.parent
+        return scope
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Scope:
+        if self.shared:
+            return self
+        memo[id(self)] = new = Scope(copy.deepcopy(self.parent, memo))
+        new.names = copy.deepcopy(self.names, memo)
+        return new
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A function or lambda of the text, inlined where it is called."""
+
+    name: str
+    node: ast.FunctionDef | ast.Lambda
+    scope: Scope
+    defaults: tuple[Any, ...]
+    kw_defaults: tuple[Any, ...]
+    library: bool
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        scope = copy.deepcopy(self.scope, memo)
+        return Function(self.name, self.node, scope, self.defaults, self.kw_defaults, self.library)
+
+
+class Single:
+    """A value without parts: the same object in every copy of a scope."""
+
+    def __deepcopy__(self, memo: object) -> Single:
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Builtin(Single):
+    """A function of the language; `first` is what it was called on as a method."""
+
+    name: str
+    call: Callable[..., Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Native(Single):
+    name: str
+
+
+@dataclass(frozen=True)
+class Module(Single):
+    """torch, numpy or math: a prefix that is read and dropped."""
+
+    name: str
+
+
+class State(Single):
+    """The argument of `reward`."""
+
+
+class Count(Single):
+    """The number of environments: a size, never a number."""
+
+
+@dataclass(frozen=True)
+class Dtype(Single):
+    name: str
+
+
+class Skipped(Single):
+    """A device: accepted and of no effect."""
+
+
+class Poison(Single):
+    """The value of an expression that was refused; whatever uses it says nothing more."""
+
+
+@dataclass(frozen=True)
+class Half(Single):
+    """A name that the two branches of an `if` over tensors leave in different kinds."""
+
+    name: str
+    line: int
+
+
+class Extreme(NamedTuple):
+    """What max, min and median along an axis give."""
+
+    values: Any
+    indices: Any
+
+
+COUNT, POISON, STATE, SKIPPED = Count(), Poison(), State(), Skipped()
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (bool, int, float))
+
+
+def describe(value: object) -> str:
+    """A value's kind in a few words, for messages."""
+    match value:
+        case Tensor():
+            return f"a tensor {shape_text(value.meta)}" + (
+                "" if value.dtype == "float32" else f" of {value.dtype}")
+        case None:
+            return "None"
+        case bool() | int() | float():
+            return f"the number {value}"
+        case str():
+            return f"the word {value[:40]!r}"
+        case tuple() | list() | dict():
+            return f"a {type(value).__name__} of {len(value)}"
+        case Function() | Builtin() | Native():
+            return f"the function {value.name}"
+        case Module():
+            return f"the module {value.name}"
+        case State():
+            return "the whole state"
+        case Count():
+            return "the number of environments"
+        case _:
+            return f"a {type(value).__name__.lower()}"
