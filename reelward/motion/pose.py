@@ -7,7 +7,6 @@ network sees that crop and gives 33 points and the auxiliary points for the next
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +73,7 @@ class PoseModel:
         square[top : top + high, left : left + wide] = image
         small = cv2.resize(square, (224, 224), interpolation=cv2.INTER_AREA)
         boxes, logits = self._run(0, small.astype(np.float32) / 127.5 - 1.0, (0, 1))
-        score = 1.0 / (1.0 + np.exp(-np.clip(logits[0, :, 0], -100, 100)))
+        score = _share(logits[0, :, 0])
         keep = np.flatnonzero(score >= SEEN)
         places = boxes[0, keep, 4:8].reshape(-1, 2, 2) / 224 + self._anchors[keep, None]
         places = places * side - [left, top]
@@ -95,7 +94,7 @@ class PoseModel:
         raw = points.reshape(39, 5)
         back = cv2.invertAffineTransform(to_crop)
         xy = raw[:, :2] @ back[:, :2].T + back[:, 2]
-        sure = 1.0 / (1.0 + np.exp(-raw[:, 3]))
+        sure = _share(raw[:, 3])
         return _named(xy, sure), Found(float(flag.reshape(-1)[0]), xy[33], xy[34])
 
     def _run(self, which: int, picture: np.ndarray, outputs: tuple[int, ...]) -> list[np.ndarray]:
@@ -105,37 +104,47 @@ class PoseModel:
         return [net.get_tensor(net.get_output_details()[i]["index"]) for i in outputs]
 
 
-def follow(
-    model: PoseModel, images: Iterable[np.ndarray], at: tuple[float, float] | None = None
-) -> Iterator[Pose | None]:
-    """The pose of one person in each picture, None where it is not seen.
+class Follower:
+    """Follows one person from picture to picture.
 
-    The person is the largest one of the first picture that has any, or the one nearest to `at`
-    (shares of width and height); lost, it is looked for where it was last.
+    It is the largest one of the first picture that has any, or the one nearest to `at` (shares of
+    width and height); lost, it is looked for where it was last.
     """
-    last: Found | None = None
-    where: np.ndarray | None = None
-    for image in images:
-        if where is None and at:
-            where = np.array(at) * [image.shape[1], image.shape[0]]
-        pose, seen = None, last
-        for fresh in (False, True):
-            if fresh or seen is None:
-                people = model.detect(image)
-                if not people:
-                    break
-                seen = (
-                    max(people, key=lambda p: p.size)
-                    if where is None
-                    else min(people, key=lambda p: float(np.linalg.norm(p.hip - where)))
-                )
-            pose, seen = model.landmarks(image, seen)
-            if seen.score >= SEEN:
-                break
-            pose = None
-        last = seen if pose else None
-        where = last.hip if last else where
-        yield pose
+
+    def __init__(self, model: PoseModel, at: tuple[float, float] | None = None) -> None:
+        self._model, self._at = model, at
+        self._where: np.ndarray | None = None
+        self._next: Found | None = None
+
+    def step(self, image: np.ndarray) -> Pose | None:
+        """The pose in the next picture, None where it is not seen."""
+        high, wide = image.shape[:2]
+        if self._where is None and self._at:
+            self._where = np.array(self._at) * [wide, high]
+        if self._next is None:
+            self._next = self._found(image)
+        pose = self._look(image)
+        if pose is None and (again := self._found(image)):
+            self._next = again
+            pose = self._look(image)
+        return pose
+
+    def _look(self, image: np.ndarray) -> Pose | None:
+        if self._next is None:
+            return None
+        pose, self._next = self._model.landmarks(image, self._next)
+        if self._next.score < SEEN:
+            self._next = None
+            return None
+        self._where = self._next.hip
+        return pose
+
+    def _found(self, image: np.ndarray) -> Found | None:
+        people = self._model.detect(image)
+        if self._where is None:
+            return max(people, key=lambda p: p.size, default=None)
+        where = self._where
+        return min(people, key=lambda p: float(np.linalg.norm(p.hip - where)), default=None)
 
 
 def _named(xy: np.ndarray, sure: np.ndarray) -> Pose:
@@ -155,6 +164,10 @@ def _crop(found: Found) -> np.ndarray:
     scale = 256 / max(2 * 1.25 * found.size, 1.0)
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return np.hstack([turn, (128 - turn @ found.hip)[:, None]])
+
+
+def _share(logits: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.clip(logits, -50, 50)))
 
 
 def _anchors() -> np.ndarray:
