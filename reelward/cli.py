@@ -1,0 +1,143 @@
+"""The command `reelward`: studies, the ledger, what a repro would do, and rewards by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+from tyro.extras import SubcommandApp
+
+app = SubcommandApp()
+
+
+@app.command
+def new(
+    name: Positional[str],
+    from_: Annotated[str | None, arg(name="from", metavar="STUDY")] = None,
+    robot: str | None = None,
+    video: str | None = None,
+    task: str | None = None,
+) -> None:
+    """Begin a study: a git branch study/NAME with its settings and no results.
+
+    Args:
+        name: of the study
+        from_: a study whose settings and best reward this one starts from
+        robot: robots/NAME
+        video: a file, a link, a page of a video site, or pypi:NAME==VERSION/path
+        task: a sentence
+    """
+    from reelward import study
+
+    study.new(name, from_, robot=robot, video=video, task=task)
+    print(f"on branch study/{name}; next: dvc repro, or python -m flows.learn --iterations 3")
+
+
+@app.command
+def extend(to: int | None = None) -> None:
+    """Append iterations to the ledger, each going on from the one before.
+
+    Args:
+        to: how many there are to be; by default one more
+    """
+    from reelward import study
+
+    names = study.extend(to)
+    print(f"loop.yaml has {len(names)} iterations, the last {names[-1]}; next: dvc repro")
+
+
+@app.command
+def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """Say which trainings and paid calls the next dvc repro would run, and why.
+
+    Args:
+        as_json: every stage, for programs
+    """
+    from reelward.plan import plan as make
+
+    steps = make()
+    if as_json:
+        print(json.dumps([dataclasses.asdict(s) for s in steps], indent=1))
+        return
+    dear = [s for s in steps if s.kind != "free"]
+    for s in dear:
+        when = "" if s.certain else "maybe: "
+        print(f"{s.kind:10}{s.stage:20}{when}{'; '.join(s.why)}")
+    print(f"{len(dear)} trainings or paid calls and {len(steps) - len(dear)} free stages to run")
+
+
+@app.command
+def doctor() -> None:
+    """Look whether this machine can do it all; each failure names the command that mends it."""
+    from reelward.doctor import doctor as look
+
+    look()
+
+
+@app.command
+def check(
+    file: Positional[Path], robot: str, as_json: Annotated[bool, arg(name="json")] = False
+) -> None:
+    """Check a reward file against a robot, without running it; exit code 2 when it is refused.
+
+    Args:
+        file: Python syntax, never executed as Python
+        robot: robots/NAME
+        as_json: for programs
+    """
+    from reelward.language import RewardError, compile_reward
+    from reelward.sim.robot import load_robot
+
+    machine = load_robot(robot)
+    found: dict[str, object] = {"file": str(file), "robot": robot, "errors": []}
+    try:
+        reward = compile_reward(file.read_text(encoding="utf-8"), machine.fields)
+        found |= {"terms": list(reward.terms), "period": reward.period}
+        found |= {"inputs": sorted(reward.inputs), "digest": reward.digest}
+        said = f"{file}: terms {', '.join(reward.terms)}; reads {', '.join(sorted(reward.inputs))}"
+    except RewardError as e:
+        found["errors"] = [error.json() for error in e.errors]
+        said = "\n".join(f"{file}: {error}" for error in e.errors)
+    print(json.dumps(found, indent=1) if as_json else said)
+    sys.exit(2 if found["errors"] else 0)
+
+
+@app.command
+def fields(robot: str, as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """List what a reward may read of a robot: fields, shapes, units, meaning.
+
+    Args:
+        robot: robots/NAME
+        as_json: for programs
+    """
+    from reelward.sim.robot import load_robot
+
+    known = load_robot(robot).fields
+    if as_json:
+        print(json.dumps([dataclasses.asdict(f) for f in known], indent=1))
+        return
+    for f in known:
+        shape = ", ".join(("N", *map(str, f.shape)))
+        names = f" ({', '.join(f.names)})" if f.names else ""
+        print(f"{f.name:14}[{shape}] {f.unit}: {f.meaning}{names}")
+
+
+def main() -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `reelward fields ... | head` ends quietly
+    try:
+        app.cli(prog="reelward", description=__doc__)
+    except Exception as e:
+        from reelward.stage import explain
+
+        code, text = explain(e)
+        print(f"reelward: {text}", file=sys.stderr)
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

