@@ -49,6 +49,16 @@ def gait_period(track: Track, leg_length: float) -> Period | None:
     return period_of(moves, track.fps)
 
 
+def keyframes(track: Track, leg_length: float, count: int) -> list[Pick]:
+    """`count` frames that show the movement: equal phases of the cycle that closes best, phase 0
+    being the landing of the first leg; without a period, equal shares of the movement."""
+    moves = gait_signal(track.smooth())
+    if period := gait_period(track, leg_length):
+        start = best_cycle(moves, period.value, track.fps, landings(track, period.value))
+        return phases(start, period.value, track.fps, count, len(track))
+    return by_energy(moves, track.fps, count)
+
+
 def gait_signal(track: Track) -> np.ndarray:
     """`[T, 2 A]`: the ankles (or, without ankles, all points) relative to the hip."""
     names = [f"{leg}_ankle" for leg in track.legs] or list(track.names)

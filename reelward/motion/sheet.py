@@ -1,0 +1,85 @@
+"""The contact sheet: numbered pictures of one cycle, one form for expert and learner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from reelward.motion.track import Track
+
+SIZE = 224
+"""pixels of a tile's side: eight of them make 896 x 448"""
+COLUMNS = 4
+BODY = 0.72
+"""share of the tile that the body's height takes"""
+GROUND = 0.90
+"""where the ground lies, as a share of the tile's height"""
+PAPER, INK, LINE = (246, 246, 242), (24, 24, 24), (200, 60, 40)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture RGB `[H, W, 3]` and where in it (pixels) the subject is: middle, ground, body
+    height. `phase` in cycles, None without a cycle; `flip` turns left and right."""
+
+    image: np.ndarray
+    centre: float
+    ground: float
+    height: float
+    time: float
+    phase: float | None = None
+    flip: bool = False
+
+
+def sheet(tiles: Sequence[Tile]) -> np.ndarray:
+    """RGB `[rows * SIZE, columns * SIZE, 3]`: every body in the middle of its tile, on the same
+    ground line, at the same size; number, seconds and phase above it."""
+    columns = min(COLUMNS, len(tiles))
+    drawn = [_drawn(tile, i + 1) for i, tile in enumerate(tiles)]
+    blank = np.full((SIZE, SIZE, 3), PAPER, np.uint8)
+    drawn += [blank] * (-len(drawn) % columns)
+    rows = [np.hstack(drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
+    return np.vstack(rows)
+
+
+def body_height(track: Track) -> float:
+    """Height of the body in the track's unit, for the scale of its tiles: from its lowest to its
+    highest point when it stands tallest, and a tenth for crown and soles."""
+    y = track.points[..., 1]
+    return 1.1 * float(np.percentile(y.max(axis=1) - y.min(axis=1), 90))
+
+
+def ground_under(lowest: np.ndarray, reach: int) -> np.ndarray:
+    """`[T]` height of the ground (y down, pixels) from the body's `lowest` point in every frame: what
+    it stands on within `reach` frames, so that a jump leaves the line and a slope follows it."""
+    windows = (lowest[max(0, i - reach) : i + reach + 1] for i in range(len(lowest)))
+    return np.array([np.percentile(w, 80) for w in windows])
+
+
+def _drawn(tile: Tile, number: int) -> np.ndarray:
+    scale = BODY * SIZE / max(tile.height, 1e-6)
+    side = -scale if tile.flip else scale
+    place = np.array(
+        [[side, 0, SIZE / 2 - side * tile.centre], [0, scale, GROUND * SIZE - scale * tile.ground]]
+    )
+    image = tile.image
+    if scale < 1:  # warpAffine samples single pixels: take the fine detail out first
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
+    out = cv2.warpAffine(
+        image, place, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+        borderValue=PAPER,
+    )  # fmt: skip
+    y = round(GROUND * SIZE)
+    cv2.line(out, (0, y), (SIZE - 1, y), LINE, 1)
+    phase = "" if tile.phase is None else f"  {100 * tile.phase:.0f} %"
+    out[:22] = PAPER
+    _write(out, f"{number}   {tile.time:.2f} s{phase}", (7, 16))
+    cv2.rectangle(out, (0, 0), (SIZE - 1, SIZE - 1), PAPER, 2)
+    return out
+
+
+def _write(image: np.ndarray, text: str, at: tuple[int, int]) -> None:
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
