@@ -1,6 +1,19 @@
 """The reward language: Python syntax, our own compiler, nothing of the text ever executed."""
 
+from reelward.language.artefact import dump, load
+from reelward.language.contract import check_contract, trial_states
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.reward import Reward, compile_reward
+from reelward.language.watch import Watch
 
-__all__ = ["Diagnostic", "Reward", "RewardError", "compile_reward"]
+__all__ = [
+    "Diagnostic",
+    "Reward",
+    "RewardError",
+    "Watch",
+    "check_contract",
+    "compile_reward",
+    "dump",
+    "load",
+    "trial_states",
+]

@@ -47,8 +47,8 @@ def angle_between(a, b):
 
 
 def flexion(s, side):
-    """Bend of the knee of `side` ("right" or "left") from its keypoints, rad: 0 straight, positive bent."""
+    """Bend of the knee of `side` (a foot's name), rad: 0 straight, from the keypoints of the leg."""
     hip = s.keypoint_pos[f"{side}_hip"]
     knee = s.keypoint_pos[f"{side}_knee"]
     ankle = s.keypoint_pos[f"{side}_ankle"]
-    return angle_between(hip - knee, knee - ankle)
+    return torch.abs(angle_between(hip - knee, knee - ankle))

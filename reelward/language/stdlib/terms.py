@@ -1,7 +1,7 @@
 """Reward terms over the robot's fields, each [N]: rewards run from 0 to 1, costs from -1 to 0.
 
-Phase 0 is the landing of the right foot; the left leg follows half a cycle later. Robots with one leg
-use the same terms: what is about two legs asks for both.
+Phase 0 is the landing of the first foot (the right one); the others follow evenly, so the left one half
+a cycle later. Only `step` asks for a right and a left leg.
 """
 
 import math
@@ -44,13 +44,13 @@ def heading(s, target=0.0, width=0.3):
 
 def clock(s, duty):
     """Each foot stands for the share `duty` of its cycle and swings for the rest."""
-    right = stance(s.phase, duty)
-    left = stance(s.phase - 0.5, duty)
-    on_right = s.foot_contact["right"]
-    on_left = s.foot_contact["left"]
-    right_obeys = right * on_right + (1 - right) * (1 - on_right)
-    left_obeys = left * on_left + (1 - left) * (1 - on_left)
-    return (right_obeys + left_obeys) / 2
+    feet = s.foot_contact.shape[1]
+    obeyed = 0.0
+    for i in range(feet):
+        stands = stance(s.phase - i / feet, duty)
+        contact = s.foot_contact[:, i]
+        obeyed += stands * contact + (1 - stands) * (1 - contact)
+    return obeyed / feet
 
 
 def step(s, length, width):
@@ -59,19 +59,24 @@ def step(s, length, width):
     return kernel(apart - length * gait_clock(s.phase, 0.03), width)
 
 
-def knee(s, flexion_range, duty, width):
-    """Each knee bends by `flexion_range` rad in the middle of its swing and is nearly straight otherwise."""
-    peak = duty + 0.11
-    right = flexion(s, "right") - 0.09 - flexion_range * bump(s.phase, peak, 0.14)
-    left = flexion(s, "left") - 0.09 - flexion_range * bump(s.phase - 0.5, peak, 0.14)
-    return (kernel(right, width) + kernel(left, width)) / 2
+def knee(s, bend, duty, width):
+    """Each knee bends by `bend` rad in the middle of its swing, and hardly while its foot stands."""
+    sides = s.foot_contact.names
+    wanted = 0.0
+    for i, side in enumerate(sides):
+        swing = bump(s.phase - i / len(sides), duty + 0.11, 0.14)
+        wanted += kernel(flexion(s, side) - 0.09 - bend * swing, width)
+    return wanted / len(sides)
 
 
 def thigh(s, swing, width, offset=0.0):
     """Each thigh swings by `swing` rad (range) about `offset` rad, in front when its foot lands."""
-    right = thigh_angle(s, "right") - offset - swing / 2 * gait_clock(s.phase)
-    left = thigh_angle(s, "left") - offset - swing / 2 * gait_clock(s.phase, 0.5)
-    return (kernel(right, width) + kernel(left, width)) / 2
+    sides = s.foot_contact.names
+    wanted = 0.0
+    for i, side in enumerate(sides):
+        angle = offset + swing / 2 * gait_clock(s.phase, i / len(sides))
+        wanted += kernel(thigh_angle(s, side) - angle, width)
+    return wanted / len(sides)
 
 
 def thigh_angle(s, side):
@@ -87,12 +92,13 @@ def bob(s, height, range, width):
 
 
 def clearance(s, target, width):
-    """Each foot is `target` m high in the middle of its swing."""
-    lift = [
-        bump(s.phase, 0.75, 0.15) * torch.relu(target - s.foot_height["right"]),
-        bump(s.phase, 0.25, 0.15) * torch.relu(target - s.foot_height["left"]),
-    ]
-    return kernel(sum(lift), width)
+    """Each foot is `target` m high, or higher, in the middle of its swing."""
+    feet = s.foot_height.shape[1]
+    cleared = 0.0
+    for i in range(feet):
+        missing = torch.relu(target - s.foot_height[:, i])
+        cleared += kernel(missing * bump(s.phase - i / feet, 0.75, 0.15), width)
+    return cleared / feet
 
 
 def airtime(s, target, width):
@@ -108,8 +114,8 @@ def slip(s):
 
 
 def smooth(s):
-    """Cost of actions that change from step to step; -1 for full reversals of every motor."""
-    return -torch.square((s.action - s.prev_action) / 2).clamp(0.0, 1.0).mean(dim=-1)
+    """Cost of actions that change from step to step: mean square, at most 1 a motor."""
+    return -torch.square(s.action - s.prev_action).clamp(0.0, 1.0).mean(dim=-1)
 
 
 def effort(s):
@@ -117,6 +123,6 @@ def effort(s):
     return -torch.square(s.action).clamp(0.0, 1.0).mean(dim=-1)
 
 
-def energy(s, scale=400.0):
+def energy(s, scale=2000.0):
     """Cost of mechanical power; -1 at `scale` W or more."""
     return -(s.power.abs() / scale).clamp(0.0, 1.0)

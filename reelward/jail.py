@@ -1,0 +1,239 @@
+"""Runs one function on untrusted input in a locked child process.
+
+`jailed("package.module:function", payload)` starts a fresh interpreter, imports the module, calls its
+`prepare()` if it has one (what is imported lazily), locks itself in, and only then calls the function;
+payload and result are JSON. Each layer is used where
+the system has it, and none is what safety rests on alone:
+
+    rlimits     memory, processor time, no file growth, no core
+    privileges  no_new_privs
+    landlock    reads Python, its packages and what `read` names; writes nothing
+    seccomp     no sockets, no new programs or processes, no tracing, no mounts
+    bubblewrap  own namespaces, no network, nothing of /tmp or the environment
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+MAX_RESULT = 1 << 20
+LAYERS = ("rlimits", "privileges", "landlock", "seccomp", "bubblewrap")
+
+
+class JailError(RuntimeError):
+    """The jailed function raised, ran out of time or memory, died, or answered with no JSON."""
+
+
+def jailed(function: str, payload: Any, *, timeout: float = 20.0, memory: int = 2 << 30,
+           read: Sequence[Path] = (), require: bool = False) -> Any:
+    """The JSON result of `function(payload)` in the jail.
+
+    `timeout` s of wall time after which the child is killed, import included; `memory` bytes that it
+    may take on top of what its imports did; `read` files or folders that it may read. Raises JailError,
+    and with `require` also when a layer other than bubblewrap is missing.
+    """
+    request = {"function": function, "payload": payload, "timeout": timeout, "memory": memory,
+               "read": [str(p.resolve()) for p in read], "require": require}
+    command = [*_bubblewrap(tuple(request["read"])), sys.executable, "-I", "-m", "reelward.jail"]
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1",
+                   "PYTHONDONTWRITEBYTECODE": "1"}
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    try:
+        out, err = child.communicate(json.dumps(request).encode(), timeout)
+    except subprocess.TimeoutExpired:
+        raise JailError(f"{function} took longer than {timeout:g} s") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    if child.returncode < 0:
+        raise JailError(f"{function} died of {signal.Signals(-child.returncode).name}")
+    try:
+        answer = json.loads(out) if len(out) <= MAX_RESULT else None
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict) or answer.keys() not in ({"result"}, {"error"}):
+        last = err.decode(errors="replace").strip().splitlines()[-1:]
+        raise JailError(f"{function} gave no answer" + "".join(f": {line[:200]}" for line in last))
+    if "error" in answer:
+        raise JailError(str(answer["error"])[:500])
+    return answer["result"]
+
+
+@functools.cache
+def layers() -> dict[str, bool]:
+    """Which layers are active on this system, as tried in a jailed child."""
+    tried = jailed("reelward.jail:_probe", None)
+    return {name: bool(tried[name]) for name in LAYERS}
+
+
+def _probe(_: None) -> dict[str, bool]:
+    import socket
+
+    def refused(attempt: Any) -> bool:
+        try:
+            attempt()
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    with open("/proc/self/status") as file:
+        status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
+    return {"rlimits": resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 0,
+            "privileges": status["NoNewPrivs"].strip() == "1",
+            "landlock": refused(lambda: os.listdir("/etc")),
+            "seccomp": refused(lambda: socket.socket(socket.AF_INET)),
+            "bubblewrap": os.environ.get("REELWARD_BUBBLEWRAP") == "1"}
+
+
+@functools.cache
+def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
+    """The command that starts a program under bubblewrap; empty where that does not work."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return ()
+    home = [str(p) for p in {Path(sys.prefix), Path(sys.base_prefix), *_packages()}]
+    command = (program, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp",
+               *[part for p in [*home, *read] for part in ("--ro-bind", p, p)],
+               "--unshare-all", "--die-with-parent", "--setenv", "REELWARD_BUBBLEWRAP", "1", "--")
+    try:
+        works = subprocess.run([*command, "/bin/true"], capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return command if works.returncode == 0 else ()
+
+
+def _packages() -> list[Path]:
+    return [Path(__file__).parent]
+
+
+# -- in the child
+
+
+def _main() -> None:
+    request = json.load(sys.stdin)
+    answer_fd = os.dup(1)
+    os.dup2(2, 1)  # what libraries print is no answer
+    module, _, name = request["function"].partition(":")
+    imported = importlib.import_module(module)
+    function = getattr(imported, name)
+    getattr(imported, "prepare", lambda: None)()
+    try:
+        active = _lock(request["memory"], request["timeout"], request["read"])
+        missing = [layer for layer in LAYERS[:4] if layer not in active]
+        if request["require"] and missing:
+            raise JailError(f"the jail lacks {', '.join(missing)} here")
+        answer = {"result": function(request["payload"])}
+        text = json.dumps(answer, allow_nan=False)
+    except MemoryError:
+        text = json.dumps({"error": f"{request['function']} ran out of memory"})
+    except Exception as error:
+        text = json.dumps({"error": f"{type(error).__name__}: {error}"[:500]})
+    os.write(answer_fd, text.encode()) if len(text) < 1 << 16 else _write(answer_fd, text.encode())
+    os._exit(0)
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data):]
+
+
+def _lock(memory: int, timeout: float, read: Sequence[str]) -> list[str]:
+    """Locks this process in; gives the names of the layers that are now active."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    active = []
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    for limit, value in ((resource.RLIMIT_AS, used + memory), (resource.RLIMIT_FSIZE, 0),
+                         (resource.RLIMIT_CPU, int(timeout) + 1), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(limit, (value, value))
+    active.append("rlimits")
+    libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if libc.prctl(38, 1, 0, 0, 0) == 0:  # PR_SET_NO_NEW_PRIVS
+        active.append("privileges")
+        active += ["landlock"] if _landlock(libc, read) else []
+        active += ["seccomp"] if _seccomp(libc) else []
+    return active
+
+
+def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> bool:
+    """Files can be read below Python's folders and `read`; nothing can be written or made."""
+    create_ruleset, add_rule, restrict_self = 444, 445, 446
+    abi = libc.syscall(create_ruleset, None, 0, 1)
+    if abi < 1:
+        return False
+    rights = (1 << (13 if abi < 2 else 14 if abi < 3 else 15 if abi < 5 else 16)) - 1
+    handled = struct.pack("=QQ", rights, 0b11) if abi >= 4 else struct.pack("=Q", rights)
+    ruleset = libc.syscall(create_ruleset, handled, len(handled), 0)
+    if ruleset < 0:
+        return False
+    roots = [sys.prefix, sys.base_prefix, "/usr/lib", "/usr/lib64", "/lib", "/lib64",
+             "/usr/share/zoneinfo", "/proc/self", "/dev/null", "/dev/urandom",
+             *map(str, _packages()), *read]
+    for root in roots:
+        with contextlib.suppress(OSError):
+            fd = os.open(root, os.O_PATH | os.O_CLOEXEC)
+            allowed = (1 << 2) | ((1 << 3) if os.path.isdir(root) else 0)  # read files, list folders
+            rule = struct.pack("=Qi", allowed, fd)
+            libc.syscall(add_rule, ruleset, 1, rule, 0)
+            os.close(fd)
+    done = libc.syscall(restrict_self, ruleset, 0) == 0
+    os.close(ruleset)
+    return done
+
+
+REFUSED = {
+    # socket connect accept bind listen socketpair fork vfork execve execveat kill ptrace
+    # process_vm_readv/writev mount umount2 pivot_root chroot unshare setns bpf add_key request_key
+    # keyctl io_uring_setup userfaultfd perf_event_open open_by_handle_at init_module finit_module
+    # kexec_load reboot swapon personality accept4 pidfd_open pidfd_getfd
+    "x86_64": (0xC000003E, 56, (41, 42, 43, 49, 50, 53, 57, 58, 59, 322, 62, 101, 310, 311, 165,
+               166, 155, 161, 272, 308, 321, 248, 249, 250, 425, 323, 298, 304, 175, 313, 246, 169,
+               167, 135, 288, 434, 438)),
+    "aarch64": (0xC00000B7, 220, (198, 203, 202, 200, 201, 199, 221, 281, 129, 117, 270, 271, 40,
+                39, 41, 51, 97, 268, 280, 217, 218, 219, 425, 282, 241, 265, 105, 273, 104, 142,
+                224, 92, 242, 434, 438)),
+}  # fmt: skip
+"""machine -> audit number, the number of clone, and the system calls that fail with EPERM"""
+
+
+def _seccomp(libc: ctypes.CDLL) -> bool:
+    machine = platform.machine()
+    if machine not in REFUSED:
+        return False
+    audit, clone, refused = REFUSED[machine]
+    allow, deny, no_such, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+    load, equal, above, bits, leave = 0x20, 0x15, 0x35, 0x45, 0x06
+    program = [(load, 0, 0, 4), (equal, 1, 0, audit), (leave, 0, 0, kill),
+               (load, 0, 0, 0), (above, 0, 1, 0x40000000), (leave, 0, 0, deny)]
+    for number in refused:
+        program += [(equal, 0, 1, number), (leave, 0, 0, deny)]
+    program += [(equal, 0, 1, 435), (leave, 0, 0, no_such),  # clone3: libc falls back to clone
+                (equal, 0, 3, clone), (load, 0, 0, 16), (bits, 1, 0, 0x10000),  # threads only
+                (leave, 0, 0, deny), (leave, 0, 0, allow)]
+    code = b"".join(struct.pack("=HBBI", *step) for step in program)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    head = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
+    return libc.prctl(22, 2, ctypes.c_char_p(head), 0, 0) == 0  # PR_SET_SECCOMP, a filter
+
+
+if __name__ == "__main__":
+    _main()
