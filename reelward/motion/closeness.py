@@ -7,7 +7,7 @@ trunk) must not outweigh that it goes somewhere, with steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reelward.motion.descriptors import Descriptor, measurable
 from reelward.motion.record import Motion
@@ -51,6 +51,18 @@ class Closeness:
     @property
     def eligible(self) -> bool:
         return all(self.gates.values())
+
+
+def repeatable(measured: Mapping[str, Descriptor]) -> dict[str, Descriptor]:
+    """The same, where what differs between the expert's own cycles by more than is tolerated of a
+    learner has become unusable."""
+    out = dict(measured)
+    for name, d in measured.items():
+        most = JUDGED[name].tolerance * (abs(d.value or 0.0) if JUDGED[name].relative else 1.0)
+        if d.usable and d.uncertainty > most:
+            why = f"the cycles differ among themselves by {d.uncertainty:.2g}, too much to aim at"
+            out[name] = replace(d, usable=False, why=why)
+    return out
 
 
 def tolerance(name: str, expert: Descriptor) -> float:

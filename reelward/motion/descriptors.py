@@ -38,8 +38,8 @@ STILL_LEAST = 0.3
 """... or below this speed (leg lengths a second), as a body that only trembles does ..."""
 LOW = 0.10
 """... and lies no higher (leg lengths) than this over the place where it stands"""
-BLINK_S = 0.08
-"""shorter stances and shorter gaps in one are trembling"""
+GAP_S, BLIP_S = 0.1, 0.05
+"""a gap in a stance, and a stance, that are no longer than this are trembling"""
 FOOT_SMOOTH_S = 0.02
 """further low-pass (s) of the feet's places, whose speed is asked for"""
 
@@ -241,18 +241,18 @@ def standing(track: Track, leg: str, leg_length: float) -> np.ndarray:
             slow = speed < max(STILL_LEAST, STILL * np.percentile(speed, 95))
             ground = np.percentile(p[slow, 1], 20) if slow.any() else 0.0
             still |= slow & (p[:, 1] < ground + LOW)
-    return without_blinks(still, round(BLINK_S * track.fps))
+    still = without_runs(still, False, round(GAP_S * track.fps))
+    return without_runs(still, True, round(BLIP_S * track.fps))
 
 
-def without_blinks(on: np.ndarray, frames: int) -> np.ndarray:
-    """`on [T]` bool, gaps of at most `frames` closed, then stretches that short taken out; what
-    touches an end may go on outside and stays."""
+def without_runs(on: np.ndarray, value: bool, frames: int) -> np.ndarray:
+    """`on [T]` bool with the runs of `value` of at most `frames` turned over; one that touches an
+    end may go on outside and stays."""
     on = on.copy()
-    for value in (True, False):
-        edges = np.flatnonzero(np.diff(np.concatenate([[value], on, [value]]).astype(np.int8)))
-        for a, b in zip(edges[::2], edges[1::2], strict=True):
-            if b - a <= frames and a > 0 and b < len(on):
-                on[a:b] = value
+    edges = np.flatnonzero(np.diff(np.concatenate([[not value], on, [not value]]).astype(np.int8)))
+    for a, b in zip(edges[::2], edges[1::2], strict=True):
+        if b - a <= frames and a > 0 and b < len(on):
+            on[a:b] = not value
     return on
 
 

@@ -85,14 +85,9 @@ def frames(
             )
 
 
-def distinct(stream: Iterable[Frame]) -> Iterator[Frame]:
-    """The stream without frames that repeat the one before (12 pictures a second in a film of 24)."""
-    before = None
-    for frame in stream:
-        small = thumbnail(frame.image)
-        if before is None or np.abs(small - before).max() > REPEATED:
-            before = small
-            yield frame
+def repeats(before: np.ndarray, now: np.ndarray) -> bool:
+    """One thumbnail repeats another (12 pictures a second in a film of 24)."""
+    return bool(np.abs(now - before).max() <= REPEATED)
 
 
 def thumbnail(image: np.ndarray, width: int = 96) -> np.ndarray:
@@ -107,7 +102,7 @@ def encode_mp4(images: Iterable[np.ndarray], fps: float, quality: int = 23) -> b
     it, so that equal pictures give equal bytes."""
     buffer = io.BytesIO()
     rate = Fraction(fps).limit_denominator(1001)
-    with av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as box:
+    with av.open(buffer, "w", format="mp4") as box:
         stream = None
         for image in images:
             even = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]

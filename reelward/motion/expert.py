@@ -1,0 +1,169 @@
+"""The expert: from a video file to its chosen shot, measured motion and contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reelward.motion import shots, silhouette
+from reelward.motion.person import in_view
+from reelward.motion.pose import SEEN, Follower, PoseModel
+from reelward.motion.sheet import Tile
+from reelward.motion.shots import Glance, Rank, Shot
+from reelward.motion.subject import Place, Subject, follow_outline, follow_person
+from reelward.motion.video import Frame, Info, VideoError, frames, probe
+
+GLANCES = 8
+"""frames of every shot that are looked at before some are followed"""
+FOLLOWED = 3
+"""shots that are followed before one is chosen"""
+LONGEST_S = 20.0
+"""of a shot that is followed"""
+SIDE, OUTLINE_SIDE, CUT_SIDE = 960, 320, 256
+"""longest side (pixels) of the pictures for poses, outlines and cuts"""
+
+Watch = Callable[[float, str], AbstractContextManager[Any]]
+"""opens a progress bar, with .advance(), for so many frames of a named work"""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks for: number of the shot and place of the subject (shares of the picture;
+    None: choose), tiles, stature (m), seconds of the world a second of the video (None: unknown)."""
+
+    shot: int | None
+    at: tuple[float, float] | None
+    tiles: int
+    stature: float
+    time_scale: float | None
+
+
+@dataclass(frozen=True)
+class Expert:
+    """The subject, its tiles, and the shots with their ranks, of which `chosen` is the number."""
+
+    subject: Subject
+    tiles: list[Tile]
+    shots: list[Shot]
+    ranks: list[Rank]
+    chosen: int
+
+
+def measure(path: Path, model: PoseModel, wish: Wish, watch: Watch) -> Expert:
+    """The expert of a video. Raises VideoError, also where no subject is found."""
+    info = probe(path)
+    total = info.seconds * info.fps
+    with watch(total, "finding shots") as bar:
+        cuts = shots.find_shots(_told(frames(path, side=CUT_SIDE), bar), info.fps)
+    if cuts[-1].last < 8:
+        raise VideoError(f"{path}: expected a film, found {cuts[-1].last} frames")
+    if wish.shot is not None and wish.shot >= len(cuts):
+        raise VideoError(f"shot {wish.shot}: expected 0 to {len(cuts) - 1}, the shots of {path}")
+    with watch(total, "looking at shots") as bar:
+        ranks = _glances(_told(frames(path, side=SIDE), bar), model, cuts)
+    wanted = sorted(ranks, key=lambda r: -r.score)[:FOLLOWED]
+    if wish.shot is not None:
+        wanted = [ranks[wish.shot]]
+    done: dict[int, Subject] = {}
+    for rank in wanted:
+        subject = _follow(path, info, model, cuts[rank.shot], rank, wish, watch)
+        if subject:
+            period = subject.motion.period
+            done[rank.shot] = subject
+            ranks[rank.shot] = shots.measured(
+                rank,
+                drift=subject.drift,
+                strength=period.strength if period else 0.0,
+                cycles=subject.track.seconds / period.value if period else 0.0,
+            )
+    if not done:
+        raise VideoError(
+            f"{path}: no subject: expected one person wholly in view for a second or more, or one "
+            "moving body before a plain background; choose another section or crop"
+        )
+    chosen = max(done, key=lambda k: ranks[k].score)
+    tiles = _tiles(frames(path, side=SIDE), done[chosen])
+    return Expert(done[chosen], tiles, cuts, ranks, chosen)
+
+
+def _glances(stream: Iterable[Frame], model: PoseModel, cuts: list[Shot]) -> list[Rank]:
+    wanted = {
+        int(i): k
+        for k, s in enumerate(cuts)
+        for i in np.linspace(s.first, s.last - 1, GLANCES + 2)[1:-1]
+    }
+    seen: list[list[Glance]] = [[] for _ in cuts]
+    for frame in stream:
+        if frame.index in wanted:
+            seen[wanted[frame.index]].append(_glance(model, frame.image))
+    return [shots.judge(k, s, seen[k]) for k, s in enumerate(cuts)]
+
+
+def _glance(model: PoseModel, image: np.ndarray) -> Glance:
+    people = model.detect(image)
+    if people:
+        pose, found = model.landmarks(image, max(people, key=lambda p: p.size))
+        if found.score >= SEEN:
+            _, top, _, bottom = pose.box
+            inside = in_view(pose, image)
+            return Glance("person", len(people), (bottom - top) / image.shape[0], inside)
+    body = silhouette.outline(image)
+    if body is None:
+        return Glance("none")
+    _, top, _, bottom = body.box
+    return Glance("silhouette", 1, (bottom - top) / image.shape[0], body.whole)
+
+
+def _follow(
+    path: Path, info: Info, model: PoseModel, shot: Shot, rank: Rank, wish: Wish, watch: Watch
+) -> Subject | None:
+    if rank.kind == "none":
+        return None
+    # Half a frame early: the next shot's first frame must not come in.
+    stop = min(shot.stop, shot.start + LONGEST_S) - 0.5 / info.fps
+    side = SIDE if rank.kind == "person" else OUTLINE_SIDE
+    with watch((stop - shot.start) * info.fps, f"following shot {rank.shot}") as bar:
+        stream = _told(frames(path, start=shot.start, stop=stop, side=side), bar)
+        if rank.kind == "silhouette":
+            return follow_outline(stream, count=wish.tiles, time_scale=wish.time_scale)
+        high = round(info.height * min(1.0, SIDE / max(info.width, info.height)))
+        return follow_person(
+            stream,
+            Follower(model, wish.at),
+            high,
+            count=wish.tiles,
+            stature=wish.stature,
+            time_scale=wish.time_scale,
+        )
+
+
+def _tiles(stream: Iterable[Frame], subject: Subject) -> list[Tile]:
+    wanted = {p.frame for p in subject.picks}
+    pictures: dict[int, np.ndarray] = {}
+    for frame in stream:
+        if frame.index in wanted:
+            pictures[frame.index] = frame.image
+        if len(pictures) == len(wanted):
+            break
+    return [
+        _tile(pictures[p.frame], place, p.time, p.phase, subject.flip)
+        for p, place in zip(subject.picks, subject.places, strict=True)
+    ]
+
+
+def _tile(image: np.ndarray, place: Place, time: float, phase: float | None, flip: bool) -> Tile:
+    high = image.shape[0]
+    return Tile(
+        image, place.centre * high, place.ground * high, place.height * high, time, phase, flip
+    )
+
+
+def _told(stream: Iterable[Frame], bar: Any) -> Iterator[Frame]:
+    for frame in stream:
+        bar.advance()
+        yield frame

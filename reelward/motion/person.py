@@ -1,0 +1,187 @@
+"""A person on video, from pictures to a track in one plane and what may be believed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from reelward.motion.camera import Camera, moved
+from reelward.motion.descriptors import Scale, trunk
+from reelward.motion.pose import NAMES, Follower, Pose
+from reelward.motion.track import Track, on_clock
+from reelward.motion.video import Frame, repeats, thumbnail
+
+GAP_S = 0.25
+"""frames without a pose for this long are bridged"""
+LEAST_S = 1.0
+"""a shorter stretch shows too little"""
+EDGE = np.array([0.02, 0.005])
+"""shares of width and height inside the picture's edges that no longer count as in view: a foot
+that has left at the side is still guessed just inside"""
+BODY = tuple(n for n in NAMES if not n.endswith(("elbow", "wrist")))
+"""what must be in view; hands may leave"""
+HIP = NAMES.index("hip")
+LEG = 0.53
+"""leg, hip joint to ground, as a share of stature: what turns the assumed stature into metres"""
+STATURE_ERROR = 0.05
+"""relative uncertainty of that"""
+FRONTAL = 0.4
+"""shoulder width over trunk length from which a body is seen from the front or the back"""
+CAMERA_KNOWN = 0.8
+"""share of frames in which the background must have been found again"""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One person through a shot: `times [T]` (s), frame numbers `[T]`, `points [T, K, 2]` in
+    pixels, `views [T, 3, 3]` from them to the first picture's, the share of frames in which the
+    camera was sure, and how many frames only repeated the one before."""
+
+    times: np.ndarray
+    indices: np.ndarray
+    points: np.ndarray
+    confidence: np.ndarray
+    views: np.ndarray
+    camera: float
+    dropped: int
+
+    @property
+    def seconds(self) -> float:
+        return float(self.times[-1] - self.times[0])
+
+    @property
+    def drift(self) -> float:
+        """How fast the camera moves (pixels a second)."""
+        steps = np.diff(self.views[:, :2, 2], axis=0)
+        return float(np.linalg.norm(steps, axis=1).sum() / max(self.seconds, 1e-6))
+
+
+def follow(stream: Iterable[Frame], follower: Follower) -> Followed | None:
+    """The longest stretch in which the person is wholly in view, or None if it is shorter than
+    `LEAST_S`. Frames that repeat the one before are dropped."""
+    camera = Camera()
+    runs: list[list[tuple[float, int, Pose, np.ndarray]]] = [[]]
+    dropped, box, before = 0, None, None
+    for frame in stream:
+        small = thumbnail(frame.image)
+        if before is not None and repeats(before, small):
+            dropped += 1
+            continue
+        before = small
+        pose = follower.step(frame.image)
+        box = pose.box if pose else box
+        view = camera.step(frame.image, box)
+        if pose is None:
+            continue
+        if not in_view(pose, frame.image) or (runs[-1] and _breaks(runs[-1][-1], frame, pose)):
+            runs.append([])
+        if in_view(pose, frame.image):
+            runs[-1].append((frame.time, frame.index, pose, view))
+    best = max(runs, key=len)
+    if len(best) < 8 or best[-1][0] - best[0][0] < LEAST_S:
+        return None
+    times, indices, poses, views = zip(*best, strict=True)
+    return Followed(
+        times=np.array(times),
+        indices=np.array(indices),
+        points=np.array([p.points for p in poses]),
+        confidence=np.array([p.confidence for p in poses]),
+        views=np.array(views),
+        camera=camera.sure,
+        dropped=dropped,
+    )
+
+
+def _breaks(last: tuple[float, int, Pose, np.ndarray], frame: Frame, pose: Pose) -> bool:
+    """The person was lost for too long, or this is another one: it jumped by half a body."""
+    jump = pose.points[HIP] - last[2].points[HIP]
+    _, top, _, bottom = pose.box
+    return frame.time - last[0] > GAP_S or bool(np.linalg.norm(jump) > 0.5 * (bottom - top))
+
+
+def in_view(pose: Pose, image: np.ndarray) -> bool:
+    """No point of head, trunk and legs lies outside of the picture or at its edge."""
+    size = np.array([image.shape[1], image.shape[0]])
+    points = pose.points[[NAMES.index(n) for n in BODY]] / size
+    return bool(((points > EDGE) & (points < 1 - EDGE)).all())
+
+
+def to_track(seen: Followed) -> tuple[Track, bool]:
+    """The track with the camera's motion taken out, y up and travel along +x; and whether left and
+    right had to be turned for that. Who stays in place is turned to where the toes point."""
+    world = np.array([moved(v, p) for v, p in zip(seen.views, seen.points, strict=True)])
+    track = on_clock(seen.times, world * [1, -1], seen.confidence, NAMES)
+    body = np.ptp(track.points[..., 1], axis=1).max()
+    way = track.centre[-1, 0] - track.centre[0, 0]
+    turned = bool((way if abs(way) > 0.5 * body else facing(track)) < 0)
+    if turned:
+        points = track.points * np.array([-1, 1], np.float32)
+        track = Track(points, track.confidence, track.fps, track.names)
+    return track, turned
+
+
+def facing(track: Track) -> float:
+    """Mean of toe minus heel along x: positive if the body looks along +x."""
+    ways = [track.point(f"{g}_toe") - track.point(f"{g}_heel") for g in track.legs]
+    return float(np.mean([w[:, 0] for w in ways]))
+
+
+def near_leg(track: Track, turned: bool) -> str:
+    """The leg at the camera's side: seen looking to the picture's left it is the left one."""
+    looks_left = (facing(track) < 0) != turned
+    return "left" if looks_left else "right"
+
+
+def scale_of(track: Track, stature: float, time_scale: float | None) -> Scale:
+    """The scale of a video: the leg is measured in pixels, its metres come from the stature.
+
+    Mean of both legs, as the hip lies between them. A limb that turns out of the picture's plane
+    looks shorter, so thigh and shank are taken where they look long (75th percentile); their
+    difference between the clip's halves is the uncertainty.
+    """
+    smooth = track.smooth()
+    half = track.seconds / 2
+    whole, first, second = (
+        float(np.mean([_leg(t, g) for g in t.legs]))
+        for t in (smooth, smooth.cut(0, half), smooth.cut(half))
+    )
+    return Scale(whole, LEG * stature, abs(first - second) / 2 / whole, STATURE_ERROR, time_scale)
+
+
+def _leg(track: Track, leg: str) -> float:
+    hip, knee, ankle = (track.point(f"{leg}_{n}") for n in ("hip", "knee", "ankle"))
+    sole = np.minimum(track.point(f"{leg}_heel")[:, 1], track.point(f"{leg}_toe")[:, 1])
+    thigh, shank = (np.linalg.norm(d, axis=1) for d in (hip - knee, knee - ankle))
+    return float(
+        np.percentile(thigh, 75) + np.percentile(shank, 75) + np.percentile(ankle[:, 1] - sole, 20)
+    )
+
+
+def distrust(track: Track, seen: Followed, near: str) -> dict[str, str]:
+    """The descriptors that this view cannot give, and why."""
+    far = "right" if near == "left" else "left"
+    lean = float(np.median(trunk(track)))
+    doubts = {
+        "lean": f"measured {lean:.0f} degrees; from one camera the pose model's hips and shoulders "
+        "are off by a constant of that size",
+        "sway": "the pose model's hips and shoulders shift with arms and legs by more than a "
+        "walker's trunk turns",
+    }
+    if seen.camera < CAMERA_KNOWN:
+        doubts["speed"] = "the background gives no hold, so the camera's own motion is unknown"
+    if track.confidence[:, track.names.index(f"{far}_ankle")].mean() < 0.5:
+        for name in ("step", "lag", "airborne"):
+            doubts[name] = "the leg away from the camera is hidden"
+    if frontal(track):
+        for name in ("speed", "step", "knee", "thigh", "duty", "airborne", "lag"):
+            doubts[name] = "the body is seen from the front or the back, not from the side"
+    return doubts
+
+
+def frontal(track: Track) -> bool:
+    """The shoulders lie far apart in the picture."""
+    wide = np.abs(track.point("right_shoulder")[:, 0] - track.point("left_shoulder")[:, 0])
+    long = np.linalg.norm(track.point("shoulder") - track.point("hip"), axis=1)
+    return bool(np.median(wide) > FRONTAL * np.median(long))
