@@ -48,7 +48,7 @@ def extend(to: int | None = None) -> None:
     from reelward import study
 
     names = study.extend(to)
-    print(f"loop.yaml has {len(names)} iterations, the last {names[-1]}; next: dvc repro")
+    print(f"loop.yaml has {len(names)} iterations, the last {list(names)[-1]}; next: dvc repro")
 
 
 @app.command
@@ -83,28 +83,16 @@ def doctor() -> None:
 def check(
     file: Positional[Path], robot: str, as_json: Annotated[bool, arg(name="json")] = False
 ) -> None:
-    """Check a reward file against a robot, without running it; exit code 2 when it is refused.
+    """Check a reward file against a robot, in a jail and without executing it.
 
     Args:
         file: Python syntax, never executed as Python
         robot: robots/NAME
         as_json: for programs
     """
-    from reelward.language import RewardError, compile_reward
-    from reelward.sim.robot import load_robot
+    from reelward.language.commands import cli_check
 
-    machine = load_robot(robot)
-    found: dict[str, object] = {"file": str(file), "robot": robot, "errors": []}
-    try:
-        reward = compile_reward(file.read_text(encoding="utf-8"), machine.fields)
-        found |= {"terms": list(reward.terms), "period": reward.period}
-        found |= {"inputs": sorted(reward.inputs), "digest": reward.digest}
-        said = f"{file}: terms {', '.join(reward.terms)}; reads {', '.join(sorted(reward.inputs))}"
-    except RewardError as e:
-        found["errors"] = [error.json() for error in e.errors]
-        said = "\n".join(f"{file}: {error}" for error in e.errors)
-    print(json.dumps(found, indent=1) if as_json else said)
-    sys.exit(2 if found["errors"] else 0)
+    sys.exit(cli_check(file, robot, as_json))
 
 
 @app.command
@@ -115,16 +103,9 @@ def fields(robot: str, as_json: Annotated[bool, arg(name="json")] = False) -> No
         robot: robots/NAME
         as_json: for programs
     """
-    from reelward.sim.robot import load_robot
+    from reelward.language.commands import cli_fields
 
-    known = load_robot(robot).fields
-    if as_json:
-        print(json.dumps([dataclasses.asdict(f) for f in known], indent=1))
-        return
-    for f in known:
-        shape = ", ".join(("N", *map(str, f.shape)))
-        names = f" ({', '.join(f.names)})" if f.names else ""
-        print(f"{f.name:14}[{shape}] {f.unit}: {f.meaning}{names}")
+    sys.exit(cli_fields(robot, as_json))
 
 
 def main() -> None:

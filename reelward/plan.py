@@ -7,6 +7,7 @@ instead of run.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def plan() -> list[Step]:
     import networkx
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of locks that a kill left behind
     with Repo() as repo:
         changed = repo.status()
         graph = repo.index.graph

@@ -61,8 +61,11 @@ def enter(name: str) -> None:
     if not exists(name):
         raise StudyError(f"no study {name}; make it: reelward new {name}")
     if git("branch", "--show-current").strip() != f"study/{name}":
+        before = git("rev-parse", "HEAD").strip()
         git("switch", "--quiet", f"study/{name}")
         _checkout()
+        if git("rev-list", "--max-count=1", before, "--not", "HEAD"):
+            print(f"study/{name} lacks commits of where you came from: git merge - brings them")
 
 
 def new(name: str, source: str | None = None, **settings: str | None) -> None:
@@ -74,7 +77,7 @@ def new(name: str, source: str | None = None, **settings: str | None) -> None:
         raise StudyError(f"expected a name of a-z, 0-9, -, _ and dots, got {name!r}")
     if exists(name):
         raise StudyError(f"study {name} exists; enter it: git switch study/{name}")
-    if git("status", "--porcelain", "--", *RESULTS):
+    if changed(*RESULTS):
         raise StudyError("results here are not committed; commit them first: git status")
     params, reward = PARAMS.read_text(), SEED.read_text()
     if source is not None:
@@ -93,14 +96,20 @@ def new(name: str, source: str | None = None, **settings: str | None) -> None:
     commit(KEPT, f"Begin study {name}", always=True)
 
 
-def extend(to: int | None = None) -> list[str]:
-    """Append iterations to the ledger until there are `to`, by default one more -> all of them."""
+def changed(*paths: str) -> bool:
+    """Whether anything in `paths` differs from the last commit."""
+    return bool(git("status", "--porcelain", "--", *paths))
+
+
+def extend(to: int | None = None) -> dict[str, str]:
+    """Append iterations to the ledger until there are `to`, by default one more -> all of them
+    with their parents."""
     text = LEDGER.read_text()
     to = len(ledger.parents(text)) + 1 if to is None else to
     longer = ledger.extended(text, to)
     if longer != text:
         write_text(LEDGER, longer)
-    return list(ledger.parents(longer))
+    return ledger.parents(longer)
 
 
 def commit(paths: Iterable[str], message: str, always: bool = False) -> bool:
@@ -149,8 +158,9 @@ def _set(params: str, settings: dict[str, str | None]) -> str:
                 f"video: expected a file, a link or pypi:NAME==VERSION/path, got {video}"
             )
         values["fetch", "source"] = video
-        values["fetch", "sha256"] = digest(local) if local.is_file() else ""
-        values |= {("fetch", key): None for key in ("start", "end", "crop", "licence")}
+        values["fetch", "sha256"] = digest(local) if local.is_file() else None
+        values["fetch", "start"] = 0.0
+        values |= {("fetch", key): None for key in ("end", "crop", "licence")}
     root: Any = yaml.compose(params, Loader=yaml.SafeLoader)
     places: dict[tuple[str, ...], Any] = {}
     for key, node in root.value:
