@@ -1,0 +1,34 @@
+# demo   a real video, a reward, a robot trained on it, a page: on branch study/demo
+# test   the same set-up, then lint and the tests
+# Both may be run again at any time: what is done is not done twice.
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: demo test lint
+
+demo: .venv/ready
+	reelward doctor
+	git show-ref --quiet --verify refs/heads/study/demo || reelward new demo
+	python -m flows.learn --study demo --iterations 3
+	dvc repro
+	@echo
+	@echo "expert and learner side by side: $(CURDIR)/report/index.html"
+	@echo "this is branch study/demo: git log -p rewards/ tells how the reward grew, git switch - goes back"
+
+test: lint
+	python -m pytest
+
+lint: .venv/ready
+	ruff check .
+	ruff format --check .
+	mypy reelward stages flows
+
+# torch first: its build decides what the rest may be.
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "expected Python 3.11 or later; name one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+	pip install --quiet --disable-pip-version-check torch==2.13.0
+	pip install --quiet --disable-pip-version-check -c constraints.txt -e .[test]
+	@touch $@
