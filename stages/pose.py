@@ -1,0 +1,56 @@
+"""Bring the weights of the pose estimator (BlazePose: Bazarevsky et al. 2020, arXiv 2006.10204).
+
+reads   source          the wheel that holds them; nothing in it is run
+writes  pose/           pose_detection.tflite, pose_landmark_full.tflite, LICENSE, NOTICE
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from reelward import files, stage
+from reelward.download import Limits, unpack, wheel
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+DETECTOR = "mediapipe/modules/pose_detection/pose_detection.tflite"
+LANDMARK = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
+LIMITS = Limits(bytes=50_000_000)
+NOTICE = """\
+pose_detection.tflite and pose_landmark_full.tflite are the BlazePose models of MediaPipe,
+(c) The MediaPipe Authors, under the Apache License 2.0 (LICENSE), unchanged, out of {source}.
+"""
+
+
+@dataclass(frozen=True)
+class Args:
+    out: stage.Out
+    """folder to create"""
+    source: Annotated[str, Field(pattern=r"^pypi:[\w.-]+==[\w.+!-]+$")]
+    """pypi:NAME==VERSION"""
+    detector_sha256: Digest
+    """of pose_detection.tflite"""
+    landmark_sha256: Digest
+    """of pose_landmark_full.tflite"""
+
+
+def main(args: Args) -> None:
+    name, version = re.split("==", args.source.removeprefix("pypi:"))
+    expected = {DETECTOR: args.detector_sha256, LANDMARK: args.landmark_sha256}
+    with wheel(name, version) as archive, files.new_folder(args.out) as out:
+        for inside, digest in expected.items():
+            target = out / Path(inside).name
+            unpack(archive, inside, target, LIMITS)
+            if (got := files.digest(target)) != digest:
+                raise stage.InputError(f"{inside}: expected sha256 {digest}, got {got}")
+        unpack(archive, f"{name}-{version}.dist-info/LICENSE", out / "LICENSE", LIMITS)
+        (out / "NOTICE").write_text(NOTICE.format(source=f"{name} {version}"))
+
+
+if __name__ == "__main__":
+    stage.run(main, Args)
