@@ -158,7 +158,7 @@ def _fault(box: av.container.InputContainer) -> str | None:
         return f"expected a video stream, found {kinds}"
     code = box.streams.video[0].codec_context
     if code is None:
-        return "expected a video this FFmpeg can decode, its codec is unknown"
+        return "expected a video that FFmpeg decodes: its codec is unknown, or the file is cut off"
     if max(code.width, code.height) > MAX_SIDE:
         return f"expected at most {MAX_SIDE} pixels a side, found {code.width} x {code.height}"
     if _declared(box) > MAX_SECONDS:
