@@ -35,9 +35,7 @@ class Statistics:
         mean, var, m = rows.mean(0), rows.var(0, correction=0), len(rows)
         total, delta = self.count + m, mean - self.mean
         self.mean = self.mean + delta * m / total
-        self.var = (
-            self.var * self.count + var * m + delta**2 * self.count * m / total
-        ) / total
+        self.var = (self.var * self.count + var * m + delta**2 * self.count * m / total) / total
         self.count = total
 
     def state(self) -> dict[str, Any]:

@@ -254,7 +254,9 @@ class Learner:
             share = f"{100 * wild.max():.2g} %"
             raise stage.TrainingError(f"term {name!r} was not finite in {share} of the steps")
         if diverged > MAX_WILD:
-            raise stage.TrainingError(f"the physics diverged in {100 * diverged:.2g} % of the steps")
+            raise stage.TrainingError(
+                f"the physics diverged in {100 * diverged:.2g} % of the steps"
+            )
 
     def update(self) -> dict[str, float]:
         """Improve the policy on the batch: clipped surrogate and value regression."""
@@ -365,7 +367,6 @@ def code_digest() -> str:
 
 
 def main(args: Args) -> None:
-    torch.set_num_threads(1)
     index = files.read_json(args.rewards / "index.json")["candidates"]
     valid = [c for c in index if c["file"]]
     load_robot(args.robot)

@@ -130,7 +130,9 @@ def test_gait_clock_turns_once_a_period():
     start = env.phase.clone()
     for _ in range(25):  # 25 x 0.02 s
         env.step(torch.zeros_like(env.action))
-    torch.testing.assert_close((env.phase - start + 0.5) % 1, torch.tensor([0.5]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        (env.phase - start + 0.5) % 1, torch.tensor([0.5]), atol=1e-5, rtol=0
+    )
 
 
 def test_symmetric_policy_sees_the_mirror_image():

@@ -29,6 +29,8 @@ class CpuPhysics:
     device = torch.device("cpu")
 
     def __init__(self, robot: Robot, n: int, threads: int = 1) -> None:
+        # More torch threads take the cores that physics needs, and give other bytes.
+        torch.set_num_threads(1)
         self.batch = Batch(robot.mj_model, n, nthread=threads, persistent=True)
         self.qpos, self.qvel, self.ctrl, self._warmstart = (
             torch.from_numpy(self.batch.bind(f)) for f in ("qpos", "qvel", "ctrl", "qacc_warmstart")

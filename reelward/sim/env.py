@@ -85,7 +85,12 @@ class Env:
         if symmetric and not (robot.symmetric and robot.planar):
             raise ValueError(f"expected a planar robot with mirrored legs, got {robot.name}")
         self.robot, self.physics, self.device = robot, physics, physics.device
-        self.n, self.dt, self.period, self.symmetric = len(physics.qpos), robot.dt, period, symmetric
+        self.n, self.dt, self.period, self.symmetric = (
+            len(physics.qpos),
+            robot.dt,
+            period,
+            symmetric,
+        )
         self.limit = round(robot.episode_s / robot.dt)
         self.rng = torch.Generator(self.device).manual_seed(seed)
         m = robot.mj_model
@@ -110,7 +115,9 @@ class Env:
         low, high = floats(m.actuator_ctrlrange).T
         self._ctrl_mid, self._ctrl_half = (low + high) / 2, (high - low) / 2
         self._out = {n: physics.output(n) for n in ("xpos", "xmat", "cvel", "subtree_com")}
-        self._lazy_out = {n: physics.output(n) for n in ("actuator_force", "actuator_velocity", "sensordata")}
+        self._lazy_out = {
+            n: physics.output(n) for n in ("actuator_force", "actuator_velocity", "sensordata")
+        }
         self._skip = 1 if robot.planar else 2
         self._mirror(index)
 
@@ -129,7 +136,9 @@ class Env:
         """Permutations that exchange the legs, of the actions and of the observation."""
         r, m = self.robot, self.robot.mj_model
         names, acts = list(r.joints), list(r.actuators)
-        self._act_swap = index(acts.index(mirrored(a)) if r.symmetric else i for i, a in enumerate(acts))
+        self._act_swap = index(
+            acts.index(mirrored(a)) if r.symmetric else i for i, a in enumerate(acts)
+        )
         q, v = list(range(m.nq)), list(range(m.nv))
         if r.symmetric:
             for name in names:
@@ -184,7 +193,9 @@ class Env:
         q += r.qpos_uniform * (2 * self._uniform(*q.shape) - 1)
         v = torch.zeros(m, self.physics.qvel.shape[1], dtype=q.dtype, device=self.device)
         v += r.qvel_uniform * (2 * self._uniform(*v.shape) - 1)
-        v += r.qvel_normal * torch.randn(v.shape, generator=self.rng, device=self.device, dtype=q.dtype)
+        v += r.qvel_normal * torch.randn(
+            v.shape, generator=self.rng, device=self.device, dtype=q.dtype
+        )
         v[:, 0] += r.forward[0] + (r.forward[1] - r.forward[0]) * self._uniform(m)
         phase = torch.zeros(m, device=self.device)
         if r.stances:

@@ -69,9 +69,7 @@ class Renderer:
         """World points `[T, K, 3]` in pixels `[T, K, 2]` (right, down) of the pictures taken when
         the root was at `root_x [T]`. Exact in the robot's plane."""
         right = self.width / 2 + (points[..., 0] - root_x[:, None]) * self.pixels_per_metre
-        down = (
-            self.height / 2 - (points[..., 2] - self.robot.camera.height) * self.pixels_per_metre
-        )
+        down = self.height / 2 - (points[..., 2] - self.robot.camera.height) * self.pixels_per_metre
         return np.stack((right, down), -1)
 
 

@@ -167,7 +167,10 @@ class Robot(_Strict):
             ("geom", [g for f in self.feet.values() for g in f.geoms]),
         ):
             for name in wanted:
-                if mujoco.mj_name2id(model, getattr(mujoco.mjtObj, f"mjOBJ_{kind.upper()}"), name) < 0:
+                if (
+                    mujoco.mj_name2id(model, getattr(mujoco.mjtObj, f"mjOBJ_{kind.upper()}"), name)
+                    < 0
+                ):
                     raise RobotError(f"robot {self.name}: the model has no {kind} {name!r}")
         return model
 

@@ -1,4 +1,4 @@
-"""Candidates side by side: one process, one core, one torch thread each."""
+"""Candidates side by side: one process and one core each."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ def _run(work: Callable[..., Any], job: Any, steps: Any, slot: int, errors: Any)
     from reelward import stage
 
     stage.die_with_parent()
-    import torch
-
-    torch.set_num_threads(1)
 
     def report(done: int) -> None:
         steps[slot] = done

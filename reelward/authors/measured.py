@@ -1,0 +1,340 @@
+"""The measured author: no language model. It moves targets and weights of named reward terms.
+
+Iteration 0 is honest: the goal alone (speed, posture), and the goal with a gait clock, targets
+straight from the video. From then on each candidate is one of three moves on the best reward so
+far, from what training on it reached:
+
+  aim    put each target beyond the expert's figure by what the learner falls short of it
+  weigh  switch on every missing term, raise the weights of the terms whose descriptors are worst
+  both
+
+A target moves by 0.8 of the error over the slope, where the slope says how far a descriptor went
+when its own target went (a diagonal secant over all trials so far, pulled towards 1). An iteration
+that brought nothing halves the region in which the next one moves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reelward.language import Reward, RewardError, compile_reward
+from reelward.motion.closeness import tolerance
+from reelward.motion.descriptors import GRAVITY
+from reelward.motion.record import Motion
+from reelward.sim.robot import Robot
+
+DEAD = 0.1
+"""errors below this (in tolerances) are the noise of training, and left alone"""
+STEP = 0.6
+"""a target moves at most this far (in tolerances) at once"""
+GAIN = 0.8
+REACH = 2.5
+"""a target stays within this many tolerances of the expert's figure"""
+RAISE = 1.7
+MAX_WEIGHT = 4.0
+ASSUMED_DUTY = 0.6
+"""where the video does not show how long a foot stands; said so in the reward's comment"""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A target: the descriptor it is for, how a descriptor's figure becomes the reward's unit (and
+    back), and that unit."""
+
+    descriptor: str
+    unit: str
+    to_reward: Any
+    to_descriptor: Any
+
+
+def _scaled(factor: float) -> tuple[Any, Any]:
+    return (lambda d: d * factor), (lambda r: r / factor)
+
+
+def knobs(robot: Robot) -> dict[str, Knob]:
+    """The targets there are. Lengths by leg length, speed by Froude number (equal v/sqrt(g L))."""
+    leg = robot.leg_length_m
+    beat = math.sqrt(leg / GRAVITY)
+    return {
+        "period": Knob("cadence", "s, one stride", lambda d: beat / d, lambda r: beat / r),
+        "speed": Knob("speed", "m/s", *_scaled(math.sqrt(GRAVITY * leg))),
+        "lean": Knob("lean", "rad, trunk pitch", *_scaled(math.pi / 180)),
+        "duty": Knob("duty", "fraction of the stride a foot stands", *_scaled(1.0)),
+        "step": Knob("step", "m, ankle to ankle", *_scaled(leg)),
+        "knee": Knob("knee", "rad, flexion in swing", *_scaled(math.pi / 180)),
+        "bob": Knob("bob", "m, rise and fall of the hip", *_scaled(leg)),
+    }
+
+
+TERMS = {
+    "alive": "alive(s)",
+    "speed": 'speed(s, TARGET["speed"], width=0.5)',
+    "upright": 'upright(s, TARGET["lean"], width=0.25)',
+    "clock": 'clock(s, TARGET["duty"])',
+    "step": 'step(s, TARGET["step"], width=0.25)',
+    "knee": 'knee(s, TARGET["knee"], TARGET["duty"], width=0.3)',
+    "bob": 'bob(s, HIP_HEIGHT, TARGET["bob"], width=0.04)',
+    "smooth": "smooth(s)",
+    "energy": "energy(s)",
+}
+"""the library in the order of a reward file: how each term is called"""
+GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.1, "energy": 0.1}
+SHAPES = ("clock", "step", "knee", "bob")
+"""terms that shape the gait; the author switches them on"""
+SERVES = {
+    "speed": "speed", "cadence": "clock", "duty": "clock", "airborne": "clock", "lag": "step",
+    "step": "step", "bob": "bob", "knee": "knee", "lean": "upright", "sway": "upright",
+}  # fmt: skip
+"""which term answers for which descriptor"""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A reward as its figures; `source` writes it down."""
+
+    targets: dict[str, float]
+    weights: dict[str, float]
+
+    def with_target(self, name: str, value: float) -> Draft:
+        return replace(self, targets=self.targets | {name: value})
+
+    def with_weight(self, name: str, value: float) -> Draft:
+        return replace(self, weights=self.weights | {name: value})
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A proposed reward: where its training starts (scratch or warm), its seed within the study,
+    and in a few words what was changed and why."""
+
+    name: str
+    source: str
+    start: str
+    seed: int
+    note: str
+
+
+def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -> str:
+    """The reward file of a draft: what is switched off does not appear."""
+    calls = {name: TERMS[name] for name in TERMS if draft.weights.get(name)}
+    text = "\n".join(calls.values())
+    units = {name: knob.unit for name, knob in knobs(robot).items()}
+    lines = [
+        f'"""{said}"""',
+        "",
+        f"PERIOD = {_figure(draft.targets['period'])}  # {units['period']}",
+    ]
+    if "HIP_HEIGHT" in text:
+        lines.append(f"HIP_HEIGHT = {_figure(hip_height(robot))}  # m, walking")
+    lines += ["", "TARGET = {"]
+    for name in knobs(robot):
+        if f'TARGET["{name}"]' in text:
+            note = "; assumed, the video does not show it" if name in assumed else ""
+            lines.append(f'    "{name}": {_figure(draft.targets[name])},  # {units[name]}{note}')
+    lines += ["}", "", "WEIGHT = {"]
+    lines += [f'    "{name}": {_figure(draft.weights[name])},' for name in calls]
+    lines += ["}", "", "", "def reward(s):", "    return {"]
+    lines += [f'        "{name}": WEIGHT["{name}"] * {call},' for name, call in calls.items()]
+    return "\n".join([*lines, "    }", ""])
+
+
+def hip_height(robot: Robot) -> float:
+    """Mean height (m) of the hip in a walk: a little less than the leg is long."""
+    return 0.95 * robot.leg_length_m
+
+
+def _figure(value: float) -> str:
+    return repr(float(f"{value:.4g}"))
+
+
+def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Every target at the expert's own figure, in the reward's units, and the names of those that
+    the video did not give."""
+    fallback = {"lean": 0.0, "duty": ASSUMED_DUTY}
+    targets, assumed = {}, []
+    for name, knob in knobs(robot).items():
+        d = expert.descriptors[knob.descriptor]
+        if d.usable and d.value is not None:
+            targets[name] = knob.to_reward(d.value)
+        elif name in fallback:
+            targets[name] = knob.to_reward(fallback[name])
+            assumed.append(name)
+    return targets, tuple(assumed)
+
+
+def shapes(robot: Robot, targets: Mapping[str, float]) -> tuple[str, ...]:
+    """The shaping terms that this robot's body has and this video gives a target for."""
+    usable = []
+    for name in SHAPES:
+        if "period" in targets and _written(name) <= targets.keys():
+            draft = Draft(dict(targets), {name: 1.0})
+            try:
+                compile_reward(source(draft, robot, "Try one term."), robot.fields)
+                usable.append(name)
+            except RewardError:
+                continue
+    return tuple(usable)
+
+
+def _written(term: str) -> set[str]:
+    """Names of the targets in a term's call."""
+    return {part.split('"')[0] for part in TERMS[term].split('TARGET["')[1:]}
+
+
+def read(reward: Reward | None, targets: Mapping[str, float]) -> Draft | None:
+    """The draft that a reward file of this form was written from; None for another form."""
+    if reward is None:
+        return None
+    mine, weights = reward.constants.get("TARGET"), reward.constants.get("WEIGHT")
+    if (
+        not isinstance(mine, dict)
+        or not isinstance(weights, dict)
+        or not weights.keys() <= TERMS.keys()
+    ):
+        return None
+    period = {"period": reward.period} if reward.period else {}
+    return Draft(dict(targets) | mine | period, {str(k): float(v) for k, v in weights.items()})
+
+
+def errors(expert: Motion, learner: Mapping[str, float | None]) -> dict[str, float]:
+    """Expert minus learner in tolerances for every usable descriptor; NaN where the learner shows
+    none."""
+    found = {}
+    for name, term in SERVES.items():
+        e = expert.descriptors[name]
+        if term and e.usable and e.value is not None:
+            mine = learner.get(name)
+            found[name] = math.nan if mine is None else (e.value - mine) / tolerance(name, e)
+    return found
+
+
+def slopes(trials: Sequence[Mapping[str, Any]], expert: Motion, robot: Robot) -> dict[str, float]:
+    """For each target, how far its descriptor went when it went one tolerance: a secant over all
+    trials and the bests they went on from, with one imagined trial of slope 1, within 0.35..1.5."""
+    by_name = {t["name"]: t for t in trials}
+    found = {}
+    for name, knob in knobs(robot).items():
+        e = expert.descriptors[knob.descriptor]
+        if not e.usable:
+            continue
+        unit = tolerance(knob.descriptor, e)
+        num = den = 0.09
+        for child in trials:
+            parent = by_name.get(child["parent"])
+            ends = [t and t["targets"].get(name) for t in (parent, child)]
+            figures = [t and t["descriptors"].get(knob.descriptor) for t in (parent, child)]
+            if None in ends or None in figures:
+                continue
+            asked = (knob.to_descriptor(ends[1]) - knob.to_descriptor(ends[0])) / unit
+            if abs(asked) > 0.02:
+                num += asked * (figures[1] - figures[0]) / unit
+                den += asked * asked
+        found[name] = min(1.5, max(0.35, num / den))
+    return found
+
+
+def aim(
+    draft: Draft, error: Mapping[str, float], slope: Mapping[str, float], region: float,
+    expert: Motion, robot: Robot,
+) -> tuple[Draft, list[str]]:  # fmt: skip
+    """Move the targets of the terms that are on."""
+    notes = []
+    for name, knob in knobs(robot).items():
+        e = expert.descriptors[knob.descriptor]
+        miss = error.get(knob.descriptor, math.nan)
+        on = draft.weights.get(SERVES[knob.descriptor])
+        if not on or name not in slope or not abs(miss) >= DEAD or e.value is None:
+            continue
+        unit = tolerance(knob.descriptor, e)
+        move = max(-STEP, min(STEP, GAIN * miss / slope[name])) * region
+        wanted = knob.to_descriptor(draft.targets[name]) + move * unit
+        wanted = max(e.value - REACH * unit, min(e.value + REACH * unit, wanted))
+        value = knob.to_reward(wanted)
+        notes.append(f"{name} {_figure(draft.targets[name])} -> {_figure(value)}")
+        draft = draft.with_target(name, value)
+    return draft, notes
+
+
+def weigh(
+    draft: Draft, error: Mapping[str, float], shaping: Sequence[str], region: float, most: int
+) -> tuple[Draft, list[str]]:
+    """Switch on every missing shaping term; raise the terms of the `most` worst descriptors."""
+    notes, raised = [], set()
+    for term in shaping:
+        if not draft.weights.get(term):
+            draft = draft.with_weight(term, 1.0)
+            notes.append(f"+{term}")
+            raised.add(term)
+    for name in _worst_first(error):
+        term, weight = SERVES[name], draft.weights.get(SERVES[name], 0.0)
+        if weight and term not in raised and len(raised) < most and not abs(error[name]) < 2 * DEAD:
+            value = min(MAX_WEIGHT, weight * RAISE**region)
+            if value > weight:
+                notes.append(f"{term} x{value / weight:.2g}")
+                draft = draft.with_weight(term, value)
+                raised.add(term)
+    return draft, notes
+
+
+def switch_on_worst(
+    draft: Draft, error: Mapping[str, float], shaping: Sequence[str]
+) -> tuple[Draft, list[str]]:
+    """Switch on the missing term of the worst descriptor that has one."""
+    for name in _worst_first(error):
+        term = SERVES[name]
+        if term in shaping and not draft.weights.get(term) and not abs(error[name]) < 2 * DEAD:
+            return draft.with_weight(term, 1.0), [f"+{term}"]
+    return draft, []
+
+
+def _worst_first(error: Mapping[str, float]) -> list[str]:
+    return sorted(error, key=lambda k: -abs(error[k]) if math.isfinite(error[k]) else -math.inf)
+
+
+def propose(
+    robot: Robot,
+    expert: Motion,
+    parent: Reward | None,
+    feedback: Mapping[str, Any],
+    *,
+    task: str,
+    count: int,
+) -> list[Candidate]:
+    """`count` candidates. `feedback` is the parent's feedback.json, empty before iteration 0."""
+    targets, assumed = expert_targets(expert, robot)
+    targets.setdefault("period", parent.period if parent and parent.period else 1.0)
+    if "speed" not in targets:
+        return []
+    shaping = shapes(robot, targets)
+    iteration = int(feedback.get("iteration_number", -1)) + 1
+    said = f"{task[:1].upper()}{task[1:]}"
+    base = Draft(targets, dict(GOAL))
+    draft = read(parent, targets) if feedback.get("trials") else None
+    moves: list[tuple[Draft, list[str], str]] = []
+    if draft is None:
+        clock = [t for t in shaping if t == "clock"]
+        moves.append((base, ["the goal alone"], "scratch"))
+        timed = replace(base, weights=base.weights | {t: 1.0 for t in clock})
+        moves += [(timed, ["goal and gait clock"], "scratch")] * (count - 1)
+    else:
+        error = errors(expert, feedback["descriptors"])
+        slope = slopes(feedback["trials"], expert, robot)
+        region = float(feedback["region"])
+        on, first = switch_on_worst(draft, error, shaping)
+        aimed, notes = aim(on, error, slope, region, expert, robot)
+        moves.append((aimed, first + notes, "warm"))
+        weighed, notes = weigh(draft, error, shaping, region, 2)
+        moves.append((weighed, notes, "scratch"))
+        while len(moves) < count:
+            both, notes = aim(draft, error, slope, region, expert, robot)
+            both, more = weigh(both, error, shaping, region, len(moves) + 2)
+            moves.append((both, notes + more, "warm"))
+    candidates = []
+    for i, (draft_i, notes, start) in enumerate(moves[:count]):
+        note = ", ".join(notes) or "another seed of the best reward"
+        text = source(draft_i, robot, f"{said}: {note}.", assumed)
+        candidates.append(Candidate(f"c{i}", text, start, 10 * iteration + i, note))
+    return candidates

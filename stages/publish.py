@@ -1,0 +1,51 @@
+"""Put the newest selection where it is looked for.
+
+reads   rewards/        selected.py, history.csv of the newest iteration
+        best/           its policy, film and figures
+writes  rewards/best.py, rewards/history.csv, metrics.json, data/best/
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from reelward import files, stage
+
+
+@dataclass(frozen=True)
+class Args:
+    rewards: Path
+    """folder of the newest iteration's reward"""
+    best: Path
+    """its best"""
+    reward_out: stage.Out
+    """best.py to write"""
+    history_out: stage.Out
+    """history.csv to write"""
+    metrics_out: stage.Out
+    """metrics.json to write"""
+    best_out: stage.Out
+    """folder to create"""
+
+
+def metrics(history: str) -> dict[str, float | str]:
+    """The last line of the history, numbers as numbers."""
+    last = list(csv.DictReader(history.splitlines()))[-1]
+    words = ("iteration", "candidate", "verdict")
+    return {k: v if k in words else float(v) for k, v in last.items() if v != ""}
+
+
+def main(args: Args) -> None:
+    history = (args.rewards / "history.csv").read_text()
+    with files.new_folder(args.best_out) as out:
+        shutil.copytree(args.best, out, dirs_exist_ok=True)
+    files.write_text(args.reward_out, (args.rewards / "selected.py").read_text())
+    files.write_text(args.history_out, history)
+    files.write_json(args.metrics_out, metrics(history))
+
+
+if __name__ == "__main__":
+    stage.run(main, Args)

@@ -1,0 +1,62 @@
+"""Check each candidate and unpack it to where git keeps it.
+
+reads   proposal.json
+writes  candidates/     c0.py ... that compile and keep the contract; index.json: all of them, with
+                        the figures in their constants, or why one was refused
+
+A refused candidate shifts nothing: the others keep their names, and the iteration goes on. When
+all are refused the index says so, and the parent's best stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reelward import files, stage
+from reelward.language import RewardError, check_contract, compile_reward
+from reelward.sim.robot import Robot, load_robot
+
+
+@dataclass(frozen=True)
+class Args:
+    proposal: Path
+    """proposal.json"""
+    out: stage.Out
+    """folder to create"""
+    robot: str
+    """robots/NAME"""
+
+
+def entry(candidate: dict[str, Any], robot: Robot) -> dict[str, Any]:
+    """The candidate's line of the index; `file` is null when the reward is refused."""
+    kept = {key: candidate[key] for key in ("name", "start", "seed", "note")}
+    try:
+        reward = compile_reward(candidate["source"], robot.fields)
+        check_contract(reward, robot.fields)
+    except RewardError as e:
+        return kept | {"file": None, "error": str(e)}
+    figures = {
+        "period": reward.period,
+        "targets": reward.constants.get("TARGET", {}),
+        "weights": reward.constants.get("WEIGHT", {}),
+    }
+    return (
+        kept | {"file": f"{candidate['name']}.py", "error": None, "terms": reward.terms} | figures
+    )
+
+
+def main(args: Args) -> None:
+    robot = load_robot(args.robot)
+    candidates = files.read_json(args.proposal)["candidates"]
+    index = [entry(c, robot) for c in candidates]
+    with files.new_folder(args.out) as out:
+        for candidate, line in zip(candidates, index, strict=True):
+            if line["file"]:
+                files.write_text(out / line["file"], candidate["source"])
+        files.write_json(out / "index.json", {"candidates": index})
+
+
+if __name__ == "__main__":
+    stage.run(main, Args)

@@ -1,0 +1,58 @@
+"""Where the loop starts: the robot with an untrained policy, filmed and measured like all others.
+
+writes  best/           policy.pt, motion.json, track.npz, stats.json, sheet.jpg, video.mp4
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from reelward import files, stage
+from reelward.policy import Policy
+from reelward.rollout import film
+from reelward.sim.cpu import CpuPhysics
+from reelward.sim.env import Env
+from reelward.sim.robot import load_robot
+
+
+@dataclass(frozen=True)
+class Args:
+    out: stage.Out
+    """folder to create"""
+    robot: str
+    """robots/NAME"""
+    seed: Annotated[int, Field(ge=0)]
+    """of the policy's weights and the start states"""
+    hidden: Annotated[int, Field(gt=0)]
+    """width of the hidden layers, as in training"""
+    init_std: Annotated[float, Field(gt=0)]
+    """deviation of the actions, as in training"""
+    seconds: Annotated[float, Field(gt=0)]
+    """length of an episode"""
+    video_seconds: Annotated[float, Field(gt=0)]
+    """length of the film"""
+
+
+def main(args: Args) -> None:
+    torch.manual_seed(args.seed)
+    robot = load_robot(args.robot)
+    env = Env(robot, CpuPhysics(robot, 1), seed=args.seed)
+    shape = env.observe().shape[1], env.action.shape[1]
+    policy = Policy.new(*shape, args.hidden, args.init_std)
+    policy.about |= {"robot": robot.name, "symmetric": False, "reward": None}
+    shown = film(
+        robot, policy, None, episodes=1, seconds=args.seconds,
+        video_seconds=args.video_seconds, seed=args.seed,
+    )  # fmt: skip
+    with files.new_folder(args.out) as out:
+        policy.save(out / "policy.pt")
+        for name, content in shown.items():
+            (out / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    stage.run(main, Args)

@@ -1,0 +1,235 @@
+"""PPO: advantages by hand, falls against time limits, seeds, checkpoints, what is saved."""
+
+import csv
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from reelward import files
+from reelward.policy import Policy, Statistics
+from reelward.sim.checkpoint import Checkpoints
+from stages import train
+
+REWARD = '''"""Go forward."""
+PERIOD = 1.0
+
+def reward(s):
+    return {"speed": s.root_vel[:, 0].clamp(-2, 2), "alive": 1.0}
+'''
+
+ARGS = train.Args(
+    rewards=Path(), parent=Path(), out=Path(), robot="biped", seed=3,
+    env_steps=2048, warm_env_steps=1024, num_envs=16, num_steps=16, num_minibatches=2,
+    update_epochs=2, learning_rate=7e-4, warm_learning_rate=5e-4, final_learning_rate=0.1,
+    gamma=0.98, gae_lambda=0.95, clip=0.2, value_coef=0.25, max_grad_norm=0.5, init_std=0.5,
+    warm_min_std=0.3, hidden=16, symmetric=True,
+)  # fmt: skip
+
+
+def job(folder: Path, name: str = "c0", reward: str = REWARD, start: Path | None = None, **other):
+    source = folder / f"{name}.py"
+    source.write_text(reward)
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    made = train.Job(name, source, start, 3, out, folder / "scratch" / name, ARGS)
+    return replace(made, **other)
+
+
+def trained(folder: Path, **options) -> tuple[bytes, bytes]:
+    folder.mkdir(exist_ok=True)
+    todo = job(folder, **options)
+    train.learn(todo, lambda steps: None)
+    return tuple((todo.out / f"{todo.name}.{kind}").read_bytes() for kind in ("pt", "csv"))
+
+
+def batch(rewards, values, next_values, terminated, truncated) -> train.Batch:
+    column = [torch.tensor(x)[:, None].float() for x in (rewards, values, next_values)]
+    ends = [torch.tensor(x)[:, None].float() for x in (terminated, truncated)]
+    empty = torch.zeros(len(rewards), 1)
+    return train.Batch(empty, empty, empty, column[1], column[0], column[2], *ends)
+
+
+def test_advantages_by_hand():
+    # gamma 0.5, lambda 0.5, no end: deltas 1 + 0.5*2 - 1 = 1, 2 + 0.5*3 - 2 = 1.5, 3 + 0.5*4 - 3 = 2
+    # A2 = 2, A1 = 1.5 + 0.25*2 = 2, A0 = 1 + 0.25*2 = 1.5
+    b = batch([1, 2, 3], [1, 2, 3], [2, 3, 4], [0, 0, 0], [0, 0, 0])
+    assert train.gae(b, 0.5, 0.5).flatten().tolist() == [1.5, 2.0, 2.0]
+
+
+def test_a_fall_has_no_future_and_a_time_limit_has_one():
+    fall = batch([1, 2, 3], [1, 2, 3], [2, 9, 4], [0, 1, 0], [0, 0, 0])
+    # the fall: delta1 = 2 - 2 = 0, nothing of row 2 flows back; A0 = 1 + 0.25*0
+    assert train.gae(fall, 0.5, 0.5).flatten().tolist() == [1.0, 0.0, 2.0]
+    limit = batch([1, 2, 3], [1, 2, 3], [2, 9, 4], [0, 0, 0], [0, 1, 0])
+    # the limit: delta1 = 2 + 0.5*9 - 2 = 4.5 with the value 9 of the last state; A0 = 1 + 0.25*4.5
+    assert train.gae(limit, 0.5, 0.5).flatten().tolist() == [2.125, 4.5, 2.0]
+
+
+def test_log_probability_is_the_normal_distributions():
+    mean, log_std = torch.tensor([[0.1, -0.2]]), torch.tensor([-0.5, 0.3])
+    actions = torch.tensor([[0.4, 0.9]])
+    peer = torch.distributions.Normal(mean, log_std.exp()).log_prob(actions).sum(-1)
+    torch.testing.assert_close(train.log_prob(mean, log_std, actions), peer)
+
+
+def test_running_statistics_are_those_of_all_rows():
+    rows = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * 4 + 2
+    statistics = Statistics.of(3)
+    for part in rows.split(37):
+        statistics.update(part)
+    torch.testing.assert_close(statistics.mean.float(), rows.mean(0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(statistics.var.float(), rows.var(0, correction=0), atol=1e-3, rtol=0)
+
+
+def test_value_after_a_time_limit_is_that_of_the_last_state(tmp_path):
+    learner = train.Learner(job(tmp_path))
+    learner.env.age[:] = learner.env.limit - 5  # all are cut at the fifth step
+    with torch.no_grad():
+        learner.collect()
+    b = learner.batch
+    cut = b.truncated[4] > 0
+    assert cut.sum() > 5 and not b.truncated[:4].any()
+    torch.testing.assert_close(b.next_values[0, cut], b.values[1, cut])
+    # The row after a cut belongs to another episode, so its value is another one.
+    assert not torch.isclose(b.next_values[4, cut], b.values[5, cut]).any()
+
+
+def test_one_seed_one_result(tmp_path):
+    first = trained(tmp_path / "a")
+    assert first == trained(tmp_path / "b")
+    assert first != trained(tmp_path / "c", seed=4)
+
+
+def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path, monkeypatch):
+    whole = trained(tmp_path / "whole")
+    monkeypatch.setenv("REELWARD_CHECKPOINT_S", "0")
+    stopped = tmp_path / "stopped"
+    stopped.mkdir()
+
+    def stop(steps: int) -> None:
+        if steps >= 3 * 256:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.learn(job(stopped), stop)
+    seen = []
+    train.learn(job(stopped), seen.append)
+    assert seen[0] > 2 * 256  # it went on and did not begin again
+    assert whole == tuple((stopped / "out" / f"c0.{k}").read_bytes() for k in ("pt", "csv"))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path)
+    for number in (1, 2, 3):
+        checkpoints.save(number, {"number": number})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["2", "3"]
+    state = tmp_path / "3/state.pt"
+    data = bytearray(state.read_bytes())
+    data[len(data) // 2] ^= 1  # a single bit, which torch.load does not notice
+    state.write_bytes(data)
+    assert checkpoints.newest() == {"number": 2}
+    assert "3/state.pt is damaged" in capsys.readouterr().err
+
+
+def test_a_saved_policy_acts_the_same(tmp_path):
+    todo = job(tmp_path)
+    learner = train.Learner(todo)
+    learner.collect()
+    learner.update()
+    learner.policy.save(tmp_path / "policy.pt")
+    obs = learner.env.observe() * 3
+    again = Policy.load(tmp_path / "policy.pt")
+    assert torch.equal(again.act(obs), learner.policy.act(obs))
+    assert again.about["reward"] == learner.reward.digest
+
+
+def test_a_warm_start_takes_weights_statistics_and_a_least_deviation(tmp_path):
+    trained(tmp_path)
+    start = tmp_path / "out" / "c0.pt"
+    (tmp_path / "out" / files.SUMS).write_text(f"{files.digest(start)}  c0.pt\n")
+    parent = Policy.load(start)
+    warm = train.Learner(job(tmp_path, name="c1", start=start))
+    torch.testing.assert_close(warm.policy.actor[0].weight, parent.actor[0].weight)
+    torch.testing.assert_close(warm.policy.obs.mean, parent.obs.mean)
+    assert warm.total == ARGS.warm_env_steps and warm.learning_rate == ARGS.warm_learning_rate
+    assert warm.policy.log_std.min().exp().item() >= ARGS.warm_min_std - 1e-6
+    train.learn(job(tmp_path, name="c1", start=start), lambda steps: None)
+    lineage = Policy.load(tmp_path / "out" / "c1.pt").about["env_steps"]
+    assert lineage == ARGS.env_steps + ARGS.warm_env_steps
+
+
+def test_a_reward_that_is_not_finite_ends_the_training_by_name(tmp_path):
+    bad = REWARD.replace("s.root_vel[:, 0].clamp(-2, 2)", "torch.log(s.root_vel[:, 0] - 100)")
+    with pytest.raises(Exception, match=r"term 'speed' was not finite in 1e\+02 % of the steps"):
+        train.learn(job(tmp_path, reward=bad), lambda steps: None)
+
+
+def test_the_curve_shows_terms_that_add_up(tmp_path):
+    trained(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "out" / "c0.csv").read_text().splitlines()))
+    assert [int(r["env_steps"]) for r in rows] == list(range(256, 2049, 256))
+    assert all(float(r["term/alive"]) == 1.0 for r in rows)
+    ended = [r for r in rows if not math.isnan(float(r["return"]))]
+    for r in ended:
+        assert abs(float(r["return"])) <= 3 * float(r["episode_length"])
+
+
+def test_training_learns(tmp_path):
+    # Standing up for reward: after 100 k steps episodes last much longer than at first.
+    stay = '"""Stay up."""\nPERIOD = 1.0\n\ndef reward(s):\n    return {"alive": alive(s)}\n'
+    longer = replace(
+        ARGS, env_steps=98304, num_envs=64, num_steps=32, num_minibatches=4, update_epochs=6,
+        hidden=64,
+    )  # fmt: skip
+    todo = job(tmp_path, reward=stay, args=longer)
+    train.learn(todo, lambda steps: None)
+    rows = list(csv.DictReader((todo.out / "c0.csv").read_text().splitlines()))
+    lengths = [float(r["episode_length"]) for r in rows if r["episode_length"] != "nan"]
+    assert sum(lengths[-5:]) / 5 > 2 * sum(lengths[:5]) / 5
+
+
+def test_candidates_are_alone_in_their_processes(tmp_path):
+    """Two at once give the bytes of one at a time, and a failing one stops no other."""
+    alone = trained(tmp_path / "alone")
+    together = tmp_path / "together"
+    together.mkdir()
+    bad = "def reward(s):\n    return {'x': torch.log(s.root_vel[:, 0] - 100)}\n"
+    todo = [job(together), job(together, name="c1", reward=bad)]
+    reasons = train.spread(train.learn, todo, 2, lambda steps: None)
+    assert reasons[0] is None and "term 'x' was not finite" in reasons[1]
+    assert alone == tuple((together / "out" / f"c0.{k}").read_bytes() for k in ("pt", "csv"))
+
+
+def test_killed_at_random_points_the_result_is_the_same(tmp_path):
+    """kill -9 of a whole training again and again; what comes out in the end is what comes out of
+    one that nobody disturbed. REELWARD_KILLS sets how often (a few in the quick suite)."""
+    whole = trained(tmp_path / "whole")
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    job(folder)
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); from pathlib import Path; import test_train as t;"
+        f"t.train.learn(t.job(Path({str(folder)!r})), lambda steps: print(steps, flush=True))"
+    )
+    environment = os.environ | {"REELWARD_CHECKPOINT_S": "0"}
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(int(os.environ.get("REELWARD_KILLS", "3"))):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True
+        )
+        process.stdout.readline()
+        time.sleep(float(torch.rand(1, generator=rng)) * 0.1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=environment, stdout=subprocess.DEVNULL
+    )
+    assert whole == tuple((folder / "out" / f"c0.{k}").read_bytes() for k in ("pt", "csv"))
