@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,11 +91,21 @@ def read_json(path: Path) -> Any:
 
 
 def save_tensors(path: Path, obj: Any) -> None:
-    """The bytes depend on `obj` alone: torch.save to a path would write the file's name into it."""
+    """The bytes depend on the values in `obj` alone: torch.save to a path would write the file's
+    name into it, and pickle tells equal strings and shared memory from one another."""
     import torch
 
+    def plain(x: Any) -> Any:
+        if isinstance(x, dict):
+            return {plain(k): plain(v) for k, v in x.items()}
+        if isinstance(x, list | tuple):
+            return type(x)(map(plain, x))
+        if isinstance(x, torch.Tensor):
+            return x.detach().clone()
+        return sys.intern(str(x)) if isinstance(x, str) else x
+
     buffer = io.BytesIO()
-    torch.save(obj, buffer)
+    torch.save(plain(obj), buffer)
     with new_file(path) as new:
         new.write_bytes(buffer.getbuffer())
 
