@@ -1,0 +1,120 @@
+"""Looks whether this machine can do it all, and says what to type where it cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from rich.console import Console
+from rich.table import Table
+
+FREE_GB = 3.0
+"""a study of the demo's kind, with DVC's cache"""
+DAYS_OLD = 90
+"""yt-dlp ages with the sites it reads"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """`mend` is the command that helps; without `needed` the demo runs all the same."""
+
+    what: str
+    ok: bool
+    found: str
+    mend: str = ""
+    needed: bool = True
+
+
+def python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    mend = "make demo PYTHON=python3.11  (apt install python3.11-venv)"
+    return Check("python", sys.version_info >= (3, 11), found, mend)
+
+
+def cores() -> Check:
+    count = len(os.sched_getaffinity(0))
+    return Check("cores", count > 1, str(count), "give it more: one trains one candidate", False)
+
+
+def disk() -> Check:
+    free = shutil.disk_usage(".").free / 1e9
+    return Check("disk", free > FREE_GB, f"{free:.0f} GB free", "dvc gc --workspace")
+
+
+def renderer() -> Check:
+    from reelward.sim import render
+
+    mend = "apt install libegl1 libgl1-mesa-dri  (else the slower ray tracer draws)"
+    kind = render.available()
+    return Check("renderer", kind == "egl", kind, mend, needed=False)
+
+
+def git() -> Check:
+    if shutil.which("git") is None:
+        return Check("git", False, "not there", "apt install git")
+    done = subprocess.run(["git", "var", "GIT_AUTHOR_IDENT"], capture_output=True, text=True)
+    name = done.stdout.rpartition(" <")[0]
+    mend = "git config --global user.name NAME; git config --global user.email ADDRESS"
+    found = name or "nobody: reelward signs its own commits"
+    return Check("git identity", done.returncode == 0, found, mend, needed=False)
+
+
+def sandbox() -> Check:
+    from reelward import jail
+
+    layers = jail.layers()
+    found = ", ".join(name for name, active in layers.items() if active) or "none"
+    return Check("sandbox", layers["rlimits"] and layers["seccomp"], found, "use Linux 5.13", False)
+
+
+def sites() -> Check:
+    from datetime import date
+
+    from yt_dlp import YoutubeDL
+    from yt_dlp.version import __version__ as release
+
+    with YoutubeDL({"quiet": True}) as ydl:
+        runtimes = [r.info for r in ydl._js_runtimes.values() if r and r.info]
+    named = [f"{r.name} {r.version}" for r in runtimes if r.supported]
+    age = (date.today() - date(*map(int, release.split(".")[:3]))).days
+    found = f"yt-dlp {release}, {age} days old; {', '.join(named) or 'no JavaScript runtime'}"
+    mend = "pip install --upgrade 'yt-dlp[default,deno]'"
+    return Check("video sites", bool(named) and age <= DAYS_OLD, found, mend, needed=False)
+
+
+def packages() -> Check:
+    names = ("torch", "mujoco", "dvc", "prefect", "av", "ai-edge-litert")
+    return Check("packages", True, ", ".join(f"{n} {version(n)}" for n in names))
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    python, packages, cores, disk, renderer, git, sandbox, sites,
+)  # fmt: skip
+
+
+def examined(check: Callable[[], Check]) -> Check:
+    """What `check` finds; a check that breaks has found something."""
+    try:
+        return check()
+    except Exception as e:
+        why = " ".join(f"{type(e).__name__}: {e}".split())
+        needed = check not in (sandbox, sites)
+        return Check(check.__name__, False, why, "make .venv/ready", needed)
+
+
+def doctor() -> int:
+    """Print the table. 0, or 1 when something is missing that is needed."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "", "found", "to mend it"):
+        table.add_column(title, overflow="fold")
+    checks = [examined(check) for check in CHECKS]
+    for c in checks:
+        sign = "[green]ok[/]" if c.ok else "[red]missing[/]" if c.needed else "[yellow]note[/]"
+        table.add_row(sign, c.what, c.found, "" if c.ok else c.mend)
+    Console().print(table)
+    return int(any(c.needed and not c.ok for c in checks))
