@@ -76,7 +76,7 @@ def doctor() -> None:
     """Look whether this machine can do it all; each failure names the command that mends it."""
     from reelward.doctor import doctor as look
 
-    look()
+    raise SystemExit(look())
 
 
 @app.command

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 FREE_GB = 3.0
@@ -43,7 +44,7 @@ def cores() -> Check:
 
 def disk() -> Check:
     free = shutil.disk_usage(".").free / 1e9
-    return Check("disk", free > FREE_GB, f"{free:.0f} GB free", "dvc gc --workspace")
+    return Check("disk", free > FREE_GB, f"{free:.0f} GB free", "dvc gc --all-branches  (or free some space)")
 
 
 def renderer() -> Check:
@@ -104,7 +105,7 @@ def examined(check: Callable[[], Check]) -> Check:
     except Exception as e:
         why = " ".join(f"{type(e).__name__}: {e}".split())
         needed = check not in (sandbox, sites)
-        return Check(check.__name__, False, why, "make .venv/ready", needed)
+        return Check(check.__name__, False, why, "pip install -c constraints.txt -e .[test]", needed)
 
 
 def doctor() -> int:
@@ -115,6 +116,6 @@ def doctor() -> int:
     checks = [examined(check) for check in CHECKS]
     for c in checks:
         sign = "[green]ok[/]" if c.ok else "[red]missing[/]" if c.needed else "[yellow]note[/]"
-        table.add_row(sign, c.what, c.found, "" if c.ok else c.mend)
+        table.add_row(sign, c.what, escape(c.found), "" if c.ok else escape(c.mend))
     Console().print(table)
     return int(any(c.needed and not c.ok for c in checks))
