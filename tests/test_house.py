@@ -1,0 +1,256 @@
+"""What holds the house together: who imports whom, and that dvc.yaml and params.yaml tell the truth.
+
+Each rule is a function from a folder to complaints. It finds none here, and one in a broken copy.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+LAYERS = (
+    {"files", "ledger"},
+    {"stage"},
+    {"jail", "download", "policy", "sim"},
+    {"language", "motion", "models"},
+    {"rollout", "authors", "critics"},
+    {"doctor", "plan", "study"},
+    {"cli"},
+)
+"""The packages and modules of reelward; each may use those of lower layers, and itself."""
+
+ONLY = {
+    "torch": ("reelward/files.py", "reelward/language/", "reelward/policy.py", "reelward/sim/",
+              "reelward/rollout.py", "stages/seed.py", "stages/train.py"),
+    "openai": ("reelward/models/",),
+    "prefect": ("flows/",),
+    "dvc": ("reelward/plan.py",),
+    "yt_dlp": ("reelward/download.py", "reelward/doctor.py"),
+    "mujoco": ("reelward/sim/", "reelward/doctor.py"),
+    "gymnasium": ("reelward/sim/",),
+}  # fmt: skip
+"""Who may import the libraries that are heavy, or that somebody may want to replace."""
+
+
+def sources(root: Path) -> list[Path]:
+    return [
+        p for top in ("reelward", "stages", "flows") for p in sorted((root / top).rglob("*.py"))
+    ]
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever in it; `from a import b` gives a and a.b."""
+    return _imported(path.read_text())
+
+
+@cache
+def _imported(text: str) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import"
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def reached(root: Path, start: Path) -> set[str]:
+    """Files of reelward that a stage loads, as paths relative to the root; empty ones left out."""
+    seen: set[Path] = set()
+    todo = [start]
+    while todo:
+        for name in imported(todo.pop()):
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1) if parts[0] == "reelward" else ():
+                base = root.joinpath(*parts[:depth])
+                for path in (base.with_suffix(".py"), base / "__init__.py"):
+                    if path.is_file() and path not in seen:
+                        seen.add(path)
+                        todo.append(path)
+    full = (p for p in seen if len(ast.parse(p.read_text()).body) > 1)  # more than a docstring
+    return {p.relative_to(root).as_posix() for p in full}
+
+
+def pipeline(root: Path) -> dict[str, dict]:
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    return {name: entry.get("do", entry) for name, entry in stages.items()}
+
+
+def deps_tell_the_truth(root: Path) -> list[str]:
+    """DVC does not follow imports: what a stage loads must stand in its deps, and nothing more."""
+    found = []
+    for name, entry in pipeline(root).items():
+        if name == "check":  # it loads every stage; its result never changes
+            continue
+        used = reached(root, root / f"stages/{name}.py")
+        code = [d for d in entry["deps"] if d.startswith("reelward")]
+        found += [f"{name}: no stages/{name}.py"] * (f"stages/{name}.py" not in entry["deps"])
+        found += [
+            f"{name}: loads {f}, not in deps"
+            for f in sorted(used)
+            if not any(f == d or f.startswith(f"{d}/") for d in code)
+        ]
+        found += [
+            f"{name}: {d} in deps, not loaded"
+            for d in code
+            if not any(f == d or f.startswith(f"{d}/") for f in used)
+        ]
+        if "reelward/sim/robot.py" in used and "--robot" in entry["cmd"]:
+            found += [f"{name}: no robots/${{robot}}"] * ("robots/${robot}" not in entry["deps"])
+    return found
+
+
+def arrows_run_down(root: Path) -> list[str]:
+    layer = {name: i for i, names in enumerate(LAYERS) for name in names}
+    found = []
+    for path in sources(root):
+        here = path.relative_to(root)
+        names = imported(path)
+        tops = {n.split(".")[0] for n in names}
+        forbidden = {
+            "reelward": {"stages", "flows"},
+            "stages": {"stages", "flows"},
+            "flows": {"stages"},
+        }[here.parts[0]]
+        found += [f"{here} imports {top}" for top in sorted(tops & forbidden)]
+        found += [
+            f"{here} imports {library}"
+            for library, homes in ONLY.items()
+            if library in tops and not here.as_posix().startswith(homes)
+        ]
+        if here.parts[0] != "reelward" or len(here.parts) == 2 and here.stem == "__init__":
+            continue
+        mine = Path(here.parts[1]).stem
+        if mine not in layer:
+            found.append(f"{here} has no layer")
+            continue
+        others = {n.split(".")[1] for n in names if n.startswith("reelward.")} - {mine}
+        found += [
+            f"{here} imports reelward.{other}"
+            for other in sorted(others)
+            if layer.get(other, 99) >= layer[mine]
+        ]
+    return found
+
+
+def params_fit(root: Path) -> list[str]:
+    """Every key is an option of its stage, and with the command line gives all options."""
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    sections = {name: s for name, s in params.items() if isinstance(s, dict)}
+    found = []
+    for name, entry in pipeline(root).items():
+        if name == "check":
+            continue
+        options = set(get_type_hints(import_module(f"stages.{name}").Args))
+        section = sections.get(name, {})
+        given = {g.replace("-", "_") for g in re.findall(r"--([\w-]+)", entry["cmd"])}
+        tracked = entry.get("params", [])
+        found += [f"{name}.{key} is no option" for key in section if key not in options]
+        found += [f"{name}: {key} is no option" for key in given - options]
+        found += [f"{name}: {key} given twice" for key in given & set(section)]
+        found += [f"{name}: {key} not given" for key in options - given - set(section)]
+        if section and (f"${{{name}}}" not in entry["cmd"] or name not in tracked):
+            found.append(f"{name}: its section is not unpacked into cmd, or not in params")
+    return found + [f"{name} is no stage" for name in set(sections) - set(pipeline(root))]
+
+
+def described(root: Path) -> list[str]:
+    return [
+        f"{name}: desc is no sentence"
+        for name, entry in pipeline(root).items()
+        if not re.fullmatch(r"[A-Z].{10,}\.", entry.get("desc", ""))
+    ]
+
+
+def tree_matches(root: Path) -> list[str]:
+    """The README's tree: every path in it exists, and every tracked top-level name is in it."""
+    readme = (root / "README.md").read_text()
+    blocks = [b for b in re.findall(r"^```\w*\n(.*?)^```", readme, re.M | re.S) if "dvc.yaml" in b]
+    if len(blocks) != 1:
+        return [f"README.md: expected one tree, found {len(blocks)}"]
+    found, parents, top = [], [], set()
+    for line in blocks[0].splitlines():
+        if not (match := re.match(r"( *)([\w.-]+)(/?)(\s|$)", line)):
+            continue
+        depth, name = len(match[1]) // 2, match[2]
+        parents[depth:] = [name]
+        path = "/".join(parents)
+        top.add(parents[0])
+        made = ("data", "report", "scratch", "dvc.lock", "metrics.json", "rewards/iter", "local")
+        if not (root / path).exists() and not path.startswith(made):
+            found.append(f"README.md: {path} does not exist")
+    tracked = subprocess.run(
+        ("git", "ls-files"), cwd=root, capture_output=True, text=True
+    ).stdout.split("\n")
+    names = {line.split("/")[0] for line in tracked if line and not line.startswith(".")}
+    return found + [f"README.md: {n} is not in the tree" for n in sorted(names - top)]
+
+
+RULES = (deps_tell_the_truth, arrows_run_down, params_fit, described)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_house_stands(rule: Callable[[Path], list[str]]) -> None:
+    assert rule(ROOT) == []
+
+
+BREAKS = (
+    (deps_tell_the_truth, "stages/publish.py", "import", "from reelward.sim import robot\nimport"),
+    (deps_tell_the_truth, "dvc.yaml", "stages/train.py, ", ""),
+    (deps_tell_the_truth, "dvc.yaml", "stages/publish.py,", "stages/publish.py, reelward/motion,"),
+    (arrows_run_down, "reelward/motion/track.py", "import", "import stages.train\nimport"),
+    (arrows_run_down, "reelward/sim/env.py", "import torch", "import torch, reelward.language"),
+    (arrows_run_down, "reelward/motion/track.py", "import numpy", "import torch\nimport numpy"),
+    (arrows_run_down, "stages/train.py", "import csv", "import csv\nimport stages.select"),
+    (arrows_run_down, "reelward/files.py", "import io", "import io\nfrom reelward import stage"),
+    (params_fit, "params.yaml", "gamma:", "gama:"),
+    (params_fit, "params.yaml", "gamma:", "# gamma:"),
+    (params_fit, "dvc.yaml", "params: [train]", "params: [fetch]"),
+    (params_fit, "dvc.yaml", "--seed ${seed} ${train}", "${train}"),
+    (described, "dvc.yaml", "desc: PPO trains", "desc: trains"),
+)
+
+
+@pytest.mark.parametrize(("rule", "file", "old", "new"), BREAKS)
+def test_a_broken_house_is_seen(
+    tmp_path: Path, rule: Callable[[Path], list[str]], file: str, old: str, new: str
+) -> None:
+    for name in ("reelward", "stages", "flows"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    text = (tmp_path / file).read_text()
+    begin = text.index("from __future__") if file.endswith(".py") else 0
+    head, body = text[:begin], text[begin:].replace("from __future__ import annotations\n", "")
+    assert old in body
+    (tmp_path / file).write_text(head + body.replace(old, new, 1))
+    before = set(rule(ROOT))
+    assert set(rule(tmp_path)) - before
+
+
+def test_readme_shows_the_tree() -> None:
+    assert tree_matches(ROOT) == []
+
+
+def test_one_cv2_alone() -> None:
+    assert packages_distributions()["cv2"] == ["opencv-python-headless"]
+
+
+def test_seed_history_has_the_columns_of_select() -> None:
+    header = (ROOT / "rewards/seed/history.csv").read_text().splitlines()[0]
+    assert next(csv.reader([header])) == list(import_module("stages.select").COLUMNS)
