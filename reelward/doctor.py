@@ -44,7 +44,9 @@ def cores() -> Check:
 
 def disk() -> Check:
     free = shutil.disk_usage(".").free / 1e9
-    return Check("disk", free > FREE_GB, f"{free:.0f} GB free", "dvc gc --all-branches  (or free some space)")
+    return Check(
+        "disk", free > FREE_GB, f"{free:.0f} GB free", "dvc gc --all-branches  (or free some space)"
+    )
 
 
 def renderer() -> Check:
@@ -105,7 +107,9 @@ def examined(check: Callable[[], Check]) -> Check:
     except Exception as e:
         why = " ".join(f"{type(e).__name__}: {e}".split())
         needed = check not in (sandbox, sites)
-        return Check(check.__name__, False, why, "pip install -c constraints.txt -e .[test]", needed)
+        return Check(
+            check.__name__, False, why, "pip install -c constraints.txt -e .[test]", needed
+        )
 
 
 def doctor() -> int:
