@@ -111,18 +111,23 @@ def best_cycle(
 
 
 def landings(track: Track, period: float) -> list[int]:
-    """Frames at which the first leg is furthest ahead of the second (of the hip, with one leg):
-    about where it lands, phase 0 of the gait."""
+    """Frames at which the first leg comes to be as far ahead of the second (of the hip, with one
+    leg) as it ever does in its cycle: where it lands, phase 0 of the gait."""
     if not track.legs:
         return []
+    track = track.smooth()
     other = track.point(f"{track.legs[1]}_ankle") if len(track.legs) > 1 else track.centre
-    ahead = track.smooth().point(f"{track.legs[0]}_ankle")[:, 0] - other[:, 0]
+    ahead = (track.point(f"{track.legs[0]}_ankle") - other)[:, 0]
     half = max(1, round(period * track.fps / 2))
-    return [
-        i
-        for i in range(1, len(ahead) - 1)
-        if ahead[i] == ahead[max(0, i - half) : i + half + 1].max()
-    ]
+    found = []
+    for i in range(1, len(ahead) - 1):
+        cycle = ahead[max(0, i - half) : i + half + 1]
+        if ahead[i] == cycle.max():
+            # With both feet on the ground it stays there: the landing is where that begins.
+            while i > 0 and ahead[i - 1] > ahead[i] - 0.02 * np.ptp(cycle):
+                i -= 1
+            found.append(i)
+    return found
 
 
 def phases(start: int, period: float, fps: float, count: int, length: int) -> list[Pick]:

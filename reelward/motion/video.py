@@ -112,7 +112,7 @@ def encode_mp4(images: Iterable[np.ndarray], fps: float, quality: int = 23) -> b
                     stream.height, stream.width = even.shape[:2]
                     stream.pix_fmt = "yuv420p"
                     # x264's macroblock tree gives other bytes in about one run of ten
-                    settings = {"crf": str(quality), "preset": "medium"}
+                    settings: dict[str, object] = {"crf": str(quality), "preset": "medium"}
                     stream.options = settings | {"x264-params": "mbtree=0"}
                     stream.codec_context.thread_count = 1
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
