@@ -119,7 +119,8 @@ def load_tensors(path: Path) -> Any:
     except FileNotFoundError:
         raise FileError(f"{path} is missing; make it: dvc repro") from None
     except Exception as e:
-        raise FileError(f"{path}: expected tensors: {str(e).splitlines()[0]}") from None
+        line = (str(e) or type(e).__name__).splitlines()[0]
+        raise FileError(f"{path}: expected tensors: {line}") from None
 
 
 def started(pid: int) -> str:
