@@ -223,14 +223,14 @@ def slopes(trials: Sequence[Mapping[str, Any]], expert: Motion, robot: Robot) ->
         unit = tolerance(knob.descriptor, e)
         num = den = 0.09
         for child in trials:
-            parent = by_name.get(child["parent"])
-            ends = [t and t["targets"].get(name) for t in (parent, child)]
-            figures = [t and t["descriptors"].get(knob.descriptor) for t in (parent, child)]
-            if None in ends or None in figures:
+            parent = by_name.get(child["parent"], {"targets": {}, "descriptors": {}})
+            before, after = (t["targets"].get(name) for t in (parent, child))
+            was, now = (t["descriptors"].get(knob.descriptor) for t in (parent, child))
+            if None in (before, after, was, now):
                 continue
-            asked = (knob.to_descriptor(ends[1]) - knob.to_descriptor(ends[0])) / unit
+            asked = (knob.to_descriptor(after) - knob.to_descriptor(before)) / unit
             if abs(asked) > 0.02:
-                num += asked * (figures[1] - figures[0]) / unit
+                num += asked * (now - was) / unit
                 den += asked * asked
         found[name] = min(1.5, max(0.35, num / den))
     return found

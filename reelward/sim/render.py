@@ -103,7 +103,7 @@ def _raytracer(model: mujoco.MjModel, width: int, height: int) -> Draw:
     import mujoco_warp as mjw
     import warp as wp
 
-    wp.config.quiet = True
+    wp.config.log_level = wp.LOG_ERROR
     wp.init()
     with wp.ScopedDevice("cpu"):
         data = mujoco.MjData(model)
