@@ -36,7 +36,7 @@ from reelward.policy import Policy
 from reelward.sim.checkpoint import Checkpoints
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
-from reelward.sim.robot import load_robot
+from reelward.sim.robot import ROBOTS, load_robot
 from reelward.sim.workers import cores, spread
 
 Positive = Annotated[int, Field(gt=0)]
@@ -349,12 +349,18 @@ def jobs(args: Args, candidates: list[dict[str, Any]], out: Path) -> list[Job]:
     for c in candidates:
         start = args.parent / "policy.pt" if c["start"] == "warm" else None
         reward = args.rewards / c["file"]
-        key = {"reward": files.digest(reward), "start": start and files.digest(start)}
-        key |= {"seed": c["seed"], "code": code_digest(), "torch": torch.__version__}
-        key |= {k: v for k, v in asdict(args).items() if not isinstance(v, Path)}
+        seed = args.seed + c["seed"]
+        key = {k: v for k, v in asdict(args).items() if not isinstance(v, Path)} | {
+            "reward": files.digest(reward),
+            "start": start and files.digest(start),
+            "seed": seed,
+            "robot": files.digest(ROBOTS / args.robot),
+            "code": code_digest(),
+            "torch": torch.__version__,
+        }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         scratch = Path("scratch/checkpoints") / name[:16]
-        todo.append(Job(c["name"], reward, start, args.seed + c["seed"], out, scratch, args))
+        todo.append(Job(c["name"], reward, start, seed, out, scratch, args))
     return sorted(todo, key=lambda job: job.start is not None)
 
 

@@ -233,3 +233,23 @@ def test_killed_at_random_points_the_result_is_the_same(tmp_path):
         [sys.executable, "-c", code], check=True, env=environment, stdout=subprocess.DEVNULL
     )
     assert whole == tuple((folder / "out" / f"c0.{k}").read_bytes() for k in ("pt", "csv"))
+
+
+def test_what_defines_a_training_names_its_checkpoints(tmp_path, monkeypatch):
+    """Another seed, reward, start or option is another training; nothing else is."""
+    for name in ("c0", "c1"):
+        (tmp_path / f"{name}.py").write_text(REWARD if name == "c0" else REWARD + "# other\n")
+    (tmp_path / "policy.pt").write_bytes(b"weights")
+    args = replace(ARGS, rewards=tmp_path, parent=tmp_path)
+
+    def folder(args=args, **change) -> str:
+        candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 1} | change
+        return train.jobs(args, [candidate], tmp_path)[0].scratch.name
+
+    same = folder(name="c5"), folder(replace(args, out=Path("elsewhere")))
+    assert set(same) == {folder()}
+    others = [
+        folder(seed=2), folder(file="c1.py"), folder(start="warm"), folder(replace(args, seed=9)),
+        folder(replace(args, gamma=0.9)), folder(replace(args, robot="walker2d")),
+    ]  # fmt: skip
+    assert len({folder(), *others}) == 7
