@@ -264,6 +264,18 @@ def test_the_best_shot_of_four_is_the_walk_and_a_shot_can_be_asked_for():
         measure(path, model, replace(WISH, shot=4), quiet)
 
 
+def test_the_person_pointed_at_is_followed():
+    """A man stands on a box, small and high up, while a woman walks by; he never has a gait."""
+    model, path = PoseModel(weights()), real("two_people_occlusion.mp4")
+    woman = measure(path, model, replace(WISH, at=(0.7, 0.8)), quiet).subject
+    man = measure(path, model, replace(WISH, at=(0.36, 0.25)), quiet).subject
+    assert woman.motion.period.value == pytest.approx(1.22, abs=0.05)
+    assert man.motion.period is None and man.motion.seconds > 1.5
+    assert all(p.ground > 0.85 for p in woman.places)
+    assert all(p.ground < 0.55 for p in man.places)
+    assert not any(d.usable for d in man.motion.descriptors.values() if d.unit == "degrees")
+
+
 def test_a_film_without_a_subject_is_refused(tmp_path):
     path = tmp_path / "empty.mp4"
     path.write_bytes(encode_mp4([scenery(180, 320)] * 60, 30.0))

@@ -64,19 +64,26 @@ class PoseModel:
             self._nets.append(net)
         self._anchors = _anchors()
 
-    def detect(self, image: np.ndarray) -> list[Found]:
-        """Everybody in the RGB picture, best score first."""
+    def detect(
+        self, image: np.ndarray, centre: np.ndarray | None = None, side: int | None = None
+    ) -> list[Found]:
+        """Everybody in the RGB picture, or in the square of `side` pixels around `centre`, best
+        score first. Who is small in the whole picture is only seen in a square of its own."""
         high, wide = image.shape[:2]
-        side = max(high, wide)
+        side = side or max(high, wide)
+        middle = np.array([wide, high]) / 2 if centre is None else centre
+        left, top = (round(float(v)) for v in middle - side / 2)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, wide), min(top + side, high)
+        if x0 >= x1 or y0 >= y1:
+            return []
         square = np.zeros((side, side, 3), np.uint8)
-        top, left = (side - high) // 2, (side - wide) // 2
-        square[top : top + high, left : left + wide] = image
+        square[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
         small = cv2.resize(square, (224, 224), interpolation=cv2.INTER_AREA)
         boxes, logits = self._run(0, small.astype(np.float32) / 127.5 - 1.0, (0, 1))
         score = _share(logits[0, :, 0])
         keep = np.flatnonzero(score >= SEEN)
         places = boxes[0, keep, 4:8].reshape(-1, 2, 2) / 224 + self._anchors[keep, None]
-        places = places * side - [left, top]
+        places = places * side + [left, top]
         people: list[Found] = []
         for i in np.argsort(-score[keep], kind="stable"):
             hip, far = places[i]
@@ -140,11 +147,14 @@ class Follower:
         return pose
 
     def _found(self, image: np.ndarray) -> Found | None:
-        people = self._model.detect(image)
         if self._where is None:
-            return max(people, key=lambda p: p.size, default=None)
-        where = self._where
-        return min(people, key=lambda p: float(np.linalg.norm(p.hip - where)), default=None)
+            return max(self._model.detect(image), key=lambda p: p.size, default=None)
+        where, high = self._where, image.shape[0]
+        for side in (high // 2, high, None):
+            people = self._model.detect(image, where if side else None, side)
+            if people:
+                return min(people, key=lambda p: float(np.linalg.norm(p.hip - where)))
+        return None
 
 
 def _named(xy: np.ndarray, sure: np.ndarray) -> Pose:

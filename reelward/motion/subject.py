@@ -17,6 +17,8 @@ from reelward.motion.sheet import BODY, body_height, ground_under
 from reelward.motion.track import Track
 from reelward.motion.video import Frame, repeats, thumbnail
 
+BLIND = "no descriptor is usable: only a critic that looks at the pictures can compare with this"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -61,6 +63,7 @@ def follow_person(
     scale = person.scale_of(track, stature, time_scale)
     doubts = person.distrust(track, seen, near)
     period = gait_period(track, scale.leg)
+    found = repeatable(describe(track, scale, near=near, distrust=doubts))
     motion = Motion(
         subject="person",
         fps=track.fps,
@@ -68,7 +71,7 @@ def follow_person(
         time_scale=time_scale,
         leg_length_m=scale.metres,
         period=_in_world(period, time_scale),
-        descriptors=repeatable(describe(track, scale, near=near, distrust=doubts)),
+        descriptors=found,
         keypoints=track.names,
         duplicates_dropped=seen.dropped,
         notes=(
@@ -78,6 +81,7 @@ def follow_person(
             f"(+-{100 * person.STATURE_ERROR:.0f} %)",
             f"the camera moved by {seen.drift / high:.2f} picture heights a second, taken out",
             *_common(period, time_scale),
+            *[BLIND] * (not any(d.usable for d in found.values())),
         ),
     )
     picks = keyframes(track, scale.leg, count)
