@@ -219,7 +219,8 @@ def _parse(Args: type[A], argv: list[str]) -> A:
     except SystemExit as e:
         if not e.code:
             raise
-        text = " ".join(re.sub("[│╭╮╰╯─]", " ", said.getvalue()).split())
+        _, _, box = said.getvalue().partition("\n")
+        text = " ".join(re.sub("[│╭╮╰╯─]", " ", box).split())
         raise InputError(text.partition(" For full helptext")[0] + "; see --help") from None
     if complaints := validate(Args, {n: getattr(args, n) for n in get_type_hints(Args)}):
         raise InputError("\n".join(complaints))
@@ -261,6 +262,8 @@ def expected(hint: Any) -> str:
     if origin is Annotated:
         limits = [c for m in inner[1:] for c in getattr(m, "metadata", [m])]
         b = {k: getattr(c, k) for c in limits for k in ("gt", "ge", "lt", "le") if hasattr(c, k)}
+        for form in filter(None, (getattr(c, "pattern", None) for c in limits)):
+            return f"{expected(inner[0])} of the form {form}"
         if set(b) == {"ge", "le"}:
             return f"{expected(inner[0])} between {b['ge']} and {b['le']}"
         words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
