@@ -129,8 +129,11 @@ def _answer(url: str, limits: Limits, deadline: float) -> Iterator[http.client.H
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise NetworkError(f"{url}: expected a plain http(s) link")
     connection = _connection(parts, limits)
-    # Cuts the line however slowly the other side drips, headers included.
-    cut = threading.Timer(max(deadline - time.monotonic(), 0.0), _hang_up, (connection,))
+    connection.connect()
+    # Cuts the line however slowly the other side drips, headers included. The connection gives its
+    # socket away to an answer that closes it, so the timer has its own hold of it.
+    left = max(deadline - time.monotonic(), 0.0)
+    cut = threading.Timer(left, _hang_up, (connection.sock,))
     cut.daemon = True
     cut.start()
     try:
@@ -161,10 +164,9 @@ def _connection(parts: SplitResult, limits: Limits) -> http.client.HTTPConnectio
     return connection
 
 
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    if connection.sock is not None:
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+def _hang_up(line: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _receive(url: str, answer: http.client.HTTPResponse, into: Path, limits: Limits) -> None:

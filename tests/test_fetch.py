@@ -1,0 +1,505 @@
+"""Each kind of source against a loopback server; the address check by itself."""
+
+import hashlib
+import http.server
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reelward import download, files, stage
+from reelward.download import Limits, bring, link, page, public_address
+from reelward.motion import video
+from stages import fetch, pose
+
+ROOT = Path(__file__).parents[1]
+FPS = 30.0
+FRAMES = 60
+OPEN = Limits(bytes=1_000_000, seconds=20.0, private=True)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """128 x 96, 60 frames; the left half of frame k has grey level 4 k, the right half is white."""
+    images = []
+    for k in range(FRAMES):
+        image = np.full((96, 128, 3), 255, np.uint8)
+        image[:, :64] = 4 * k
+        images.append(image)
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    path.write_bytes(video.encode_mp4(images, FPS, 10))
+    return path
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    body = b""
+
+    def do_GET(self) -> None:
+        kind = self.path.strip("/").partition(".")[0]
+        if kind == "html":
+            self.answer(b"<html></html>", kind="text/html; charset=utf-8")
+        elif kind == "missing":
+            self.send_error(404)
+        elif kind == "moved":
+            self.move("/clip.mp4?signature=secret")
+        elif kind == "round":
+            self.move("/round")
+        elif kind == "elsewhere":
+            self.move("file:///etc/passwd")
+        elif kind == "truncated":
+            self.answer(self.body[: len(self.body) // 2], length=len(self.body))
+        elif kind == "endless":
+            self.answer(b"", length=None)
+            for _ in range(1000):
+                self.wfile.write(b"x" * 65536)
+        elif kind == "drip":
+            self.answer(b"", length=1000)
+            for _ in range(100):
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+        elif kind == "mute":
+            time.sleep(5)
+        else:
+            self.answer(self.body)
+
+    def answer(self, body: bytes, kind: str = "video/mp4", length: int | None = -1) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        if length is not None:
+            self.send_header("Content-Length", str(len(body) if length < 0 else length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def move(self, to: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", to)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:
+            self.close_connection = True
+
+
+@pytest.fixture(scope="module")
+def server(clip):
+    Handler.body = clip.read_bytes()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def arguments(folder: Path, source: str, **changes: Any) -> fetch.Args:
+    whole: dict[str, Any] = {
+        "out": folder / "data/video.mp4",
+        "provenance": folder / "data/provenance.json",
+        "source": source,
+        "sha256": None,
+        "start": 0.0,
+        "end": None,
+        "crop": None,
+        "licence": None,
+        "max_mb": 1,
+    }
+    return fetch.Args(**(whole | changes))
+
+
+# --- the video
+
+
+def test_a_section_has_exactly_its_frames_and_the_crop_its_pixels(clip, tmp_path):
+    args = arguments(tmp_path, str(clip), sha256=files.digest(clip), licence="CC0-1.0")
+    fetch.main(fetch.Args(**(vars(args) | {"start": 0.5, "end": 1.0, "crop": (0, 0.25, 0.5, 0.5)})))
+    got = list(video.frames(args.out))
+    assert len(got) == 15 and got[0].image.shape == (48, 64, 3)
+    for k, frame in enumerate(got):
+        assert abs(frame.image.mean() - 4 * (15 + k)) < 3
+    about = files.read_json(args.provenance)
+    assert about == {
+        "source": "clip.mp4",
+        "licence": "CC0-1.0",
+        "source_sha256": files.digest(clip),
+        "sha256": files.digest(args.out),
+        "section_s": [0.5, 1.0],
+        "crop_px": [0, 24, 64, 48],
+        "frames": 15,
+        "seconds": 0.5,
+        "width": 64,
+        "height": 48,
+        "fps": 30.0,
+    }
+    assert str(tmp_path) not in args.provenance.read_text()
+
+
+def test_the_whole_of_a_link_and_the_same_bytes_each_time(server, clip, tmp_path):
+    written = set()
+    for name in ("a", "b", "c"):
+        args = arguments(tmp_path / name, f"{server}/moved")
+        fetch.main(args, private=True)
+        written.add(args.out.read_bytes())
+    assert len(written) == 1
+    assert len(list(video.frames(args.out))) == FRAMES
+    assert files.read_json(args.provenance)["source_sha256"] == files.digest(clip)
+
+
+def test_a_query_may_hold_a_signature_and_is_not_kept(server, tmp_path):
+    args = arguments(tmp_path, f"{server}/clip.mp4?signature=secret")
+    fetch.main(args, private=True)
+    assert files.read_json(args.provenance)["source"] == f"{server}/clip.mp4"
+
+
+def test_pictures_shown_longer_are_repeated_and_shown_shorter_left_out():
+    def frame(k: int, time: float) -> video.Frame:
+        return video.Frame(k, time, np.full((1, 1, 3), k, np.uint8))
+
+    times = [5.0, 5.1, 5.4, 5.42, 5.5]
+    got = fetch.steady((frame(k, t) for k, t in enumerate(times)), 10.0)
+    assert [int(i[0, 0, 0]) for i in got] == [0, 1, 1, 1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "crop, pixels",
+    [
+        (None, (0, 0, 1768, 994)),
+        ((0.0, 0.42, 0.87, 0.58), (0, 417, 1538, 577)),
+        ((100, 50, 640, 480), (100, 50, 640, 480)),
+    ],
+)
+def test_a_crop_is_fractions_or_pixels(crop, pixels):
+    assert fetch.box(crop, 1768, 994) == pixels
+
+
+@pytest.mark.parametrize("crop", [(0.5, 0, 0.6, 1), (0, 0, 2000, 100), (-0.1, 0, 0.5, 1), (0,) * 4])
+def test_a_crop_outside_the_frame_is_refused(crop):
+    with pytest.raises(stage.InputError, match="crop: expected . and .* within the frame's"):
+        fetch.box(crop, 1768, 994)
+
+
+@pytest.mark.parametrize("section", [(2.5, 3.0), (1.0, 0.5), (0.0, 9.0)])
+def test_a_section_outside_the_video_is_refused(clip, tmp_path, section):
+    start, end = section
+    args = arguments(tmp_path, str(clip), sha256=files.digest(clip), start=start, end=end)
+    with pytest.raises(stage.InputError, match=r"expected a section of 2\.00 s"):
+        fetch.main(args)
+
+
+# --- bad files; what was there stays
+
+
+def broken(clip: Path, folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.mp4"
+    whole = clip.read_bytes()
+    made = {"empty": b"", "cut off": whole[: len(whole) // 2], "page": b"<html>hello</html>"}
+    path.write_bytes(made.get(kind, b""))
+    if kind == "missing":
+        path.unlink()
+    if kind == "sound":
+        import av
+
+        with av.open(str(path), "w") as box:
+            stream = box.add_stream("aac", rate=8000)
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            silence.sample_rate = 8000
+            box.mux(stream.encode(silence))
+            box.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "cut off", "page", "sound"])
+def test_what_is_no_video_ends_with_code_3_and_one_line(clip, tmp_path, kind):
+    path = broken(clip, tmp_path, kind)
+    args = arguments(tmp_path, str(path), sha256=files.digest(path) if path.exists() else None)
+    args.out.parent.mkdir()
+    args.out.write_text("old")
+    args.provenance.write_text("old")
+    with pytest.raises(stage.StageError) as e:
+        fetch.main(args)
+    code, line = stage.explain(e.value)
+    assert code == 3 and path.name in line and "\n" not in line
+    assert args.out.read_text() == args.provenance.read_text() == "old"
+    assert len(list(args.out.parent.iterdir())) == 2
+
+
+def test_a_wrong_digest_is_refused_and_a_missing_one_is_told(clip, tmp_path):
+    with pytest.raises(stage.InputError, match=f"expected sha256 {'0' * 64}, got"):
+        fetch.main(arguments(tmp_path, str(clip), sha256="0" * 64))
+    with pytest.raises(stage.InputError, match=files.digest(clip)):
+        fetch.main(arguments(tmp_path, str(clip)))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_full_disk_ends_with_code_5(clip, tmp_path):
+    options = ["--out", "video.mp4", "--provenance", "p.json", "--source", str(clip)]
+    options += ["--sha256", files.digest(clip), "--start", "0", "--end", "None", "--crop", "None"]
+    options += ["--licence", "None", "--max-mb", "1"]
+    code = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (999, 999));"
+    code += f"sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['fetch', *{options!r}];"
+    code += "runpy.run_module('stages.fetch', run_name='__main__', alter_sys=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.count("\n") == 1 and "free some space" in done.stderr
+
+
+# --- links
+
+
+@pytest.mark.parametrize(
+    "path, code, line",
+    [
+        ("html", 3, "got a web page"),
+        ("missing", 4, "HTTP 404"),
+        ("round", 4, "more than 5 redirects"),
+        ("elsewhere", 4, "expected a plain http"),
+        ("truncated", 4, "cut off after"),
+        ("endless", 5, "larger than max_mb = 1"),
+    ],
+)
+def test_a_bad_answer_is_one_line_with_its_code(server, tmp_path, path, code, line):
+    with pytest.raises(stage.StageError, match=line) as e:
+        link(f"{server}/{path}", tmp_path / "got", OPEN)
+    assert e.value.code == code and "\n" not in str(e.value)
+
+
+def test_a_length_over_the_cap_is_refused_before_it_comes(server, tmp_path):
+    with pytest.raises(stage.ResourceError, match="larger than max_mb"):
+        link(f"{server}/clip.mp4", tmp_path / "got", Limits(bytes=100, private=True))
+    assert (tmp_path / "got").stat().st_size == 0
+
+
+@pytest.mark.parametrize("path", ["drip", "mute"])
+def test_a_slow_answer_is_cut(server, tmp_path, path):
+    begun = time.monotonic()
+    with pytest.raises(stage.NetworkError, match="took more than 1 s"):
+        link(f"{server}/{path}", tmp_path / "got", Limits(10_000, seconds=0.6, private=True))
+    assert time.monotonic() - begun < 2
+
+
+def test_nobody_there_is_code_4(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(stage.NetworkError, match="refused.*give the file"):
+        link(f"http://127.0.0.1:{port}/a.mp4", tmp_path / "got", OPEN)
+
+
+@pytest.mark.parametrize(
+    "source, error",
+    [
+        ("ftp://example.org/a.mp4", stage.InputError),
+        ("pypi:sports2d/demo.mp4", stage.InputError),
+        ("http://user:secret@example.org/a.mp4", stage.NetworkError),
+        ("http://", stage.NetworkError),
+        ("http://127.0.0.1:99999/a.mp4", stage.NetworkError),
+        ("http://127.0.0.1/a b\r\n.mp4", stage.NetworkError),
+    ],
+)
+def test_a_malformed_source_is_refused(tmp_path, source, error):
+    with pytest.raises(error):
+        bring(source, tmp_path / "got", OPEN)
+
+
+# --- addresses
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.9.9.9",
+        "0.0.0.0",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "fc00::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2130706433",
+    ],
+)
+def test_an_address_that_is_not_public_is_refused(address):
+    with pytest.raises(stage.NetworkError, match="not a public one"):
+        public_address(address, 80)
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+def test_a_public_address_is_the_one_to_connect_to(address):
+    assert public_address(address, 443) == address
+
+
+def test_one_private_address_among_public_ones_is_enough(monkeypatch):
+    answers(monkeypatch, ["93.184.215.14", "10.0.0.1"])
+    with pytest.raises(stage.NetworkError, match="10.0.0.1"):
+        public_address("two.example", 80)
+
+
+def test_loopback_is_refused_by_what_params_can_reach(server, tmp_path):
+    with pytest.raises(stage.NetworkError, match="127.0.0.1, which is not a public one"):
+        fetch.main(arguments(tmp_path, f"{server}/clip.mp4"))
+
+
+def answers(monkeypatch, *rounds: list[str]) -> None:
+    """The name server's answers, one list a look-up; the last one goes on."""
+    left = list(rounds)
+
+    def look_up(host, port, *_, **__):
+        found = left.pop(0) if len(left) > 1 else left[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+def test_a_redirect_to_loopback_is_refused(server, tmp_path, monkeypatch):
+    # The first host passes as public and is connected to the test's server, the second does not.
+    real = public_address
+    seen = []
+
+    def first_passes(host, port, private):
+        seen.append(host)
+        return "127.0.0.1" if len(seen) == 1 else real(host, port, private)
+
+    monkeypatch.setattr(download, "public_address", first_passes)
+    port = server.rpartition(":")[2]
+    monkeypatch.setattr(Handler, "move", move_to_loopback)
+    with pytest.raises(stage.NetworkError, match="localhost has the address"):
+        link(f"http://public.example:{port}/moved", tmp_path / "got", Limits(1_000_000))
+    assert seen == ["public.example", "localhost"]
+
+
+def move_to_loopback(self: Handler, _: str) -> None:
+    self.send_response(302)
+    self.send_header("Location", "http://localhost/clip.mp4")
+    self.end_headers()
+
+
+def test_a_name_that_answers_differently_the_second_time_is_connected_to_the_first(
+    tmp_path, monkeypatch
+):
+    answers(monkeypatch, ["93.184.215.14"], ["127.0.0.1"])
+    reached = []
+
+    def connect(address, *_):
+        reached.append(address)
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(stage.NetworkError):
+        link("http://rebound.example/a.mp4", tmp_path / "got", Limits(1000))
+    assert reached == [("93.184.215.14", 80)]
+
+
+# --- pages
+
+
+def test_a_page_of_no_named_site_never_reaches_the_generic_extractor(server, tmp_path):
+    with pytest.raises(stage.NetworkError, match="not a page of a video"):
+        page(f"{server}/clip.mp4", "youtube", tmp_path / "got", OPEN)
+
+
+def test_what_yt_dlp_leaves_out_in_silence_is_an_error(server, clip, tmp_path):
+    with pytest.raises(stage.NetworkError, match="larger than max_mb"):
+        page(f"{server}/clip.mp4", "generic", tmp_path / "got", Limits(bytes=100))
+    about = page(f"{server}/clip.mp4", "generic", tmp_path / "got", OPEN)
+    assert files.digest(tmp_path / "got") == files.digest(clip)
+    assert about["title"] == "clip" and about["licence"].startswith("not stated")
+
+
+@pytest.mark.parametrize(
+    "url, site",
+    [
+        ("https://www.youtube.com/watch?v=x", "youtube"),
+        ("https://youtu.be/x", "youtube"),
+        ("https://vimeo.com/1", "vimeo"),
+        ("https://youtube.com.example.org/x.mp4", None),
+        ("https://notyoutube.com/x.mp4", None),
+    ],
+)
+def test_only_named_sites_go_to_yt_dlp(monkeypatch, tmp_path, url, site):
+    went = []
+    monkeypatch.setattr(download, "page", lambda u, extractor, *_: went.append(extractor) or {})
+    monkeypatch.setattr(download, "link", lambda *_: went.append(None))
+    bring(url, tmp_path / "got", OPEN)
+    assert went == [site]
+
+
+# --- wheels
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder that stands for the package index, with one wheel: a container of `files`."""
+
+    def put(name: str, version: str, members: dict[str, bytes]) -> None:
+        folder = tmp_path / "index"
+        folder.mkdir(exist_ok=True)
+        info = f"{name}-{version}.dist-info"
+        meta = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        wheel = "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as box:
+            for path, data in members.items():
+                box.writestr(path, data)
+            box.writestr(f"{info}/METADATA", meta)
+            box.writestr(f"{info}/WHEEL", wheel)
+            box.writestr(f"{info}/LICENSE", "the licence")
+            box.writestr(f"{info}/RECORD", "")
+
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    return put
+
+
+def test_a_file_in_a_wheel(index, clip, tmp_path):
+    index("toyclips", "1.2", {"toyclips/demo/walk.mp4": clip.read_bytes()})
+    source = "pypi:toyclips==1.2/toyclips/demo/walk.mp4"
+    args = arguments(tmp_path, source, sha256=files.digest(clip), licence="BSD-3-Clause")
+    fetch.main(args)
+    about = json.loads(args.provenance.read_text())
+    assert (about["source"], about["licence"]) == (source, "BSD-3-Clause")
+    assert len(list(video.frames(args.out))) == FRAMES
+    with pytest.raises(stage.InputError, match="holds no toyclips/run.mp4"):
+        bring("pypi:toyclips==1.2/toyclips/run.mp4", tmp_path / "got", OPEN)
+    with pytest.raises(stage.NetworkError, match="pip could not get toyclips==9: No matching"):
+        bring("pypi:toyclips==9/walk.mp4", tmp_path / "got", OPEN)
+    with pytest.raises(stage.ResourceError, match="larger than max_mb"):
+        bring(source, tmp_path / "got", Limits(bytes=100))
+
+
+def test_pose_takes_two_pinned_files_and_their_licence(index, tmp_path):
+    members = {pose.DETECTOR: b"detector", pose.LANDMARK: b"landmark"}
+    index("mediapipe", "0.10.21", members)
+    sums = [hashlib.sha256(data).hexdigest() for data in members.values()]
+    args = pose.Args(tmp_path / "pose", "pypi:mediapipe==0.10.21", *sums)
+    pose.main(args)
+    assert files.verified(args.out / "pose_detection.tflite").read_bytes() == b"detector"
+    assert files.verified(args.out / "pose_landmark_full.tflite").read_bytes() == b"landmark"
+    assert (args.out / "LICENSE").read_text() == "the licence"
+    assert "Apache License 2.0" in (args.out / "NOTICE").read_text()
+    wrong = pose.Args(args.out, args.source, sums[1], sums[1])
+    with pytest.raises(stage.InputError, match="expected sha256"):
+        pose.main(wrong)
+    assert files.verified(args.out / "pose_detection.tflite").read_bytes() == b"detector"
