@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reelward.motion.cycle import Period, gait_period
-from reelward.motion.track import Track, smooth
+from reelward.motion.signals import flexion, lag, level, limb, slope, standing, thigh, trunk
+from reelward.motion.track import Track
 
 GRAVITY = 9.81
 
@@ -31,17 +32,6 @@ UNITS = {
     "lean": "degrees",
     "sway": "degrees",
 }
-
-STILL = 0.2
-"""a point of a foot stands still below this share of its own fast (95th percentile) speed ..."""
-STILL_LEAST = 0.3
-"""... or below this speed (leg lengths a second), as a body that only trembles does ..."""
-LOW = 0.10
-"""... and lies no higher (leg lengths) than this over the place where it stands"""
-GAP_S, BLIP_S = 0.1, 0.05
-"""a gap in a stance, and a stance, that are no longer than this are trembling"""
-FOOT_SMOOTH_S = 0.02
-"""further low-pass (s) of the feet's places, whose speed is asked for"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +71,7 @@ def measurable(names: Collection[str]) -> frozenset[str]:
         found |= {"duty", "airborne"}
     if len(legs) > 1:
         found |= {"step"}
-        if sum({f"{g}_hip", f"{g}_knee"} <= set(names) for g in legs) > 1:
+        if all(f"{g}_hip" in names for g in legs[:2]):
             found |= {"lag"}
     if "shoulder" in names and any(n == "hip" or n.endswith("_hip") for n in names):
         found |= {"lean", "sway"}
@@ -106,70 +96,13 @@ def describe(
         why = f"only {len(track)} frames"
         return {n: Descriptor(None, u, 0.0, False, why) for n, u in UNITS.items()}
     period = gait_period(track, scale.leg)
-    found = _all(track.smooth(), period, scale, near)
-    for name, why in (distrust or {}).items():
-        found[name] = replace(found[name], usable=False, why=why)
-    return found
-
-
-def _all(
-    track: Track, period: Period | None, scale: Scale, near: str | None
-) -> dict[str, Descriptor]:
-    able = measurable(track.names)
-    legs = (near,) if near else track.legs
-    clock = "the time scale of the video is unknown"
-    hip = track.centre
-    out: dict[str, Descriptor] = {}
-
-    def put(name: str, measure: Callable[[int, int], float], cyclic: bool = True) -> None:
-        unit = UNITS[name]
-        if name not in able:
-            out[name] = Descriptor(None, unit, 0.0, False, "the body lacks the points for it")
-        elif cyclic and period is None:
-            out[name] = Descriptor(None, unit, 0.0, False, "no period found")
-        else:
-            values = np.array([measure(a, b) for a, b in spans(track, period)])
-            ok = bool(np.isfinite(values).all())
-            out[name] = (
-                Descriptor(float(values.mean()), unit, spread(values), True)
-                if ok
-                else Descriptor(None, unit, 0.0, False, "too little movement to tell")
-            )
-
-    to_froude = np.sqrt(scale.metres / GRAVITY) / (scale.time or 1.0)
-    put("speed", lambda a, b: slope(hip[a:b, 0]) * track.fps / scale.leg * to_froude, cyclic=False)
-    put("cadence", lambda a, b: 0.0)
+    measures = _measures(track.smooth(), scale, near)
+    found = {n: _described(n, measures.get(n), track, period) for n in UNITS}
+    to_world = np.sqrt(scale.metres / GRAVITY) / (scale.time or 1.0)
     if period:
-        value = to_froude / period.value
+        value = float(to_world / period.value)
         error = value * period.uncertainty / period.value
-        out["cadence"] = Descriptor(float(value), UNITS["cadence"], float(error), True)
-    if scale.time is None:
-        for name in ("speed", "cadence"):
-            out[name] = Descriptor(None, UNITS[name], 0.0, False, clock)
-
-    if "step" in able:
-        apart = track.point(f"{track.legs[0]}_ankle") - track.point(f"{track.legs[1]}_ankle")
-    put("step", lambda a, b: float(np.ptp(apart[a:b, 0])) / 2 / scale.leg)
-    put("bob", lambda a, b: float(np.ptp(level(hip[a:b, 1]))) / scale.leg)
-
-    bends = [flexion(track, leg) for leg in legs] if "knee" in able else []
-    swings = {leg: thigh(track, leg) for leg in track.legs} if "thigh" in able else {}
-    put("knee", lambda a, b: float(np.mean([np.ptp(x[a:b]) for x in bends])))
-    put("thigh", lambda a, b: float(np.mean([np.ptp(swings[g][a:b]) for g in legs])))
-
-    if "duty" in able:
-        stands = {leg: standing(track, leg, scale.leg) for leg in track.legs}
-    put("duty", lambda a, b: float(np.mean([stands[g][a:b].mean() for g in legs])))
-    put(
-        "airborne",
-        lambda a, b: float(np.mean(~np.any([s[a:b] for s in stands.values()], axis=0))),
-        cyclic=False,
-    )
-    put("lag", lambda a, b: lag(swings[track.legs[0]][a:b], swings[track.legs[1]][a:b]))
-    if "lean" in able:
-        pitch = trunk(track)
-    put("lean", lambda a, b: float(pitch[a:b].mean()), cyclic=False)
-    put("sway", lambda a, b: float(np.ptp(pitch[a:b])))
+        found["cadence"] = Descriptor(value, UNITS["cadence"], error, True)
     # Speed and frequency feel an error of the metres by its root, lengths feel one of the leg.
     for name, doubt in {
         "speed": np.hypot(scale.error / 2, scale.leg_error),
@@ -177,10 +110,73 @@ def _all(
         "step": scale.leg_error,
         "bob": scale.leg_error,
     }.items():
-        d = out[name]
+        d = found[name]
         error = float(np.hypot(d.uncertainty, doubt * (d.value or 0.0)))
-        out[name] = replace(d, uncertainty=error)
-    return {name: out[name] for name in UNITS}
+        found[name] = replace(d, uncertainty=error)
+    if scale.time is None:
+        why = "the time scale of the video is unknown"
+        for name in ("speed", "cadence"):
+            found[name] = Descriptor(None, UNITS[name], 0.0, False, why)
+    for name, why in (distrust or {}).items():
+        found[name] = replace(found[name], usable=False, why=why)
+    return found
+
+
+ANYWAY = {"speed", "airborne", "lean"}
+"""what is measured without a period too"""
+
+Measure = Callable[[int, int], float]
+"""the value over the frames [first, last)"""
+
+
+def _described(
+    name: str, measure: Measure | None, track: Track, period: Period | None
+) -> Descriptor:
+    nothing = Descriptor(None, UNITS[name], 0.0, False)
+    if measure is None:
+        return replace(nothing, why="the body lacks the points for it")
+    if period is None and name not in ANYWAY:
+        return replace(nothing, why="no period found")
+    values = np.array([measure(a, b) for a, b in spans(track, period)])
+    if not np.isfinite(values).all():
+        return replace(nothing, why="too little movement to tell")
+    return Descriptor(float(values.mean()), UNITS[name], spread(values), True)
+
+
+def _measures(track: Track, scale: Scale, near: str | None) -> dict[str, Measure]:
+    """How to measure each descriptor that the body can give, over some frames of a smooth track."""
+    able = measurable(track.names)
+    hip, leg = track.centre, scale.leg
+    seen = (near,) if near else track.legs
+    to_froude = track.fps / leg * np.sqrt(scale.metres / GRAVITY) / (scale.time or 1.0)
+    out: dict[str, Measure] = {
+        "speed": lambda a, b: slope(hip[a:b, 0]) * to_froude,
+        "cadence": lambda a, b: float("nan"),  # from the period alone
+        "bob": lambda a, b: float(np.ptp(level(hip[a:b, 1]))) / leg,
+    }
+    if "knee" in able:
+        jointed = [g for g in seen if track.has(f"{g}_hip", f"{g}_knee")]
+        bends = [flexion(track, g) for g in jointed]
+        swings = [thigh(track, g) for g in jointed]
+        out["knee"] = lambda a, b: float(np.mean([np.ptp(x[a:b]) for x in bends]))
+        out["thigh"] = lambda a, b: float(np.mean([np.ptp(x[a:b]) for x in swings]))
+    if "duty" in able:
+        stands = {g: standing(track, g, leg) for g in track.legs}
+        out["duty"] = lambda a, b: float(np.mean([stands[g][a:b].mean() for g in seen]))
+        either = np.any(list(stands.values()), axis=0)
+        out["airborne"] = lambda a, b: float(np.mean(~either[a:b]))
+    if "step" in able:
+        first, second = (track.point(f"{g}_ankle")[:, 0] for g in track.legs[:2])
+        out["step"] = lambda a, b: float(np.ptp((first - second)[a:b])) / 2 / leg
+    if "lag" in able:
+        # Of the whole leg, hip to ankle: a knee hidden behind the other misleads the thigh's.
+        one, two = (limb(track, f"{g}_hip", f"{g}_ankle") for g in track.legs[:2])
+        out["lag"] = lambda a, b: lag(one[a:b], two[a:b])
+    if "lean" in able:
+        pitch = trunk(track)
+        out["lean"] = lambda a, b: float(pitch[a:b].mean())
+        out["sway"] = lambda a, b: float(np.ptp(pitch[a:b]))
+    return out
 
 
 def spans(track: Track, period: Period | None) -> list[tuple[int, int]]:
@@ -201,75 +197,3 @@ def spread(values: np.ndarray) -> float:
     half = len(values) // 2
     drift = abs(values[:half].mean() - values[-half:].mean()) / 2 if half else 0.0
     return float(max(values.std(), drift))
-
-
-def slope(values: np.ndarray) -> float:
-    """Rise per frame of the straight line through `values [T]`."""
-    t = np.arange(len(values)) - (len(values) - 1) / 2
-    return float(t @ values / max(t @ t, 1e-12))
-
-
-def level(values: np.ndarray) -> np.ndarray:
-    """`values [T]` less the straight line from their first to their last one (a tilted picture,
-    a walker that comes nearer)."""
-    return values - np.linspace(values[0], values[-1], len(values))
-
-
-def thigh(track: Track, leg: str) -> np.ndarray:
-    """`[T]` degrees of the thigh against the vertical, forward positive."""
-    return _bearing(track.point(f"{leg}_knee") - track.point(f"{leg}_hip"))
-
-
-def flexion(track: Track, leg: str) -> np.ndarray:
-    """`[T]` degrees of the knee, 0 stretched; positive is the shank behind the thigh."""
-    shank = _bearing(track.point(f"{leg}_ankle") - track.point(f"{leg}_knee"))
-    return _unwrap(thigh(track, leg) - shank)
-
-
-def trunk(track: Track) -> np.ndarray:
-    """`[T]` degrees of the line from hip to shoulder against the vertical, forward positive."""
-    return _unwrap(-_bearing(track.centre - track.point("shoulder")))
-
-
-def standing(track: Track, leg: str, leg_length: float) -> np.ndarray:
-    """`[T]` bool: the heel or the toe of this leg lies low and still."""
-    still = np.zeros(len(track), bool)
-    for name in (f"{leg}_heel", f"{leg}_toe"):
-        if track.has(name):
-            p = smooth(track.point(name) / leg_length, FOOT_SMOOTH_S * track.fps)
-            speed = np.linalg.norm(np.gradient(p, 1 / track.fps, axis=0), axis=1)
-            slow = speed < max(STILL_LEAST, STILL * np.percentile(speed, 95))
-            ground = np.percentile(p[slow, 1], 20) if slow.any() else 0.0
-            still |= slow & (p[:, 1] < ground + LOW)
-    still = without_runs(still, False, round(GAP_S * track.fps))
-    return without_runs(still, True, round(BLIP_S * track.fps))
-
-
-def without_runs(on: np.ndarray, value: bool, frames: int) -> np.ndarray:
-    """`on [T]` bool with the runs of `value` of at most `frames` turned over; one that touches an
-    end may go on outside and stays."""
-    on = on.copy()
-    edges = np.flatnonzero(np.diff(np.concatenate([[not value], on, [not value]]).astype(np.int8)))
-    for a, b in zip(edges[::2], edges[1::2], strict=True):
-        if b - a <= frames and a > 0 and b < len(on):
-            on[a:b] = not value
-    return on
-
-
-def lag(first: np.ndarray, second: np.ndarray) -> float:
-    """Cycles (0 to 0.5) by which the fundamental of one angle follows that of the other, over one
-    cycle; not a number where one of them moves less than 5 degrees."""
-    if min(np.ptp(first), np.ptp(second)) < 5.0:
-        return float("nan")
-    turn = np.exp(-2j * np.pi * np.arange(len(first) - 1) / (len(first) - 1))
-    a, b = (turn @ (level(x) - level(x).mean())[:-1] for x in (first, second))
-    return float(abs(np.angle(a * np.conj(b))) / (2 * np.pi))
-
-
-def _bearing(way: np.ndarray) -> np.ndarray:
-    """Degrees of `way [T, 2]` against straight down, forward positive, without jumps."""
-    return _unwrap(np.degrees(np.arctan2(way[:, 0], -way[:, 1])))
-
-
-def _unwrap(angle: np.ndarray) -> np.ndarray:
-    return np.unwrap(angle, period=360.0)

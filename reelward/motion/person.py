@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from reelward.motion.camera import Camera, moved
-from reelward.motion.descriptors import Scale, trunk
+from reelward.motion.descriptors import Scale
 from reelward.motion.pose import NAMES, Follower, Pose
+from reelward.motion.signals import trunk
 from reelward.motion.track import Track, on_clock
 from reelward.motion.video import Frame, repeats, thumbnail
 
