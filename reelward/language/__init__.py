@@ -3,7 +3,7 @@
 from reelward.language.artefact import dump, load
 from reelward.language.contract import check_contract, trial_states
 from reelward.language.errors import Diagnostic, RewardError
-from reelward.language.reward import Reward, compile_reward
+from reelward.language.reward import Reward, compile_reward, native_terms
 from reelward.language.watch import Watch
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "compile_reward",
     "dump",
     "load",
+    "native_terms",
     "trial_states",
 ]

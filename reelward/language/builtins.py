@@ -40,7 +40,7 @@ TYPES = {
     **dict.fromkeys(("bool", "bool_"), "bool"),
 }  # fmt: skip
 KEYWORDS = {
-    "axis": "dim", "keepdim": "flag_keep", "keepdims": "flag_keep", "p": "k_p", "ord": "k_p",
+    "keepdim": "flag_keep", "keepdims": "flag_keep", "p": "k_p", "ord": "k_p",
     "min": "y", "a_min": "y", "max": "z", "a_max": "z", "other": "y", "input": "x", "self": "x",
     "a": "x", "b": "y", "x1": "x", "x2": "y", "exponent": "y", "condition": "x", "weight": "z",
     "end": "y", "nan": "k_nan", "n": "k_n", "correction": "k_correction", "ddof": "k_correction",
@@ -71,6 +71,8 @@ def call_op(c: Interpreter, name: str, args: Sequence[Any], kwargs: dict[str, An
         raise Fail("E_ARG", f"{name} takes {len(op.params)} arguments, not {len(args)}", usage)
     for key, value in kwargs.items():
         param = known.get(key) or KEYWORDS.get(key, "")
+        if key in ("dim", "axis", "dims"):
+            param = "dim" if "dim" in op.params else "k_axis"
         if param not in op.params or param in bound:
             raise Fail("E_ARG", f"{name} has no argument {key!r} left to set", usage)
         bound[param] = value
@@ -119,11 +121,10 @@ ADVICE = {
                     "the tensor"),
     **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "random", "randint", "normal",
                      "manual_seed", "bernoulli"), "a reward is the same each time: no randomness"),
-    **dict.fromkeys(("quantile", "sort", "topk", "unique", "histc"), "use max, min, mean or median"),
+    **dict.fromkeys(("sort", "topk", "unique", "histc"), "use max, min, mean or median"),
     "einsum": "(x * y).sum(dim=-1)",
     "dot": "(x * y).sum(dim=-1)",
     "inner": "(x * y).sum(dim=-1)",
-    "append": "a module constant stays as it is: a reward has no memory",
     "roll": "use indices: x[:, [1, 2, 0]]",
     "T": "the environments stay axis 0; x.transpose(1, 2) swaps the others",
     "mT": "x.transpose(1, 2)",
@@ -143,7 +144,9 @@ def module_attribute(module: Module, attr: str) -> Any:
         return None
     if attr in TYPES and not (module.name == "math"):
         return Dtype(TYPES[attr])
-    if attr in ("device", "get_device"):
+    if attr == "Tensor":
+        return SKIPPED
+    if attr == "device":
         return Builtin(attr, lambda c, args, kwargs: SKIPPED)
     return Builtin(attr, lookup(attr, module.name == "numpy"))
 
@@ -155,21 +158,30 @@ def attribute(c: Interpreter, value: Any, attr: str) -> Any:
                 return {"shape": shape(value), "ndim": value.meta.ndim, "data": value,
                         "dtype": Dtype(value.dtype), "device": SKIPPED,
                         "names": value.names}[attr]  # fmt: skip
-            call = lookup(attr)
-            return Builtin(attr, lambda c, args, kwargs: call(c, [value, *args], kwargs))
+            return _method_of(value, attr)
         case bool() | int() | float():
-            call = lookup(attr)
-            return Builtin(attr, lambda c, args, kwargs: call(c, [value, *args], kwargs))
+            return _method_of(value, attr)
         case Extreme() if attr in ("values", "indices"):
             return value.values if attr == "values" else value.indices
         case Skipped():
             return SKIPPED
         case dict() | list() | str():
-            method = CONTAINERS[type(value) if type(value) in CONTAINERS else dict].get(attr)
-            if method is not None:
+            kind = type(value) if type(value) in CONTAINERS else dict
+            method = CONTAINERS[kind].get(attr)
+            if method is not None and (type(value) in CONTAINERS or attr != "update"):
                 return Builtin(attr, lambda c, args, kwargs: method(c, value, *_plain(args, kwargs)))
+    if isinstance(value, (tuple, dict)) and attr in ("append", "extend", "update", "pop", "insert"):
+        raise Fail("E_STATE", f"{describe(value)} cannot be changed", "a reward has no memory: what "
+                   "it needs of the past is in the state's fields, as s.prev_action")
     known = CONTAINERS.get(type(value), {})
     raise Fail("E_OP", f"{describe(value)} has no {attr[:40]!r}", nearest(attr, known))
+
+
+def _method_of(value: Any, attr: str) -> Builtin:
+    """A method means what it means in torch, but in numpy when it is told an `axis`."""
+    in_torch, in_numpy = lookup(attr), lookup(attr, numpy=True)
+    return Builtin(attr, lambda c, args, kwargs: (in_numpy if "axis" in kwargs else in_torch)(
+        c, [value, *args], kwargs))
 
 
 def _plain(args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
@@ -178,25 +190,18 @@ def _plain(args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
     return args
 
 
-def _writable(value: Any) -> Any:
-    if type(value) not in (dict, list):
-        raise Fail("E_STATE", "a module constant cannot be changed: a reward has no memory",
-                   "build a new list or dict in the function")
-    return value
-
-
 def _append(c: Interpreter, x: Any, item: Any) -> None:
-    _writable(x).append(item)
+    x.append(item)
     c.room(x)
 
 
 def _extend(c: Interpreter, x: Any, items: Any) -> None:
-    _writable(x).extend(c.items(items))
+    x.extend(c.items(items))
     c.room(x)
 
 
 def _update(c: Interpreter, x: Any, other: Any) -> None:
-    _writable(x).update(c.mapping(other))
+    x.update(c.mapping(other))
     c.room(x)
 
 
@@ -612,7 +617,8 @@ SPECIAL |= {
 }  # fmt: skip
 NUMPY |= {
     "max": _extreme("", "amax", "", numpy=True), "min": _extreme("", "amin", "", numpy=True),
-    "median": _known_op("median"), "std": _deviation("std"), "var": _deviation("var"),
+    "median": lambda c, args, kwargs: call_op(c, "quantile", [args[0], 0.5, *args[1:]], kwargs),
+    "std": _deviation("std"), "var": _deviation("var"),
 }  # fmt: skip
 PYTHON |= {
     "abs": _method("abs"), "pow": _method("pow"), "round": _round,

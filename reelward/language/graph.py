@@ -124,6 +124,8 @@ class Graph:
             return Tensor(node, torch.empty(N, device="meta"))
         tensors = [a for a in args if isinstance(a, Tensor)]
         batched = any(t.batched for t in tensors)
+        if not tensors and op.name != "const":
+            raise Fail("E_TYPE", f"{op.name} of numbers alone is no node")
         if batched:
             self._keep_environments(op, args)
         try:
@@ -151,11 +153,13 @@ class Graph:
                 continue
             dims = range(x.meta.ndim) if arg is None else arg if isinstance(arg, list) else [arg]
             if any(d in (0, -x.meta.ndim) for d in dims):
-                flat = x.meta.ndim == 1
+                hint = "axis 0 is the environments; use dim=-1 (the robot's own axis)"
+                if x.meta.ndim == 1:
+                    hint = "put values side by side with torch.stack([a, b], dim=-1)" \
+                        if op.name == "cat" else \
+                        f"it is one number an environment already: leave {op.name} out"
                 raise Fail("E_BATCH", f"{op.name} over axis 0 of {shape_text(x.meta)} "
-                           "would mix the environments",
-                           f"it is one number an environment already: leave {op.name} out" if flat
-                           else "axis 0 is the environments; use dim=-1 (the robot's own axis)")
+                           "would mix the environments", hint)
 
 
 def run_on(op: Op, args: Sequence[Any]) -> torch.Tensor:

@@ -26,6 +26,7 @@ from reelward.language.values import (
     STATE,
     Builtin,
     Count,
+    Extreme,
     Function,
     Half,
     Module,
@@ -76,6 +77,8 @@ class Interpreter:
         self.graph, self.library, self.errors = graph, library, errors
         self.steps = self.depth = self.line = 0
         self.calls: list[tuple[Function, ast.AST]] = []
+        self.entries: dict[str, int] = {}
+        """name -> the line that last put something under that name into a dict"""
 
     # -- budget and mistakes
 
@@ -223,7 +226,7 @@ class Interpreter:
                     raise Fail("E_STATE", "a tensor is never written into",
                                "x = torch.where(condition, new, x)")
                 if type(container) is dict and isinstance(key, (str, int, float)):
-                    container[key] = value
+                    container[self.key(key, target)] = value
                 elif isinstance(container, list) and isinstance(key, int):
                     if not -len(container) <= key < len(container):
                         raise Fail("E_ARG", f"there is no element {key} of {len(container)}")
@@ -362,13 +365,14 @@ class Interpreter:
                     if key is None:
                         result |= self.mapping(self.sound(value, scope))
                     else:
-                        result[self.key(self.sound(key, scope))] = self.expr(value, scope)
+                        name = self.key(self.sound(key, scope), value)
+                        result[name] = self.expr(value, scope)
                 return self.room(result)
             case ast.ListComp() | ast.GeneratorExp():
                 return self.room([self.expr(node.elt, s)
                                   for s in self.comprehend(node.generators, Scope(scope))])
             case ast.DictComp():
-                return self.room({self.key(self.sound(node.key, s)): self.expr(node.value, s)
+                return self.room({self.key(self.sound(node.key, s), node.key): self.expr(node.value, s)
                                   for s in self.comprehend(node.generators, Scope(scope))})
             case ast.Lambda():
                 return self.function(node, "lambda", scope)
@@ -391,7 +395,9 @@ class Interpreter:
             return Builtin(name, builtins.PYTHON[name])
         hint = "a reward file imports torch, numpy and math only" if name.startswith("__") else \
             nearest(name, [*names_of(scope), *self.library.names, *builtins.PYTHON])
-        if name in self.graph.fields:
+        if name in builtins.ADVICE:
+            hint = builtins.ADVICE[name]
+        elif name in self.graph.fields:
             hint = f"read it from the argument: s.{name}"
         raise Fail("E_NAME", f"{name[:40]!r} is not defined", hint)
 
@@ -627,8 +633,10 @@ class Interpreter:
             return value
         raise Fail("E_TYPE", f"** of {describe(value)}", "use a dict")
 
-    def key(self, value: Any) -> Any:
+    def key(self, value: Any, node: ast.AST | None = None) -> Any:
         if isinstance(value, (str, int, float)):
+            if isinstance(value, str) and not any(f.library for f, _ in self.calls):
+                self.entries[value] = getattr(node, "lineno", self.line)
             return value
         raise Fail("E_STATIC", f"{describe(value)} cannot be a key", "keys are words or numbers")
 
@@ -808,6 +816,8 @@ def _not_in_language(node: ast.AST) -> Fail:
 
 
 def _type_hint(value: Any) -> str:
+    if isinstance(value, Extreme):
+        return "take .values of it"
     if isinstance(value, (list, tuple)):
         return "stack them (torch.stack(xs, dim=-1)) or add them up (sum(xs))"
     if isinstance(value, State):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib
 import json
 import re
 import warnings
@@ -17,7 +18,7 @@ import torch
 from reelward.language.errors import Diagnostic, Fail, RewardError
 from reelward.language.graph import Graph, Node, Tensor, run_on, shape_text
 from reelward.language.interpret import FELL, Interpreter
-from reelward.language.ops import DTYPES, OPS
+from reelward.language.ops import OPS
 from reelward.language.values import POISON, STATE, Function, Module, Scope, describe, is_number
 from reelward.sim.field import Field
 
@@ -38,14 +39,15 @@ class Reward:
     """
 
     def __init__(self, source: str, graph: Graph, terms: Mapping[str, Tensor],
-                 constants: dict[str, Any], native: Mapping[str, Native]) -> None:
+                 lines: Mapping[str, int], constants: dict[str, Any],
+                 native: Mapping[str, Native]) -> None:
         self.source = source
         self.constants = constants
         self.period: float | None = constants.get("PERIOD")
         """the gait clock's cycle, s"""
         self.nodes, self._outputs = _reachable(graph, terms)
         self.terms = tuple(terms)
-        self.lines = {name: self.nodes[i].line for name, i in self._outputs.items()}
+        self.lines = dict(lines)
         """term -> the line that computes it"""
         read = {n.args[0] for n in self.nodes if n.op == "input"}
         self.inputs = frozenset(graph.fields if any(n.op == "native" for n in self.nodes) else read)
@@ -128,12 +130,13 @@ class Reward:
         On a CPU the columns that it reads are copied side by side first: the kernels of torch's
         compiler use vector instructions on such columns only.
         """
+        columns = {place for _, place, _ in self._columns}
         read = {place for _, _, args in self._body for place in args}
-        held = sorted(read & {*[place for place, _ in self._inputs], *[place for _, place, _ in self._columns]})
+        held = sorted(read & (columns | {place for place, _ in self._inputs}))
 
-        def body(device: torch.device, values: Sequence[torch.Tensor],
+        def body(values: Sequence[torch.Tensor],
                  state: Mapping[str, torch.Tensor] | None) -> list[torch.Tensor]:
-            registers = self._registers[device].copy()
+            registers = self._registers[values[0].device].copy()
             registers[0] = state
             for place, value in zip(held, values, strict=True):
                 registers[place] = value
@@ -148,12 +151,17 @@ class Reward:
             registers = self._loaded(state)
             _run(self._columns, registers)
             values = [registers[place] for place in held]
-            device = next(iter(state.values())).device
-            if device.type == "cpu":
-                values = [v.movedim(0, -1).contiguous().movedim(-1, 0) for v in values]
-            return dict(zip(self.terms, fast(device, values, state if whole else None), strict=True))
+            if values[0].device.type == "cpu":
+                values = [_side_by_side(v) if place in columns else v
+                          for place, v in zip(held, values, strict=True)]
+            return dict(zip(self.terms, fast(values, state if whole else None), strict=True))
 
         return call
+
+
+def _side_by_side(x: torch.Tensor) -> torch.Tensor:
+    """`x` with the numbers of all environments adjacent in memory."""
+    return x.contiguous() if x.ndim == 1 else x.movedim(0, -1).contiguous().movedim(-1, 0)
 
 
 def _run(program: Sequence[Instruction], registers: list[Any]) -> None:
@@ -187,7 +195,8 @@ def compile_reward(source: str, fields: Sequence[Field], *,
         terms, constants = {}, {}
     if errors:
         raise RewardError(errors)
-    return Reward(source, graph, terms, constants, native)
+    lines = {name: interpreter.entries.get(name, 0) for name in terms}
+    return Reward(source, graph, terms, lines, constants, native)
 
 
 def parse(source: str) -> ast.Module:
@@ -255,7 +264,7 @@ def _terms(c: Interpreter, module: Scope, tree: ast.Module) -> dict[str, Tensor]
         _refuse(c, node, "reward returns more than its terms",
                 "return the dict alone: the total is the sum of its terms")
     elif not isinstance(result, dict) or not result:
-        if result is not POISON:
+        if result is not POISON and not (result is None and c.errors):
             what = "nothing" if result in (None, FELL) else describe(result)
             _refuse(c, node, f"reward returns {what}, not a dict of named terms",
                     'return {"speed": ..., "upright": ...}; the total is the sum of the terms')
@@ -284,8 +293,8 @@ def _term(c: Interpreter, node: ast.FunctionDef | ast.Lambda, name: Any, value: 
             value = c.op("cast", value, "float32")
         return c.op("clone", value) if _is_view(c.graph, value) else value
     except Fail as fail:
-        line = c.graph.nodes[value.node].line if isinstance(value, Tensor) else 0
-        c.errors.append(Diagnostic(fail.code, line or node.lineno, 0, fail.message, fail.hint))
+        line = c.entries.get(name, node.lineno)
+        c.errors.append(Diagnostic(fail.code, line, 0, fail.message, fail.hint))
         return None
 
 
@@ -358,8 +367,20 @@ def _checked(name: str, function: Native) -> Callable[[Mapping[str, torch.Tensor
     return call
 
 
+def native_terms(named: Mapping[str, Mapping[str, Any]]) -> dict[str, Native]:
+    """The user's own terms: `{name: {"function": "package.module:name", keyword: value, ...}}`.
+
+    This imports what it is told to: only the user's settings may name it, never an author's text.
+    """
+    terms: dict[str, Native] = {}
+    for name, settings in named.items():
+        module, _, function = str(settings["function"]).partition(":")
+        keywords = {k: v for k, v in settings.items() if k != "function"}
+        terms[name] = functools.partial(getattr(importlib.import_module(module), function),
+                                        **keywords)
+    return terms
+
+
 def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
-
-__all__ = ["DTYPES", "Reward", "RewardError", "compile_reward", "library", "library_files"]

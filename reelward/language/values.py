@@ -129,6 +129,8 @@ def describe(value: object) -> str:
             return f"the number {value}"
         case str():
             return f"the word {value[:40]!r}"
+        case Extreme():
+            return "a pair of values and indices"
         case tuple() | list() | dict():
             return f"a {type(value).__name__} of {len(value)}"
         case Function() | Builtin() | Native():

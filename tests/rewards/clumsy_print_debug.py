@@ -1,0 +1,5 @@
+def reward(s):
+    v = s.root_vel[:, 0]
+    print("v", v)
+    return {"v": v}
+# fix: print("v", v) -> pass
