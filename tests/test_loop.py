@@ -106,7 +106,7 @@ def test_small_errors_are_left_alone():
 
 def test_weighing_switches_on_every_missing_term():
     _, made, rewards = propose(motion(knee=90.0))
-    assert {"step", "knee", "bob"} <= set(rewards[1].terms)
+    assert {"step", "knee", "thigh", "bob"} <= set(rewards[1].terms)
     assert made[1].start == "scratch"  # one of each iteration is not bound to the parent's gait
 
 
@@ -155,7 +155,7 @@ def test_a_reward_of_another_form_is_begun_anew():
 def test_one_leg_gets_no_terms_for_two():
     hopper = load_robot("hopper")
     targets, _ = author.expert_targets(EXPERT, hopper)
-    assert author.shapes(BIPED, targets) == ("clock", "step", "knee", "bob")
+    assert author.shapes(BIPED, targets) == ("clock", "step", "knee", "thigh", "bob")
     assert "step" not in author.shapes(hopper, targets)
 
 

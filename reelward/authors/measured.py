@@ -65,6 +65,7 @@ def knobs(robot: Robot) -> dict[str, Knob]:
         "duty": Knob("duty", "fraction of the stride a foot stands", *_scaled(1.0)),
         "step": Knob("step", "m, ankle to ankle", *_scaled(leg)),
         "knee": Knob("knee", "rad, flexion in swing", *_scaled(math.pi / 180)),
+        "thigh": Knob("thigh", "rad, from back to front", *_scaled(math.pi / 180)),
         "bob": Knob("bob", "m, rise and fall of the hip", *_scaled(leg)),
     }
 
@@ -76,17 +77,18 @@ TERMS = {
     "clock": 'clock(s, TARGET["duty"])',
     "step": 'step(s, TARGET["step"], width=0.25)',
     "knee": 'knee(s, TARGET["knee"], TARGET["duty"], width=0.3)',
+    "thigh": 'thigh(s, TARGET["thigh"], width=0.3)',
     "bob": 'bob(s, HIP_HEIGHT, TARGET["bob"], width=0.04)',
     "smooth": "smooth(s)",
     "energy": "energy(s)",
 }
 """the library in the order of a reward file: how each term is called"""
-GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.1, "energy": 0.1}
-SHAPES = ("clock", "step", "knee", "bob")
+GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.3, "energy": 0.1}
+SHAPES = ("clock", "step", "knee", "thigh", "bob")
 """terms that shape the gait; the author switches them on"""
 SERVES = {
     "speed": "speed", "cadence": "clock", "duty": "clock", "airborne": "clock", "lag": "step",
-    "step": "step", "bob": "bob", "knee": "knee", "lean": "upright", "sway": "upright",
+    "step": "step", "bob": "bob", "knee": "knee", "thigh": "thigh", "lean": "upright", "sway": "upright",
 }  # fmt: skip
 """which term answers for which descriptor"""
 

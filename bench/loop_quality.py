@@ -1,0 +1,282 @@
+"""Does the loop come to walk like the video, and does its author earn its keep?
+
+Runs whole loops (propose, train, measure, judge, select) over seeds, without DVC, from a measured
+expert (data/expert/keyframes/motion.json of a study):
+
+  measured   the measured author
+  random     the same candidates, starts and trainings, but targets and weights moved at random
+  at_once    no loop: the whole library switched on, trained for the loop's lineage of env-steps
+
+  python bench/loop_quality.py --expert data/expert/keyframes/motion.json --seeds 1 2 3 4 5
+
+Prints a table and writes bench/results/loop_quality.json; what is there already is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+import yaml
+
+from reelward import files
+from reelward.authors import measured as author
+from reelward.critics import measured as critic
+from reelward.language import compile_reward
+from reelward.motion.closeness import tolerance
+from reelward.motion.record import Motion, from_json
+from reelward.policy import Policy
+from reelward.rollout import measure, run
+from reelward.sim.robot import Robot, load_robot
+from reelward.sim.workers import spread
+from stages import select, train
+
+RESULTS = Path("bench/results/loop_quality.json")
+
+
+@dataclass(frozen=True)
+class Args:
+    expert: Path
+    """motion.json of the expert"""
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    modes: tuple[Literal["measured", "random", "at_once"], ...] = ("measured",)
+    iterations: int = 3
+    """after iteration 0"""
+    candidates: int = 3
+    robot: str = "biped"
+    processes: int = 2
+    results: Path = RESULTS
+
+
+def options() -> dict[str, Any]:
+    """The training's options of params.yaml."""
+    return yaml.safe_load(Path("params.yaml").read_text())["train"]
+
+
+def random_moves(
+    robot: Robot,
+    expert: Motion,
+    made: list[author.Candidate],
+    parent: str,
+    rng: np.random.Generator,
+) -> list[author.Candidate]:
+    """The author's candidates with the same starts, but targets and weights moved at random: as far
+    as the author may, in any direction, and half of the missing terms switched on."""
+    targets, assumed = author.expert_targets(expert, robot)
+    before = author.read(compile_reward(parent, robot.fields), targets)
+    assert before is not None
+    moved = []
+    for c in made:
+        draft = before
+        for name, knob in author.knobs(robot).items():
+            e = expert.descriptors[knob.descriptor]
+            if e.usable:
+                step = rng.uniform(-author.STEP, author.STEP) * tolerance(knob.descriptor, e)
+                value = knob.to_reward(knob.to_descriptor(draft.targets[name]) + step)
+                draft = draft.with_target(name, value)
+        for term in author.shapes(robot, targets):
+            weight = draft.weights.get(term, 0.0)
+            if not weight and rng.random() < 0.5:
+                draft = draft.with_weight(term, 1.0)
+            elif weight and rng.random() < 0.3:
+                change = author.RAISE ** rng.choice((-1, 1))
+                draft = draft.with_weight(term, min(author.MAX_WEIGHT, weight * change))
+        text = author.source(draft, robot, "Random.", assumed)
+        moved.append(replace(c, source=text, note="random"))
+    return moved
+
+
+def trained(
+    made: list[author.Candidate], best: Path | None, seed: int, folder: Path, args: Args, work: dict
+) -> dict[str, tuple[Path, Motion]]:
+    """Train and measure candidates. Returns each one's policy and motion."""
+    robot = load_robot(args.robot)
+    settings = train.Args(
+        rewards=folder,
+        parent=best or folder,
+        out=folder,
+        robot=args.robot,
+        seed=1000 * seed,
+        **work,
+    )
+    for c in made:
+        (folder / f"{c.name}.py").write_text(c.source)
+    index = [
+        {"name": c.name, "file": f"{c.name}.py", "start": c.start, "seed": c.seed} for c in made
+    ]
+    todo = [
+        replace(j, scratch=folder / "scratch" / j.name) for j in train.jobs(settings, index, folder)
+    ]
+    failed = spread(train.learn, todo, args.processes, lambda steps: None)
+    assert not any(failed), failed
+    found = {}
+    for c in made:
+        reward = compile_reward(c.source, robot.fields)
+        policy = Policy.load(folder / f"{c.name}.pt")
+        episodes = run(robot, policy, reward, episodes=4, seconds=10.0, seed=seed)
+        found[c.name] = folder / f"{c.name}.pt", measure(robot, episodes)[0]
+    return found
+
+
+def loop(mode: str, seed: int, expert: Motion, args: Args, work: dict) -> list[dict[str, Any]]:
+    """One study. Returns the selected of each iteration: closeness, figures, what was tried."""
+    robot, rng = load_robot(args.robot), np.random.default_rng(seed)
+    none = {n: replace(d, value=None, usable=False) for n, d in expert.descriptors.items()}
+    motion = replace(expert, descriptors=none, survival=0.0, keypoints=tuple(robot.keypoints))
+    feedback: dict[str, Any] = {}
+    source, best, curve = "", None, []
+    with tempfile.TemporaryDirectory() as scratch:
+        for k in range(args.iterations + 1):
+            folder = Path(scratch) / f"iter-{k:02d}"
+            folder.mkdir()
+            parent = compile_reward(source, robot.fields) if source else None
+            made = author.propose(
+                robot, expert, parent, feedback, task="walk", count=args.candidates
+            )
+            if mode == "random" and k:
+                made = random_moves(robot, expert, made, source, rng)
+            reached = trained(made, best, seed, folder, args, work)
+            critique = {
+                "parent": critic.critique(expert, motion, motion, 0.03),
+                "candidates": {
+                    n: critic.critique(expert, m, motion, 0.03) for n, (_, m) in reached.items()
+                },
+            }
+            chosen = select.choose(critique, 0.0)
+            index = []
+            for c in made:
+                r = compile_reward(c.source, robot.fields)
+                index.append(
+                    {"name": c.name, "start": c.start, "note": c.note, "period": r.period}
+                    | {"targets": r.constants["TARGET"], "weights": r.constants["WEIGHT"]}
+                )
+            judged = critique["candidates"][chosen] if chosen else critique["parent"]
+            before = feedback
+            feedback = {
+                "iteration_number": k,
+                "selected": f"iter-{k:02d}/{chosen}" if chosen else before.get("selected", ""),
+                "region": select.region(before.get("region", 1.0), bool(chosen) or not before),
+                "descriptors": {d: row["learner"] for d, row in judged["differences"].items()},
+                "trials": select.trials(
+                    before.get("trials", []), f"iter-{k:02d}", before.get("selected", ""),
+                    index, critique,
+                ),
+            }  # fmt: skip
+            if chosen:
+                path, motion = reached[chosen]
+                best = folder / "best"
+                with files.new_folder(best) as new:
+                    (new / "policy.pt").write_bytes(path.read_bytes())
+                source = next(c.source for c in made if c.name == chosen)
+            row = {
+                "iteration": k, "chosen": chosen, "closeness": judged["closeness"],
+                "eligible": judged["eligible"], "survival": motion.survival,
+                "figures": {n: d.value for n, d in motion.descriptors.items()},
+                "tried": {n: c["closeness"] for n, c in critique["candidates"].items()},
+                "notes": {c.name: c.note for c in made},
+            }  # fmt: skip
+            curve.append(row)
+            print(
+                f"{mode} seed {seed} iteration {k}: {row['closeness']:.3f} {chosen} {row['tried']}",
+                flush=True,
+            )
+        if mode == "measured":
+            again = author.Candidate("again", source, "scratch", 900, "")
+            (Path(scratch) / "again").mkdir()
+            reached = trained([again], None, seed, Path(scratch) / "again", args, work)
+            final = critic.critique(expert, reached["again"][1], motion, 0.03)
+            curve[-1]["final_reward_from_scratch"] = final["closeness"]
+            curve[-1]["reward"] = source
+    return curve
+
+
+def at_once(seed: int, expert: Motion, args: Args, work: dict) -> list[dict[str, Any]]:
+    """The whole library at weight 1, as many env-steps as the lineage of a loop's last policy."""
+    robot = load_robot(args.robot)
+    targets, assumed = author.expert_targets(expert, robot)
+    weights = author.GOAL | {t: 1.0 for t in author.shapes(robot, targets)}
+    text = author.source(author.Draft(targets, weights), robot, "All at once.", assumed)
+    steps = work["env_steps"] + args.iterations * work["warm_env_steps"]
+    with tempfile.TemporaryDirectory() as scratch:
+        c = author.Candidate("all", text, "scratch", 1, "")
+        _, motion = trained([c], None, seed, Path(scratch), args, work | {"env_steps": steps})[
+            "all"
+        ]
+    said = critic.critique(expert, motion, motion, 0.03)
+    figures = {n: d.value for n, d in motion.descriptors.items()}
+    return [{"iteration": 0, "closeness": said["closeness"], "eligible": said["eligible"],
+             "survival": motion.survival, "figures": figures}]  # fmt: skip
+
+
+def interval(differences: list[float]) -> tuple[float, float, float]:
+    """Mean and its 90 % interval (Student's t)."""
+    quantile = {
+        2: 6.314,
+        3: 2.920,
+        4: 2.353,
+        5: 2.132,
+        6: 2.015,
+        7: 1.943,
+        8: 1.895,
+        9: 1.860,
+        10: 1.833,
+    }
+    n, mean = len(differences), statistics.mean(differences)
+    half = quantile[n] * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.nan
+    return mean, mean - half, mean + half
+
+
+def report(results: dict[str, list[dict[str, Any]]], expert: Motion) -> None:
+    names = [n for n, d in expert.descriptors.items() if d.usable]
+    print(f"\n{'':16s}" + "  ".join(f"{n:>9s}" for n in ("first", "last", "survival", *names)))
+    values = [f"{expert.descriptors[n].value:9.3g}" for n in names]
+    print(f"{'expert':16s}" + " " * 33 + "  ".join(values))
+    for key, curve in sorted(results.items()):
+        last = curve[-1]
+        head = [
+            f"{curve[0]['closeness']:9.3f}",
+            f"{last['closeness']:9.3f}",
+            f"{last['survival']:9.2f}",
+        ]
+        shown = [f"{last['figures'][n] or math.nan:9.3g}" for n in names]
+        print(f"{key:16s}" + "  ".join(head + shown))
+    by_mode: dict[str, dict[str, float]] = {}
+    for key, curve in results.items():
+        mode, seed = key.split("-")
+        by_mode.setdefault(mode, {})[seed] = curve[-1]["closeness"]
+    for mode, last in by_mode.items():
+        spread_ = statistics.stdev(last.values()) if len(last) > 1 else math.nan
+        print(f"{mode}: mean {statistics.mean(last.values()):.3f}, sd {spread_:.3f}, n {len(last)}")
+        both = [s for s in by_mode.get("measured", {}) if s in last and mode != "measured"]
+        if len(both) > 1:
+            mean, low, high = interval([by_mode["measured"][s] - last[s] for s in both])
+            print(
+                f"  measured - {mode}: {mean:+.3f}, 90 % interval {low:+.3f} .. {high:+.3f}, {len(both)} pairs"
+            )
+
+
+def main(args: Args) -> None:
+    expert, work = from_json(files.read_json(args.expert)), options()
+    results = files.read_json(args.results) if args.results.is_file() else {}
+    for seed in args.seeds:
+        for mode in args.modes:
+            if (key := f"{mode}-{seed}") not in results:
+                made = (
+                    at_once(seed, expert, args, work)
+                    if mode == "at_once"
+                    else loop(mode, seed, expert, args, work)
+                )
+                results[key] = made
+                files.write_json(args.results, json.loads(json.dumps(results)))
+    report(results, expert)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))
