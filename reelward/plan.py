@@ -35,31 +35,38 @@ class Step:
 def plan() -> list[Step]:
     """In the order of running, for the DVC repository of the working directory."""
     import networkx
+    from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of locks that a kill left behind
     with Repo() as repo:
-        changed = repo.status()
+        status = repo.status()
         graph = repo.index.graph
         order = list(networkx.dfs_postorder_nodes(graph))
-        for stage in order:
-            if stage.addressing in changed and not any(out.hash_info for out in stage.outs):
-                changed[stage.addressing] = ["never run"]
+        changed = {}
+        for stage in (s for s in order if s.addressing in status):
+            settings = [d for d in stage.deps if isinstance(d, ParamsDependency)]
+            changed[stage.addressing] = ["never run"]
+            if any(out.hash_info for out in stage.outs):
+                changed[stage.addressing] = [
+                    *(c for d in settings for c in changes(d.hash_info.value, d.read_params())),
+                    *reasons(status[stage.addressing]),
+                ]
     needs = {s.addressing: [above.addressing for above in graph.successors(s)] for s in order}
     return steps(changed, needs, yaml.safe_load(Path("params.yaml").read_text()))
 
 
 def steps(
-    changed: dict[str, list[Any]], needs: dict[str, list[str]], params: dict[str, Any]
+    changed: dict[str, list[str]], needs: dict[str, list[str]], params: dict[str, Any]
 ) -> list[Step]:
-    """`changed` as `dvc status` gives it; `needs` names for each stage, in the order of running,
-    those it reads from."""
+    """`changed` has the reasons of the stages that changed by themselves; `needs` names for each
+    stage, in the order of running, those it reads from."""
     found: dict[str, Step] = {}
     for stage, sources in needs.items():
         name = stage.partition("@")[0]
         follows = [s for s in sources if s in found and s not in CONSTANT]
         if stage in changed:
-            why = tuple(reasons(changed[stage]))
+            why = tuple(changed[stage])
         elif follows:
             why = tuple(f"follows {s}" for s in follows)
         else:
@@ -75,20 +82,22 @@ def kind(name: str, params: dict[str, Any]) -> str:
     return "paid call" if choice and params[name][choice] != "measured" else "free"
 
 
+def changes(old: Any, new: Any, at: str = "") -> list[str]:
+    """What differs between two versions of the settings: `train.gamma 0.98 -> 0.99`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(k for k in new if k not in old)]
+        inside = ((k, f"{at}.{k}" if at else k) for k in keys)
+        return [c for k, name in inside for c in changes(old.get(k), new.get(k), name)]
+    return [] if old == new else [f"{at} {old} -> {new}"]
+
+
 def reasons(status: list[Any]) -> list[str]:
-    """`dvc status` of one stage in words: `train.num_envs changed`. A missing result is worth
-    saying only when nothing else is the matter."""
+    """`dvc status` of one stage in words, settings aside: `reelward/sim changed`. A missing result
+    is worth saying only when nothing else is the matter."""
     inputs: list[str] = []
     results: list[str] = []
     for entry in status:
-        if isinstance(entry, str):
-            inputs.append(entry)
-            continue
-        for found, paths in entry.items():
+        for found, paths in entry.items() if isinstance(entry, dict) else ():
             said = inputs if found == "changed deps" else results
-            for path, state in paths.items():
-                if isinstance(state, dict):
-                    said += [f"{key} {WORDS.get(how, how)}" for key, how in state.items()]
-                else:
-                    said.append(f"{path} {WORDS.get(state, state)}")
+            said += [f"{p} {WORDS.get(s, s)}" for p, s in paths.items() if isinstance(s, str)]
     return inputs or results
