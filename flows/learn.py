@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,8 +106,13 @@ class _OneLine(logging.Filter):
 def _guard() -> None:
     """Prefect's temporary server ends with this process even when that is killed outright."""
     if server := SubprocessASGIServer().server_process:
-        wait = f"tail --pid={os.getpid()} -f /dev/null; kill {server.pid}"
-        subprocess.Popen(("sh", "-c", wait), start_new_session=True, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            ("sh", "-c", f"read _; kill {server.pid}"),  # the pipe closes when we are gone
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 def main() -> int:
