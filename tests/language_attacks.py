@@ -98,6 +98,16 @@ _STATEMENTS = {  # placed at module level, before an honest reward
     "not_chain": "X = " + "not " * 3000 + "1",
     "deep_if": "\n".join("    " * i + "if 1:" for i in range(90)) + "\n" + "    " * 90 + "pass",
     "megabytes": "X = 1 #" + "x" * 3_000_000,
+    "error_bomb": "def f():\n    for i in range(1000):\n        for j in range(99):\n"
+    "            torch.fooabsolu\nf()",
+    "const_bomb": "X = torch.ones(1024)\ndef f():\n    for i in range(1000):\n        for j in range(99):\n"
+    "            torch.clamp(X, -i - j * 0.001, 5)\nf()",
+    "lambda_tower": "f = lambda x: x\n" + "f = (lambda g: lambda x: g(g(x)))(f)\n" * 30 + "X = f(1)",
+    "zip_bomb": "X = [[0] * 1000] * 1000\nY = [0 for a in zip(*X)]",
+    "dict_bomb": "X = {i: i for i in range(1000)}\ndef f():\n    for i in range(1000):\n"
+    "        for j in range(99):\n            X | X\nf()",
+    "nested_list": "def f():\n    x = []\n    for i in range(1000):\n        for j in range(20):\n"
+    "            x = [x]\n    return x\nX = f()",
     "null": "X = 1\0",
     "binary": "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
     "no_python": "I am sorry, but I cannot help with that.",
@@ -136,6 +146,8 @@ _TERMS = {  # the value of the one term of an honest-looking reward
     " * s.action[:, None, None, :, None, None] * s.action[:, None, None, None, :, None]).sum(dim=-1)",
     "many_nodes": " + ".join(f"torch.sin({i}.5 * s.power)" for i in range(700)),
     "deep_where": "torch.where(s.power > 0, " * 40 + "s.power" + ", s.power)" * 40,
+    "branch_bomb": "sum((s.power + i if s.power > i else [0.0] * 4000)[0] for i in range(1000))",
+    "slow_operations": "sum(np.median(s.joint_pos + i, axis=1) for i in range(900))",
     "unknown_field": "s.reward", "loop_over_environments": "sum(x for x in s.power)",
     "range_of_count": "sum(i for i in range(s.power.shape[0]))",
 }  # fmt: skip

@@ -21,12 +21,14 @@ from reelward.language import (
     native_terms,
     trial_states,
 )
-from reelward.language.builtins import SPECIAL
 from reelward.language.commands import cli_check, cli_fields, robot_card
 from reelward.language.contract import BOUND
 from reelward.language.errors import CODES
 from reelward.language.ops import OPS, SPELLINGS
 from reelward.language.reference import filled
+from reelward.language.spellings import SPECIAL
+from reelward.sim.cpu import CpuPhysics
+from reelward.sim.env import Env
 from reelward.sim.field import Field
 from reelward.sim.robot import load_robot
 
@@ -272,7 +274,7 @@ def test_the_library_by_numbers():
     reward = compile_reward(
         """def reward(s):
     return {"alive": alive(s), "speed": speed(s, 1.3, 0.5), "upright": upright(s),
-            "clock": clock(s, 0.62), "smooth": smooth(s), "effort": effort(s), "energy": energy(s),
+            "clock": clock(s, 0.62), "smooth": smooth(s), "effort": effort(s), "energy": energy(s, 2000.0),
             "slip": slip(s), "thigh": thigh_angle(s, "left"), "bend": flexion(s, "left"),
             "step": step(s, 0.4, 0.25), "bob": bob(s, 0.9, 0.1, 0.05), "height": height(s, 0.0, 1.0)}
 """, FIELDS)  # fmt: skip
@@ -299,6 +301,24 @@ def test_the_library_by_numbers():
                 for p, (r, left) in zip((0.31, 0.5, 0.0), ((1, 0), (1, 1), (0, 1)), strict=True)]
     assert out["clock"] == near(expected, abs=1e-5)
     assert expected[0] > 0.99  # mid-stance of the right foot, the left one swings
+
+
+@pytest.mark.parametrize(("robot", "side", "knee", "hip"), [
+    ("biped", "left", "left_knee", "left_hip"), ("hopper", "right", "knee", "hip")])
+def test_knee_and_thigh_angles_are_those_of_the_simulated_joints(robot, side, knee, hip):
+    robot = load_robot(robot)
+    env = Env(robot, CpuPhysics(robot, 8), seed=0)
+    reward = compile_reward(
+        f'def reward(s):\n    return {{"knee": flexion(s, "{side}"), "thigh": thigh_angle(s, "{side}")}}',
+        robot.fields)
+    motors = len(env.fields["action"][0])
+    for i in range(6):
+        env.step(torch.full((8, motors), 0.4 * (-1) ** i))
+        out, joints = reward(env.fields), env.fields["joint_pos"]
+        names = next(f.names for f in robot.fields if f.name == "joint_pos")
+        bend, swing = joints[:, names.index(knee)].abs(), joints[:, names.index(hip)]
+        torch.testing.assert_close(out["knee"], bend, atol=1e-5, rtol=0)
+        torch.testing.assert_close(out["thigh"], swing - env.fields["root_rpy"][:, 1], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("robot", ["biped", "walker2d", "hopper", "half_cheetah"])

@@ -46,11 +46,11 @@ def warm() -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_is_refused_with_a_place_and_no_effect(name):
-    exp, start, used = torch.exp, time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    exp, start, used = torch.exp, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(RewardError) as caught:
         accepted(ATTACKS[name])
     assert all(e.code.startswith("E_") and e.message for e in caught.value.errors)
-    assert time.monotonic() - start < 2.0
+    assert time.process_time() - start < 2.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 512 * 1024  # KiB
     assert not Path(MARK).exists() and torch.exp is exp
 
@@ -118,14 +118,14 @@ def test_realistic_rewards_are_accepted_or_mended_by_the_hint(capsys):
 
 def fate(source: str) -> str:
     """Compiles any text at all: "accepted", "refused", or an assertion that fails."""
-    start = time.monotonic()
+    start = time.process_time()
     try:
         reward = compile_reward(source, FIELDS)
         reward(states("biped"))
         result = "accepted"
     except RewardError:
         result = "refused"
-    assert time.monotonic() - start < 2.0, source
+    assert time.process_time() - start < 2.0, source
     return result
 
 
@@ -178,10 +178,10 @@ def test_random_graphs_are_refused():
         wrong = parts | {"graph": mutate(parts["graph"])}
         if wrong == parts:
             continue
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(RewardError):
             load(json.dumps(wrong), FIELDS)
-        assert time.monotonic() - start < 1.0
+        assert time.process_time() - start < 1.0
     for _ in range(CASES):
         at = r.randrange(len(text))
         broken = text[:at] + chr(r.randrange(32, 127)) + text[at + 1 :]

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from reelward.language import builtins
+from reelward.language import spellings
 from reelward.language.errors import Diagnostic, Fail, RewardError, nearest
 from reelward.language.graph import Graph, Tensor
 from reelward.language.ops import OPS
@@ -88,6 +88,7 @@ class Interpreter:
             raise OverflowError(f"more than {MAX_STEPS} steps: the loops are too long")
 
     def report(self, fail: Fail, node: ast.AST) -> None:
+        self.spend(100)  # the hint took its time
         outer = next((i for i, (f, _) in enumerate(self.calls) if f.library), None)
         message = fail.message
         if outer is not None:  # a mistake in a library function is the caller's
@@ -116,8 +117,9 @@ class Interpreter:
         if not any(isinstance(v, Tensor) for v in values) and values:
             return fold(name, args)
         tensor = self.graph.add(name, *args, line=self.line)
-        if tensor.data is not None and tensor.data.ndim == 0:
-            return tensor.data.item()
+        if tensor.data is not None:
+            self.spend(tensor.data.numel() // 2)
+            return tensor if tensor.data.ndim else tensor.data.item()
         return tensor
 
     # -- statements
@@ -140,6 +142,7 @@ class Interpreter:
     def poison(self, statement: ast.stmt, scope: Scope) -> Any:
         """A statement was refused: the names it would have set are known to be lost."""
         for node in ast.walk(statement):
+            self.spend()
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 scope.names[node.id] = POISON
         return POISON if isinstance(statement, ast.Return) else FELL
@@ -195,7 +198,7 @@ class Interpreter:
     def imports(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
         modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
         for module in modules:
-            if (module or "").split(".")[0] not in builtins.MODULES:
+            if (module or "").split(".")[0] not in spellings.MODULES:
                 raise Fail("E_IMPORT", f"import of {(module or 'a relative module')[:40]!r}",
                            "torch, numpy and math are all there is; the standard library "
                            "needs no import")
@@ -254,6 +257,7 @@ class Interpreter:
         if not isinstance(test, Tensor) and test is not POISON:
             return self.block(node.body if self.truth(test) else node.orelse, scope)
         leaves = [n for s in (*node.body, *node.orelse) for n in ast.walk(s)]
+        self.spend(len(leaves))
         if any(isinstance(n, (ast.Break, ast.Continue)) for n in leaves):
             raise Fail("E_STATIC", "a loop cannot end early in some environments only",
                        "compute a 0/1 mask and multiply by it")
@@ -391,12 +395,12 @@ class Interpreter:
             return value
         if name in self.graph.native:
             return Native(name)
-        if name in builtins.PYTHON:
-            return Builtin(name, builtins.PYTHON[name])
+        if name in spellings.PYTHON:
+            return Builtin(name, spellings.PYTHON[name])
         hint = "a reward file imports torch, numpy and math only" if name.startswith("__") else \
-            nearest(name, [*names_of(scope), *self.library.names, *builtins.PYTHON])
-        if name in builtins.ADVICE:
-            hint = builtins.ADVICE[name]
+            nearest(name, [*names_of(scope), *self.library.names, *spellings.PYTHON])
+        if name in spellings.ADVICE:
+            hint = spellings.ADVICE[name]
         elif name in self.graph.fields:
             hint = f"read it from the argument: s.{name}"
         raise Fail("E_NAME", f"{name[:40]!r} is not defined", hint)
@@ -406,16 +410,16 @@ class Interpreter:
             case State():
                 return self.graph.add("input", attr, line=self.line)
             case Module():
-                return builtins.module_attribute(value, attr)
+                return spellings.module_attribute(value, attr)
             case _:
-                return builtins.attribute(self, value, attr)
+                return spellings.attribute(self, value, attr)
 
     def subscript(self, value: Any, key: Any) -> Any:
         match value:
             case State():
                 return self.graph.add("input", self.word(key), line=self.line)
             case Tensor():
-                return builtins.index(self, value, key)
+                return spellings.index(self, value, key)
             case dict():
                 if not isinstance(key, (str, int, float)) or key not in value:
                     raise Fail("E_ARG", f"the dict has no {describe(key)}",
@@ -619,7 +623,7 @@ class Interpreter:
         """The elements of something that is known while compiling."""
         if isinstance(value, Tensor):
             if value.data is not None and value.data.ndim:
-                return [builtins.index(self, value, i) for i in range(len(value.data))]
+                return [spellings.index(self, value, i) for i in range(len(value.data))]
             raise Fail("E_BATCH", f"a loop over {describe(value)} would go over the environments",
                        "operations work on all environments at once; loop over names or a range")
         if isinstance(value, (tuple, list, dict)):

@@ -8,12 +8,12 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from reelward.language.builtins import CONTAINERS, NUMBERS, PYTHON, SPECIAL
 from reelward.language.errors import CODES
 from reelward.language.graph import MAX_NODES, MAX_SIZE, MAX_TOTAL
 from reelward.language.interpret import MAX_CALLS, MAX_LENGTH, MAX_STEPS
 from reelward.language.ops import DEFAULTS, OPS, SPELLINGS
 from reelward.language.reward import MAX_BRACKETS, MAX_SOURCE, MAX_TERMS, library_files
+from reelward.language.spellings import CONTAINERS, NUMBERS, PYTHON, SPECIAL
 
 
 def library_table() -> str:

@@ -108,14 +108,15 @@ class Reward:
         self._registers: dict[torch.device, list[Any]] = {torch.device("cpu"): registers}
 
     def _loaded(self, state: Mapping[str, torch.Tensor]) -> list[Any]:
-        device = next(iter(state.values())).device
+        values = [state[name] for _, name in self._inputs]
+        device = (values or list(state.values()))[0].device
         if device not in self._registers:
             self._registers[device] = [r.to(device) if isinstance(r, torch.Tensor) else r
                                        for r in self._registers[torch.device("cpu")]]
         registers = self._registers[device].copy()
         registers[0] = state
-        for place, name in self._inputs:
-            registers[place] = state[name]
+        for (place, _), value in zip(self._inputs, values, strict=True):
+            registers[place] = value
         return registers
 
     def __call__(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

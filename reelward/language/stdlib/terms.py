@@ -123,6 +123,6 @@ def effort(s):
     return -torch.square(s.action).clamp(0.0, 1.0).mean(dim=-1)
 
 
-def energy(s, scale=2000.0):
+def energy(s, scale=2400.0):
     """Cost of mechanical power; -1 at `scale` W or more."""
     return -(s.power.abs() / scale).clamp(0.0, 1.0)
