@@ -1,51 +1,70 @@
 """The author writes candidate rewards.
 
-reads   expert/         motion.json (and the sheet, for authors that see)
+reads   expert/         motion.json, sheet.jpg
+        criteria.json   the expert in the critic's words
         parent/         selected.py, feedback.json: the reward to go on from, and what came of it
-writes  proposal.json   every candidate as text, where its training starts, and why it is proposed
+        parent_best/    sheet.jpg, for an author that looks at the learner itself
+writes  proposal.json   every candidate as text, where its training starts, and why it is proposed;
+                        with a model all calls made for them
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from reelward import files, stage
-from reelward.authors import measured
+from reelward.authors import llm, measured
 from reelward.language import RewardError, compile_reward
-from reelward.motion.record import from_json
-from reelward.sim.robot import load_robot
+from reelward.models.chat import Chat
+from reelward.models.server import ready
+from reelward.motion.record import Motion, from_json
+from reelward.sim.robot import Robot, load_robot
 
 
 @dataclass(frozen=True)
 class Args:
     expert: Path
     """folder of the expert's keyframes"""
+    criteria: Path
+    """criteria.json"""
     parent: Path
     """folder of the parent's reward and feedback"""
+    parent_best: Path
+    """the parent's best"""
     out: stage.Out
     """proposal.json to write"""
     robot: str
     """robots/NAME"""
     task: str
     """what is to be learned, in a sentence"""
-    author: Literal["measured"]
+    critic: Literal["measured", "vlm", "file"]
+    """who will judge; a vlm must be within reach before anything is trained"""
+    author: Literal["measured", "llm"]
     """who writes"""
     candidates: Annotated[int, Field(ge=1, le=16)]
     """rewards to write"""
+    model: str | None
+    """of an llm: its name on its server"""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None
+    """of an llm; null: its server's own"""
+    max_tokens: Annotated[int, Field(ge=100)]
+    """most that an llm writes in an answer"""
+    evidence: Literal["critique", "sheets", "terms"]
+    """what an llm learns of the motion: the critic's words and the measured differences; the two
+    contact sheets, so that one model is critic and author; or nothing but its reward's figures"""
 
 
-def main(args: Args) -> None:
-    robot = load_robot(args.robot)
-    expert = from_json(files.read_json(args.expert / "motion.json"))
+def measured_candidates(
+    args: Args, robot: Robot, expert: Motion, source: str, feedback: dict[str, Any]
+) -> dict[str, Any]:
     try:
-        parent = compile_reward((args.parent / "selected.py").read_text(), robot.fields)
+        parent = compile_reward(source, robot.fields)
     except RewardError:
         parent = None
-    feedback = files.read_json(args.parent / "feedback.json")
     proposed = measured.propose(
         robot, expert, parent, feedback, task=args.task, count=args.candidates
     )
@@ -54,7 +73,34 @@ def main(args: Args) -> None:
             f"{args.expert}/motion.json: the expert's speed is not usable, so there is nothing to "
             "aim at; give another video, or set keyframes.time_scale"
         )
-    files.write_json(args.out, {"author": args.author, "candidates": [asdict(c) for c in proposed]})
+    return {"candidates": [asdict(c) for c in proposed]}
+
+
+def written_candidates(
+    args: Args, robot: Robot, expert: Motion, source: str, feedback: dict[str, Any]
+) -> dict[str, Any]:
+    chat = Chat("author", args.model, max_tokens=args.max_tokens, temperature=args.temperature)
+    ready("author")
+    sheets = [args.expert / "sheet.jpg", args.parent_best / "sheet.jpg"]
+    shown = [s.read_bytes() for s in sheets if s.is_file()] if args.evidence == "sheets" else []
+    proposed = llm.propose(
+        chat, robot, expert, source, feedback, task=args.task, count=args.candidates,
+        evidence=args.evidence, described=files.read_json(args.criteria), sheets=shown,
+    )  # fmt: skip
+    return {"candidates": proposed} | chat.record()
+
+
+def main(args: Args) -> None:
+    if args.critic == "vlm":
+        ready("critic")
+    robot = load_robot(args.robot)
+    expert = from_json(files.read_json(args.expert / "motion.json"))
+    source = (args.parent / "selected.py").read_text()
+    feedback = files.read_json(args.parent / "feedback.json")
+    write = written_candidates if args.author == "llm" else measured_candidates
+    files.write_json(
+        args.out, {"author": args.author} | write(args, robot, expert, source, feedback)
+    )
 
 
 if __name__ == "__main__":

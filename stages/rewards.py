@@ -10,6 +10,7 @@ all are refused the index says so, and the parent's best stays.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,28 @@ class Args:
 def entry(candidate: dict[str, Any], robot: Robot) -> dict[str, Any]:
     """The candidate's line of the index; `file` is null when the reward is refused."""
     kept = {key: candidate[key] for key in ("name", "start", "seed", "note")}
+    if error := candidate.get("error"):
+        return kept | {"file": None, "error": error}
     try:
         reward = compile_reward(candidate["source"], robot.fields)
-        check_contract(reward, robot.fields)
+        if faults := check_contract(reward, robot.fields):
+            raise RewardError(faults)
     except RewardError as e:
         return kept | {"file": None, "error": str(e)}
-    figures = {
+    return kept | {
+        "file": f"{candidate['name']}.py",
+        "error": None,
+        "terms": reward.terms,
         "period": reward.period,
-        "targets": reward.constants.get("TARGET", {}),
-        "weights": reward.constants.get("WEIGHT", {}),
+        "targets": figures(reward.constants.get("TARGET")),
+        "weights": figures(reward.constants.get("WEIGHT")),
     }
-    return (
-        kept | {"file": f"{candidate['name']}.py", "error": None, "terms": reward.terms} | figures
-    )
+
+
+def figures(constant: Any) -> dict[str, float]:
+    """The named numbers of a module constant; a free author may have made it something else."""
+    named = constant.items() if isinstance(constant, dict) else ()
+    return {str(k): v for k, v in named if isinstance(v, int | float) and math.isfinite(v)}
 
 
 def main(args: Args) -> None:

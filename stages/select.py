@@ -1,6 +1,6 @@
 """The best candidate; the parent's best where none beats it.
 
-reads   critique.json, rollouts/, policies/, candidates/
+reads   critique.json, rollouts/, policies/ (with their learning curves), candidates/
         parent's best/, and its selected.py, feedback.json, history.csv
 writes  selected.py     the reward to go on from
         feedback.json   what came of it: for the next author
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,11 @@ DESCRIPTORS = (
 COLUMNS = (
     "iteration", "candidate", "closeness", "survival", "verdict", "env_steps", *DESCRIPTORS,
 )  # fmt: skip
+
+
+HEADINGS = ("wrong", "rewrite", "remove", "add")
+MOMENTS = 10
+"""points of a learning curve that an author is shown"""
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,14 @@ def choose(critique: dict[str, Any], min_gain: float) -> str | None:
     """Name of the candidate that replaces the parent's best, or None.
 
     A candidate that fails a gate loses to any that passes; among equals closeness decides, and the
-    critic must not have called it worse.
+    critic must not have called it worse. Where the critic's word is contested it counts for
+    nothing, either way: the measure alone must say better, and by more than the noise.
     """
     parent = critique["parent"]
     rank = {
         name: (c["eligible"], c["closeness"])
         for name, c in critique["candidates"].items()
-        if c["verdict"] != "worse"
+        if (c["measured_verdict"] == "better" if c.get("contested") else c["verdict"] != "worse")
     }
     best = max(rank, key=lambda name: rank[name], default=None)
     if best is None:
@@ -100,9 +107,38 @@ def trials(
             {"name": f"{iteration}/{c['name']}", "parent": parent, "start": c["start"]}
             | {"note": c["note"], "targets": targets, "weights": c["weights"]}
             | {"descriptors": reached, "closeness": judged["closeness"]}
-            | {"eligible": judged["eligible"]}
+            | {"eligible": judged["eligible"], "failure": judged["failure"]}
         )
     return before + new
+
+
+def learning(curve: list[dict[str, str]]) -> dict[str, Any]:
+    """A learning curve at a few moments, and for each term its least, mean and greatest figure and
+    its share of all that the terms moved."""
+
+    def column(name: str) -> list[float]:
+        return [float(line[name]) for line in curve]
+
+    def at_moments(values: list[float]) -> list[float | None]:
+        last, count = len(values) - 1, min(MOMENTS, len(values))
+        shown = [values[round(last * (i + 1) / count)] for i in range(count)]
+        return [v if math.isfinite(v) else None for v in shown]
+
+    terms = {n.removeprefix("term/"): column(n) for n in curve[0] if n.startswith("term/")}
+    moved = {name: sum(map(abs, values)) for name, values in terms.items()}
+    total = sum(moved.values()) or 1.0
+    return {
+        "env_steps": at_moments(column("env_steps")),
+        "episode_length": at_moments(column("episode_length")),
+        "terms": {
+            name: {
+                "min": min(values), "mean": float(f"{sum(values) / len(values):.6g}"),
+                "max": max(values), "share": round(moved[name] / total, 4),
+                "points": at_moments(values),
+            }
+            for name, values in terms.items()
+        },
+    }  # fmt: skip
 
 
 def row(iteration: str, name: str, judged: dict[str, Any], env_steps: int) -> dict[str, Any]:
@@ -128,7 +164,9 @@ def main(args: Args) -> None:
             shutil.copytree(args.parent_best, best, dirs_exist_ok=True)
             (best / files.SUMS).unlink()
             reward = args.parent_rewards / "selected.py"
-            selected, judged = before.get("selected", ""), critique["parent"]
+            said = {h: v for h, v in before.get("critique", {}).items() if h in HEADINGS}
+            selected, judged = before.get("selected", ""), critique["parent"] | said
+            training = before.get("training")
             env_steps = before.get("env_steps", 0)
         else:
             shutil.copytree(args.rollouts / name, best, dirs_exist_ok=True)
@@ -137,9 +175,12 @@ def main(args: Args) -> None:
             reward = args.candidates / f"{name}.py"
             selected, judged = f"{args.iteration}/{name}", critique["candidates"][name]
             env_steps = files.load_tensors(policy)["about"]["env_steps"]
+            curve = files.verified(args.policies / f"{name}.csv").read_text()
+            training = learning(list(csv.DictReader(curve.splitlines())))
 
     files.write_text(args.selected_out, reward.read_text())
-    line = row(args.iteration, name or "kept", judged, env_steps)
+    kept = "kept" if critique["candidates"] else "failed"
+    line = row(args.iteration, name or kept, judged, env_steps)
     text = io.StringIO()
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(line)
     files.write_text(args.history_out, history + text.getvalue())
@@ -154,6 +195,8 @@ def main(args: Args) -> None:
             "critique": {k: v for k, v in judged.items() if k != "differences"},
             "descriptors": {d: r["learner"] for d, r in judged["differences"].items()},
             "differences": judged["differences"],
+            "training": training,
+            "refused": {c["name"]: c["error"] for c in index if c["error"]},
             "trials": trials(
                 before.get("trials", []), args.iteration, before.get("selected", ""),
                 index, critique,

@@ -1,0 +1,156 @@
+"""The author that writes: a language model edits the reward code, given what came of it.
+
+Every candidate is asked for apart from the others, with an aim of its own, so a bad answer costs
+one candidate and shifts none. What it writes is compiled in a locked process and never executed;
+the compiler's complaints go back to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from reelward.authors.measured import Candidate, expert_targets, knobs
+from reelward.language.commands import checked, robot_card
+from reelward.language.errors import Diagnostic
+from reelward.language.reference import library_table
+from reelward.models.chat import Chat, NoAnswer, form
+from reelward.models.prompts import render
+from reelward.models.schemas import Written
+from reelward.motion.record import Motion
+from reelward.sim.robot import Robot
+
+REPAIRS = 3
+"""how often the compiler's complaints about a candidate go back"""
+LINEAGE = 8
+"""trials that are told of, the newest last"""
+ERRORS = 12
+"""complaints that are told of at once"""
+
+
+def propose(
+    chat: Chat, robot: Robot, expert: Motion, parent: str, feedback: Mapping[str, Any],
+    *, task: str, count: int, evidence: str,
+    described: Mapping[str, Any], sheets: Sequence[bytes],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """`count` candidates, each with its `error` or None. `parent` is the reward's text, `described`
+    the expert in words. `evidence` is what it learns of the motion: critique; sheets, where it
+    looks at expert and learner itself; terms, which is nothing but the reward's own figures."""
+    iteration = int(feedback.get("iteration_number", -1)) + 1
+    first = not feedback.get("trials")
+    shared = {
+        "task": task, "count": count, "first": first, "parent": parent, "form": form(Written),
+        "robot": f"{robot.name}, leg {robot.leg_length_m:.3g} m, a step is {robot.dt:.3g} s",
+        "fields": robot_card(robot.fields), "library": library_table(),
+        "pictures": len(sheets), "training": _training(feedback.get("training")),
+        "refused": [f"{k}: {v.splitlines()[0]}" for k, v in feedback.get("refused", {}).items()],
+        **_motion(robot, expert, feedback, evidence, described),
+    }  # fmt: skip
+    made: list[dict[str, Any]] = []
+    for i in range(count):
+        start = "scratch" if first or i == 1 else "warm"
+        prompt = render("author", number=i, start=start, **shared)
+        source, note, error = _written(chat, robot, prompt, sheets)
+        twins = [c["name"] for c in made if c["source"] == source and not c["error"]]
+        twins += ["the parent's"] if source.strip() == parent.strip() else []
+        if twins and error is None:
+            error = f"the same reward as {twins[0]}"
+        candidate = Candidate(f"c{i}", source, start, 10 * iteration + i, note)
+        made.append(asdict(candidate) | {"error": error})
+    return made
+
+
+def _written(
+    chat: Chat, robot: Robot, prompt: str, sheets: Sequence[bytes]
+) -> tuple[str, str, str | None]:
+    """One reward: its text, its note, and why it cannot be used or None."""
+    messages = [chat.user(prompt, sheets)]
+    source, note = "", ""
+    error: str | None = None
+    try:
+        for _ in range(1 + REPAIRS):
+            answer = chat.ask(Written, messages)
+            before, source, note = source, _bare(answer.reward), answer.note
+            found = checked(source, robot.fields)
+            if found["ok"]:
+                return source, note, None
+            told = [str(Diagnostic(**e)) for e in found["errors"]]
+            error = "\n".join(told)
+            if source == before:
+                break  # the same again: it will not find it
+            text = render("mend", errors=told[:ERRORS], form=form(Written))
+            messages.append(chat.user(text))
+    except NoAnswer as e:
+        error = str(e)
+    return source, note, error
+
+
+def _bare(reward: str) -> str:
+    """The file without the fence that models like to put around it."""
+    lines = reward.strip().splitlines()
+    if lines and lines[0].startswith("```"):
+        lines = lines[1:-1] if lines[-1].startswith("```") else lines[1:]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _motion(
+    robot: Robot, expert: Motion, feedback: Mapping[str, Any], evidence: str,
+    described: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """What a prompt says of the motion: nothing when only the reward's terms are evidence."""
+    nothing: dict[str, Any] = dict.fromkeys(("targets", "differences", "lineage", "criteria"), ())
+    nothing |= {"description": "", "critique": None}
+    if evidence == "terms":
+        return nothing
+    values, assumed = expert_targets(expert, robot)
+    units = {name: knob.unit for name, knob in knobs(robot).items()}
+    told = nothing | {
+        "targets": [
+            {"name": k, "value": f"{v:.4g}", "unit": units[k], "assumed": k in assumed}
+            for k, v in values.items()
+        ],
+        "differences": [
+            {"name": name, "expert": _figure(r["expert"]), "robot": _figure(r["learner"]),
+             "off": _figure(r["off"])}
+            for name, r in feedback.get("differences", {}).items()
+        ],
+        "lineage": lineage(feedback.get("trials", ())),
+    }  # fmt: skip
+    if evidence == "critique":
+        told |= {k: described[k] for k in ("description", "criteria")}
+        told["critique"] = {"contested": False, **c} if (c := feedback.get("critique")) else None
+    return told
+
+
+def lineage(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The last trials, a line each: whose child, what was changed, what it did to the closeness."""
+    closeness = {t["name"]: t["closeness"] for t in trials}
+    lines = []
+    for t in trials[-LINEAGE:]:
+        before = closeness.get(t["parent"])
+        gain = "" if before is None else f" ({t['closeness'] - before:+.2f} on {t['parent']})"
+        failed = "" if t["failure"] == "none" else f", {t['failure']}"
+        lines.append(f"{t['name']}: {t['note']}: closeness {t['closeness']:.2f}{gain}{failed}")
+    return lines
+
+
+def _training(training: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not training:
+        return None
+    return {
+        "episode_length": _points(training["episode_length"]),
+        "terms": [
+            {"name": name, "share": f"{100 * t['share']:.0f} %", "points": _points(t["points"])}
+            | {k: _figure(t[k]) for k in ("min", "mean", "max")}
+            for name, t in training["terms"].items()
+        ],
+    }
+
+
+def _points(values: Sequence[float | None]) -> str:
+    return " ".join(map(_figure, values))
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
