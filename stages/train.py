@@ -90,6 +90,9 @@ class Args:
     """standard deviation of the actions at the start"""
     warm_min_std: Annotated[float, Field(gt=0, le=2)]
     """a warm start explores at least this much"""
+    final_std: Annotated[float, Field(gt=0, le=2)]
+    """the deviation is held below a line that ends here: rollouts are deterministic, and a gait
+    learned under much noise is another one without"""
     hidden: Positive
     """width of the two hidden layers"""
     symmetric: bool
@@ -183,6 +186,7 @@ class Learner:
             "symmetric": args.symmetric,
             "reward": self.reward.digest,
         }
+        self.first_std = self.policy.log_std.detach().exp().max().item()
         self.adam = torch.optim.Adam(
             self.policy.parameters(), lr=self.learning_rate, eps=1e-5, fused=True
         )
@@ -261,10 +265,10 @@ class Learner:
     def update(self) -> dict[str, float]:
         """Improve the policy on the batch: clipped surrogate and value regression."""
         b, args, policy = self.batch, self.args, self.policy
-        left = 1 - self.env_steps / self.total
+        left = max(1 - self.env_steps / self.total, 0.0)
         for group in self.adam.param_groups:
             floor = args.final_learning_rate
-            group["lr"] = self.learning_rate * (floor + (1 - floor) * max(left, 0.0))
+            group["lr"] = self.learning_rate * (floor + (1 - floor) * left)
         advantages = gae(b, args.gamma, args.gae_lambda)
         columns = (b.log_probs, advantages, advantages + b.values)
         rows = torch.cat((b.obs, b.actions, *(c[..., None] for c in columns)), -1).flatten(0, 1)
@@ -285,6 +289,8 @@ class Learner:
                 nn.utils.clip_grad_norm_(parameters, args.max_grad_norm, foreach=True)
                 self.adam.step()
         with torch.no_grad():
+            most = args.final_std + (self.first_std - args.final_std) * left
+            policy.log_std.clamp_(max=math.log(most))
             log_ratio = new - old[:, 0]
             return {
                 "approx_kl": (log_ratio.exp() - 1 - log_ratio).mean().item(),

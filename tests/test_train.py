@@ -30,7 +30,7 @@ ARGS = train.Args(
     env_steps=2048, warm_env_steps=1024, num_envs=16, num_steps=16, num_minibatches=2,
     update_epochs=2, learning_rate=7e-4, warm_learning_rate=5e-4, final_learning_rate=0.1,
     gamma=0.98, gae_lambda=0.95, clip=0.2, value_coef=0.25, max_grad_norm=0.5, init_std=0.5,
-    warm_min_std=0.3, hidden=16, symmetric=True,
+    warm_min_std=0.3, final_std=0.2, hidden=16, symmetric=True,
 )  # fmt: skip
 
 
