@@ -75,7 +75,7 @@ def run(
         for name, value in (reward(env.fields) if reward else {}).items():
             sums[name] = sums.get(name, 0.0) + float(value[alive].sum())
         # A fallen robot starts again: left lying, it would only trouble the solver.
-        env.reset((~alive & terminated).nonzero().flatten())
+        env.reset(~alive & terminated)
     total = max(int(lived.sum()), 1)
     terms = {name: value / total for name, value in sums.items()}
     return Episodes(qpos, points, lived.numpy(), terms, robot.dt)

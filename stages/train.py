@@ -239,7 +239,7 @@ class Learner:
                 diverged += int(env.physics.diverged.sum())
                 self.episode[:, ended] = 0.0
                 self.discounted[ended] = 0.0
-                env.reset(ended)
+                env.reset(terminated | truncated)
         last = policy.critic(policy.normalise(env.observe())).squeeze(1)
         after = torch.cat((b.values[1:], last[None]))
         b.next_values = torch.where(b.truncated > 0, b.next_values, after)

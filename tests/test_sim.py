@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import gymnasium
+import mujoco
 import numpy as np
 import pytest
 import torch
@@ -12,8 +13,14 @@ from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.robot import RobotError, load_robot
 
-ROBOTS = ["biped", "walker2d", "hopper", "half_cheetah"]
-GYMNASIUM = {"walker2d": "Walker2d-v5", "hopper": "Hopper-v5", "half_cheetah": "HalfCheetah-v5"}
+ROBOTS = ["biped", "walker2d", "hopper", "half_cheetah", "ant", "humanoid"]
+GYMNASIUM = {
+    "walker2d": "Walker2d-v5",
+    "hopper": "Hopper-v5",
+    "half_cheetah": "HalfCheetah-v5",
+    "ant": "Ant-v5",
+    "humanoid": "Humanoid-v5",
+}
 
 
 def make(name: str, n: int = 4, **options) -> Env:
@@ -27,16 +34,19 @@ def test_steps_as_gymnasium_bit_for_bit(name):
     options = {} if name == "half_cheetah" else {"terminate_when_unhealthy": False}
     peers = [gymnasium.make(GYMNASIUM[name], **options).unwrapped for _ in range(env.n)]
     for i, peer in enumerate(peers):
+        if name == "humanoid":  # our one change: Gymnasium's is the PGS solver
+            peer.model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
         peer.reset(seed=i)
         env.physics.qpos[i] = torch.from_numpy(peer.data.qpos.copy())
         env.physics.qvel[i] = torch.from_numpy(peer.data.qvel.copy())
     env.physics.forward(torch.arange(env.n))
     rng = np.random.default_rng(0)
-    for _ in range(300):
+    scale = peer.action_space.high[0]  # ours are fractions of it
+    for _ in range(150):
         actions = rng.uniform(-1, 1, (env.n, env.action.shape[1])).astype(np.float32)
         env.step(torch.from_numpy(actions))
         for i, peer in enumerate(peers):
-            peer.step(actions[i])
+            peer.step(actions[i] * scale)
             assert np.array_equal(peer.data.qpos, env.physics.qpos[i].numpy())
             assert np.array_equal(peer.data.qvel, env.physics.qvel[i].numpy())
 
@@ -91,12 +101,56 @@ def test_velocities_are_the_derivatives_of_positions(name):
     places = {k: env.fields[f"{k}_pos"].double() for k in ("root", "body", "keypoint")}
     speeds = {k: env.fields[f"{k}_vel"].double() for k in places}
     h = 1e-4
-    env.physics.qpos += h * env.physics.qvel
+    for q, v in zip(env.physics.qpos.numpy(), env.physics.qvel.numpy(), strict=True):
+        mujoco.mj_integratePos(env.robot.mj_model, q, v, h)
     env.physics.forward(torch.arange(env.n))
     env.fields.forget()
     for k, before in places.items():
         moved = (env.fields[f"{k}_pos"].double() - before) / h
         torch.testing.assert_close(moved, speeds[k], atol=0.02, rtol=0.01)
+
+
+@pytest.mark.parametrize("name", ["ant", "humanoid"])
+def test_a_free_root_moves_and_turns_in_the_world_frame(name):
+    # Lying on its left side: its own z axis is the world's -y, so turning about it is -y in the world.
+    env = make(name)
+    env.physics.qpos[:, 3:7] = torch.tensor([0.5**0.5, 0.5**0.5, 0, 0], dtype=torch.float64)
+    env.physics.qvel[:] = 0
+    env.physics.qvel[:, 1] = 2.0
+    env.physics.qvel[:, 5] = 3.0
+    env.physics.forward(torch.arange(env.n))
+    env.fields.forget()
+    want = torch.tensor([[0, 2.0, 0], [0, -3.0, 0], [0, -1.0, 0], [math.pi / 2, 0, 0]])
+    for field, value in zip(("root_vel", "root_angvel", "up", "root_rpy"), want, strict=True):
+        torch.testing.assert_close(
+            env.fields[field], value.expand(env.n, 3), atol=1e-5, rtol=0, msg=field
+        )
+
+
+def test_start_states_of_a_free_root_are_noisy_and_upright_in_norm():
+    env = make("ant", 256)
+    quaternion = env.physics.qpos[:, 3:7]
+    torch.testing.assert_close(quaternion.norm(dim=1), torch.ones(256, dtype=torch.float64))
+    assert 0.02 < quaternion[:, 1].std() < 0.1  # uniform within 0.1: 0.058
+
+
+def test_the_ant_stands_on_its_feet():
+    env = make("ant", 2)
+    env.physics.qpos[:, 3:7] = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64)
+    for _ in range(80):
+        env.step(torch.zeros_like(env.action))
+    # Three legs carry it; a fourth may hang in the air, and then bears nothing.
+    contact, force = env.fields["foot_contact"], env.fields["foot_force"]
+    assert (contact.sum(1) >= 3).all() and torch.equal(contact > 0, force > 0)
+    weight = 9.81 * float(env.robot.mj_model.body_mass.sum())
+    torch.testing.assert_close(force.sum(1), torch.full((2,), weight), rtol=0.3, atol=0)
+
+
+@pytest.mark.parametrize("name", ["walker2d", "ant", "humanoid"])
+def test_the_fast_robots_differ_in_the_integrator_alone(name):
+    slow, fast = load_robot(name), load_robot(f"{name}_fast")
+    same = fast.model_copy(update={"name": name, "integrator": None})
+    assert fast.integrator == "implicitfast" and same == slow
 
 
 def test_start_states_stand_on_one_foot_with_the_clock_to_match():
@@ -162,7 +216,7 @@ def test_a_restored_environment_goes_on_identically():
         trace = []
         for a in actions:
             terminated, truncated = e.step(a)
-            e.reset((terminated | truncated).nonzero().flatten())
+            e.reset(terminated | truncated)
             trace.append(torch.cat((e.observe(), e.fields["air_time"]), 1))
         return torch.stack(trace)
 

@@ -27,6 +27,7 @@ class CpuPhysics:
     """
 
     device = torch.device("cpu")
+    everywhere = False
 
     def __init__(self, robot: Robot, n: int, threads: int = 1) -> None:
         # More torch threads take the cores that physics needs, and give other bytes.
@@ -57,11 +58,11 @@ class CpuPhysics:
             self.diverged |= torch.from_numpy((counts != self._warned).any((1, 2)))
             self._warned = counts.copy()
 
-    def forward(self, ids: Tensor) -> None:
-        """Refresh the derived fields of some simulations after their state was written."""
-        if len(ids):
-            self._warmstart[ids] = 0
-            self.batch.forward(ids.numpy(), stage=_VEL)
+    def forward(self, rows: Tensor) -> None:
+        """Refresh the derived fields of the simulations `rows` after their state was written."""
+        if len(rows):
+            self._warmstart[rows] = 0
+            self.batch.forward(rows.numpy(), stage=_VEL)
 
     def state(self) -> Tensor:
         """The whole integration state, warm start included: restoring it is exact."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reelward.sim.robot import Robot, mirrored
 
@@ -24,6 +24,8 @@ class Physics(Protocol):
     """What an environment needs of a simulator; see CpuPhysics."""
 
     device: torch.device
+    everywhere: bool
+    """all environments are worked on where only some need it: no list of them is read back"""
     qpos: Tensor
     qvel: Tensor
     ctrl: Tensor
@@ -31,7 +33,7 @@ class Physics(Protocol):
 
     def output(self, name: str) -> Tensor: ...
     def step(self, substeps: int) -> None: ...
-    def forward(self, ids: Tensor) -> None: ...
+    def forward(self, rows: Tensor) -> None: ...
     def state(self) -> Tensor: ...
     def load_state(self, state: Tensor) -> None: ...
 
@@ -105,6 +107,7 @@ class Env:
         self._joint_q = index(m.joint(j).qposadr[0] for j in robot.joints.values())
         self._joint_v = index(m.joint(j).dofadr[0] for j in robot.joints.values())
         self._root = m.body(robot.root).id
+        self._root_only = index([self._root])
         self._bodies = index(m.body(b).id for b in robot.bodies.values())
         self._point_body = index(m.body(p[0]).id for p in robot.keypoints.values())
         self._point_at = floats([p[1:] for p in robot.keypoints.values()])
@@ -128,7 +131,8 @@ class Env:
         self.air = torch.zeros(self.n, len(feet), device=self.device)
         self.contact = torch.zeros_like(self.air)
         self.fields = State(self)
-        self.reset(torch.arange(self.n, device=self.device))
+        self._all = index(range(self.n))
+        self.reset(torch.ones(self.n, dtype=torch.bool, device=self.device))
         if staggered:
             self.age.random_(0, self.limit, generator=self.rng)
 
@@ -184,13 +188,49 @@ class Env:
         terminated = ~self._healthy() | self.physics.diverged
         return terminated, (self.age >= self.limit) & ~terminated
 
-    def reset(self, ids: Tensor) -> None:
-        """New start states for the environments `ids` (long `[M]`)."""
-        if not len(ids):
+    def rows(self, which: Tensor) -> Tensor:
+        """Numbers `[M]` of the environments to work on where `which` (bool `[N]`) are meant: only
+        those, or all of them on a device that would have to wait for the list."""
+        return self._all if self.physics.everywhere else which.nonzero().flatten()
+
+    def reset(self, ended: Tensor) -> None:
+        """New start states for the environments `ended` (bool `[N]`)."""
+        rows = self.rows(ended)
+        if not len(rows):
             return
-        r, m = self.robot.reset, len(ids)
+        if self.physics.everywhere:
+
+            def write(memory: Tensor, new: Tensor | float) -> None:
+                chosen = ended.view(-1, *[1] * (memory.ndim - 1))
+                memory.copy_(torch.where(chosen, new, memory))
+
+        else:
+
+            def write(memory: Tensor, new: Tensor | float) -> None:
+                memory[rows] = new
+
+        q, v, phase = self._starts(len(rows))
+        write(self.physics.qpos, q)
+        write(self.physics.qvel, v)
+        self.physics.forward(rows)
+        if self.robot.reset.stances:
+            self.fields.forget()
+            lowest = self.fields["foot_height"][rows].min(1).values
+            z = self.physics.qpos[:, 1 if self.robot.planar else 2]
+            write(z, z[rows] - (lowest - GROUND_GAP))
+            self.physics.forward(rows)
+        for memory in (self.age, self.action, self.prev_action, self.air, self.contact):
+            write(memory, 0)
+        write(self.phase, phase if self.period is not None else 0.0)
+        self.fields.forget()
+
+    def _starts(self, m: int) -> tuple[Tensor, Tensor, Tensor]:
+        """M start states: `qpos [M, nq]`, `qvel [M, nv]` and the gait clock `[M]`."""
+        r = self.robot.reset
         q = self._qpos0.repeat(m, 1)
         q += r.qpos_uniform * (2 * self._uniform(*q.shape) - 1)
+        if not self.robot.planar:
+            q[:, 3:7] = nn.functional.normalize(q[:, 3:7])
         v = torch.zeros(m, self.physics.qvel.shape[1], dtype=q.dtype, device=self.device)
         v += r.qvel_uniform * (2 * self._uniform(*v.shape) - 1)
         v += r.qvel_normal * torch.randn(
@@ -206,18 +246,7 @@ class Env:
                 phase += stance.phase * chosen.float()
                 for joint, angle in stance.joints.items():
                     q[:, self._joint_q[names.index(joint)]] += angle * chosen
-        self.physics.qpos[ids], self.physics.qvel[ids] = q, v
-        self.physics.forward(ids)
-        if r.stances:
-            self.fields.forget()
-            lowest = self.fields["foot_height"][ids].min(1).values
-            self.physics.qpos[ids, 1 if self.robot.planar else 2] -= lowest - GROUND_GAP
-            self.physics.forward(ids)
-        self.age[ids] = 0
-        self.phase[ids] = phase if self.period is not None else 0.0
-        for memory in (self.action, self.prev_action, self.air, self.contact):
-            memory[ids] = 0.0
-        self.fields.forget()
+        return q, v, phase
 
     def _uniform(self, *shape: int) -> Tensor:
         dtype = self.physics.qpos.dtype
@@ -264,7 +293,7 @@ class Env:
         return self._out["xpos"][:, self._root].float()
 
     def _root_vel(self) -> Tensor:
-        return self._velocity(torch.tensor([self._root], device=self.device))[:, 0]
+        return self._velocity(self._root_only)[:, 0]
 
     def _root_mat(self) -> Tensor:
         return self._out["xmat"][:, self._root].float().view(-1, 3, 3)

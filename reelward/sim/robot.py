@@ -85,6 +85,9 @@ class Robot(_Strict):
     timestep: float | None = None
     """physics step (s), where it is not the MJCF's"""
     integrator: Literal["Euler", "RK4", "implicitfast"] | None = None
+    """where it is not the MJCF's"""
+    solver: Literal["Newton"] | None = None
+    """where it is not the MJCF's"""
     joint_range_deg: dict[str, tuple[float, float]] = {}
     substeps: int
     """physics steps a control step"""
@@ -94,6 +97,7 @@ class Robot(_Strict):
     leg_length_m: float
     joints: dict[str, str]
     bodies: dict[str, str]
+    """a body without a name goes by that of its first joint"""
     keypoints: dict[str, tuple[str, float, float, float]]
     feet: dict[str, Foot]
     symmetric: bool
@@ -137,6 +141,11 @@ class Robot(_Strict):
             if self.integrator:
                 code = f"mjINT_{self.integrator.upper()}"
                 spec.option.integrator = getattr(mujoco.mjtIntegrator, code)
+            if self.solver:
+                spec.option.solver = mujoco.mjtSolver.mjSOL_NEWTON
+            for body in spec.bodies:
+                if not body.name and body.joints:
+                    body.name = body.joints[0].name
             for joint, degrees in self.joint_range_deg.items():
                 spec.joint(joint).range = degrees
             for geom in (g for f in self.feet.values() for g in f.geoms):
