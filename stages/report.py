@@ -86,7 +86,7 @@ def clip(film: Path, address: str | None, folder: Path, motion: Motion) -> dict[
     track = unpack(path.read_bytes()) if (path := folder / "track.npz").is_file() else None
     if not track:
         return known
-    begins, period = 0.0, motion.period and motion.period.value / scale
+    begins, period = 0.0, motion.period.value / scale if motion.period else None
     if (path := folder / "tiles.json").is_file():
         tiles = files.read_json(path)
         begins = tiles[0]["time_s"] - keyframes(track, body_height(track), len(tiles))[0].time
@@ -105,7 +105,7 @@ def anatomy(source: str) -> tuple[dict[str, Any], set[str]]:
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == "reward":
             keys = [k for d in ast.walk(node) if isinstance(d, ast.Dict) for k in d.keys]
-            terms |= {k.value for k in keys if isinstance(k, ast.Constant)}
+            terms |= {str(k.value) for k in keys if isinstance(k, ast.Constant)}
         elif isinstance(node, ast.Assign) and isinstance(name := node.targets[0], ast.Name):
             try:
                 value = ast.literal_eval(node.value)
@@ -191,7 +191,8 @@ def iteration(name: str, parent: str, args: Args, out: Path) -> dict[str, Any]:
         for c in files.read_json(folder / "policies/index.json")["candidates"]
         for at in [folder / "rollouts" / c["name"]]
     ]  # fmt: skip
-    texts = [(r / "selected.py").read_text() for r in (args.rewards / parent, rewards)]
+    before, after = ((r / "selected.py").read_text() for r in (args.rewards / parent, rewards))
+    known = files.read_json(args.rewards / parent / "feedback.json")  # what the author was told
     return learner(name, selected, folder / "best", out) | {
         "parent": parent,
         "selected": selected,
@@ -199,8 +200,9 @@ def iteration(name: str, parent: str, args: Args, out: Path) -> dict[str, Any]:
         "feedback": feedback,
         "critique": critique,
         "candidates": candidates,
-        "author": files.read_json(folder / "proposal.json")["author"],
-        "change": change(*texts, parent, name),
+        "proposal": files.read_json(folder / "proposal.json"),
+        "because": known.get("critique", critique["parent"]),
+        "change": change(before, after, parent, name),
         "curves": curves(args.iterations / home / f"policies/{chosen}.csv") if selected else None,
     }
 
