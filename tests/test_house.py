@@ -9,18 +9,17 @@ import ast
 import csv
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions
+from itertools import takewhile
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 import yaml
-
-ROOT = Path(__file__).parents[1]
+from conftest import ROOT, run
 
 LAYERS = (
     {"files", "ledger"},
@@ -44,6 +43,9 @@ ONLY = {
     "gymnasium": ("reelward/sim/",),
 }  # fmt: skip
 """Who may import the libraries that are heavy, or that somebody may want to replace."""
+
+PATH = re.compile(r"[\w.-]+(/|\.\w+)|LICENSE")
+"""what looks like a path in the README's tree"""
 
 
 def sources(root: Path) -> list[Path]:
@@ -177,28 +179,26 @@ def described(root: Path) -> list[str]:
     ]
 
 
-def tree_matches(root: Path) -> list[str]:
+def tree_matches(root: Path, readme: str) -> list[str]:
     """The README's tree: every path in it exists, and every tracked top-level name is in it."""
-    readme = (root / "README.md").read_text()
     blocks = [b for b in re.findall(r"^```\w*\n(.*?)^```", readme, re.M | re.S) if "dvc.yaml" in b]
     if len(blocks) != 1:
         return [f"README.md: expected one tree, found {len(blocks)}"]
-    found, parents, top = [], [], set()
-    for line in blocks[0].splitlines():
-        if not (match := re.match(r"( *)([\w.-]+)(/?)(\s|$)", line)):
-            continue
-        depth, name = len(match[1]) // 2, match[2]
-        parents[depth:] = [name]
-        path = "/".join(parents)
-        top.add(parents[0])
-        made = ("data", "report", "scratch", "dvc.lock", "metrics.json", "rewards/iter", "local")
-        if not (root / path).exists() and not path.startswith(made):
-            found.append(f"README.md: {path} does not exist")
-    tracked = subprocess.run(
-        ("git", "ls-files"), cwd=root, capture_output=True, text=True
-    ).stdout.split("\n")
-    names = {line.split("/")[0] for line in tracked if line and not line.startswith(".")}
-    return found + [f"README.md: {n} is not in the tree" for n in sorted(names - top)]
+    found: list[str] = []
+    parents: list[str] = []
+    top: set[str] = set()
+    made = ("data", "report", "scratch", "dvc.lock", "metrics.json", "local.yaml")
+    for line in filter(str.strip, blocks[0].splitlines()):
+        first, *more = line.split()
+        names = [first, *takewhile(PATH.fullmatch, more)]
+        parents[(len(line) - len(line.lstrip())) // 2 :] = [first.strip("/")]
+        paths = ["/".join([*parents[:-1], name.strip("/")]) for name in names]
+        top |= {path.split("/")[0] for path in paths}
+        missing = (p for p in paths if not (root / p).exists() and not p.startswith(made))
+        found += [f"README.md: {path} does not exist" for path in missing]
+    tracked = {line.split("/")[0] for line in run(root, "git", "ls-files").splitlines()}
+    hidden = {name for name in tracked if name.startswith((".", *made))}
+    return found + [f"README.md: {n} is not in the tree" for n in sorted(tracked - hidden - top)]
 
 
 RULES = (deps_tell_the_truth, arrows_run_down, params_fit, described)
@@ -244,7 +244,16 @@ def test_a_broken_house_is_seen(
 
 
 def test_readme_shows_the_tree() -> None:
-    assert tree_matches(ROOT) == []
+    readme = (ROOT / "README.md").read_text()
+    assert tree_matches(ROOT, readme) == []
+    for line, wrong in (
+        ("Makefile ", "Makefil "),
+        ("flows/ ", "# "),
+        (" policy.py ", " polic.py "),
+    ):
+        assert line in readme
+        assert tree_matches(ROOT, readme.replace(line, wrong)) != []
+    assert tree_matches(ROOT, "no tree") != []
 
 
 def test_one_cv2_alone() -> None:
