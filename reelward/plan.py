@@ -14,8 +14,12 @@ from typing import Any
 
 import yaml
 
-MODEL = {"propose": "author", "critique": "critic"}
-"""stages that may ask a model, and the parameter that says which"""
+MODEL = {
+    "describe": ("critique", "critic"),
+    "propose": ("propose", "author"),
+    "critique": ("critique", "critic"),
+}
+"""stages that may ask a model, and the parameter that says whether they do"""
 CONSTANT = {"check"}
 """stages whose result is always the same: what follows them does not run because of them"""
 
@@ -78,8 +82,8 @@ def steps(
 def kind(name: str, params: dict[str, Any]) -> str:
     if name == "train":
         return "training"
-    choice = MODEL.get(name)
-    return "paid call" if choice and params[name][choice] != "measured" else "free"
+    section, key = MODEL.get(name, ("", ""))
+    return "paid call" if section and params[section][key] != "measured" else "free"
 
 
 def changes(old: Any, new: Any, at: str = "") -> list[str]:
