@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 demo: .venv/ready
 	reelward doctor
 	git show-ref --quiet --verify refs/heads/study/demo || reelward new demo
-	python -m flows.learn --study demo --iterations 3
+	python -m flows.learn --study demo --iterations 4
 	dvc repro
 	@echo
 	@echo "expert and learner side by side: $(CURDIR)/report/index.html"
