@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+PACKAGE = Path(__file__).parent
 MAX_RESULT = 1 << 20
 LAYERS = ("rlimits", "privileges", "landlock", "seccomp", "bubblewrap")
 
@@ -39,16 +40,23 @@ class JailError(RuntimeError):
     """The jailed function raised, ran out of time or memory, died, or answered with no JSON."""
 
 
+class JailMissing(JailError):
+    """A jail was required, and this system lacks a layer of it."""
+
+
 def jailed(function: str, payload: Any, *, timeout: float = 20.0, memory: int = 2 << 30,
            read: Sequence[Path] = (), require: bool = False) -> Any:
     """The JSON result of `function(payload)` in the jail.
 
     `timeout` s of wall time after which the child is killed, import included; `memory` bytes that it
     may take on top of what its imports did; `read` files or folders that it may read. Raises JailError,
-    and with `require` also when a layer other than bubblewrap is missing.
+    and with `require` JailMissing when a layer other than bubblewrap is not active here.
     """
+    missing = [name for name in LAYERS[:4] if require and not layers()[name]]
+    if missing:
+        raise JailMissing(f"this system lacks {', '.join(missing)}: use Linux 5.13 or later")
     request = {"function": function, "payload": payload, "timeout": timeout, "memory": memory,
-               "read": [str(p.resolve()) for p in read], "require": require}
+               "read": [str(p.resolve()) for p in read]}
     command = [*_bubblewrap(tuple(request["read"])), sys.executable, "-I", "-m", "reelward.jail"]
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1",
                    "PYTHONDONTWRITEBYTECODE": "1"}
@@ -110,7 +118,7 @@ def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
     program = shutil.which("bwrap")
     if program is None:
         return ()
-    home = [str(p) for p in {Path(sys.prefix), Path(sys.base_prefix), *_packages()}]
+    home = [str(p) for p in {Path(sys.prefix), Path(sys.base_prefix), PACKAGE}]
     command = (program, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp",
                *[part for p in [*home, *read] for part in ("--ro-bind", p, p)],
                "--unshare-all", "--die-with-parent", "--setenv", "REELWARD_BUBBLEWRAP", "1", "--")
@@ -119,10 +127,6 @@ def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return command if works.returncode == 0 else ()
-
-
-def _packages() -> list[Path]:
-    return [Path(__file__).parent]
 
 
 # -- in the child
@@ -137,57 +141,46 @@ def _main() -> None:
     function = getattr(imported, name)
     getattr(imported, "prepare", lambda: None)()
     try:
-        active = _lock(request["memory"], request["timeout"], request["read"])
-        missing = [layer for layer in LAYERS[:4] if layer not in active]
-        if request["require"] and missing:
-            raise JailError(f"the jail lacks {', '.join(missing)} here")
+        _lock(request["memory"], request["timeout"], request["read"])
         answer = {"result": function(request["payload"])}
         text = json.dumps(answer, allow_nan=False)
     except MemoryError:
         text = json.dumps({"error": f"{request['function']} ran out of memory"})
     except Exception as error:
         text = json.dumps({"error": f"{type(error).__name__}: {error}"[:500]})
-    os.write(answer_fd, text.encode()) if len(text) < 1 << 16 else _write(answer_fd, text.encode())
+    with os.fdopen(answer_fd, "w") as file:
+        file.write(text)
     os._exit(0)
 
 
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data):]
-
-
-def _lock(memory: int, timeout: float, read: Sequence[str]) -> list[str]:
-    """Locks this process in; gives the names of the layers that are now active."""
+def _lock(memory: int, timeout: float, read: Sequence[str]) -> None:
+    """Locks this process in, with every layer that works here."""
     libc = ctypes.CDLL(None, use_errno=True)
-    active = []
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     for limit, value in ((resource.RLIMIT_AS, used + memory), (resource.RLIMIT_FSIZE, 0),
                          (resource.RLIMIT_CPU, int(timeout) + 1), (resource.RLIMIT_CORE, 0)):
         resource.setrlimit(limit, (value, value))
-    active.append("rlimits")
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-    if libc.prctl(38, 1, 0, 0, 0) == 0:  # PR_SET_NO_NEW_PRIVS
-        active.append("privileges")
-        active += ["landlock"] if _landlock(libc, read) else []
-        active += ["seccomp"] if _seccomp(libc) else []
-    return active
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    _landlock(libc, read)
+    _seccomp(libc)
 
 
-def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> bool:
+def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> None:
     """Files can be read below Python's folders and `read`; nothing can be written or made."""
     create_ruleset, add_rule, restrict_self = 444, 445, 446
     abi = libc.syscall(create_ruleset, None, 0, 1)
     if abi < 1:
-        return False
+        return
     rights = (1 << (13 if abi < 2 else 14 if abi < 3 else 15 if abi < 5 else 16)) - 1
     handled = struct.pack("=QQ", rights, 0b11) if abi >= 4 else struct.pack("=Q", rights)
     ruleset = libc.syscall(create_ruleset, handled, len(handled), 0)
     if ruleset < 0:
-        return False
+        return
     roots = [sys.prefix, sys.base_prefix, "/usr/lib", "/usr/lib64", "/lib", "/lib64",
              "/usr/share/zoneinfo", "/proc/self", "/dev/null", "/dev/urandom",
-             *map(str, _packages()), *read]
+             str(PACKAGE), *read]
     for root in roots:
         with contextlib.suppress(OSError):
             fd = os.open(root, os.O_PATH | os.O_CLOEXEC)
@@ -195,9 +188,8 @@ def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> bool:
             rule = struct.pack("=Qi", allowed, fd)
             libc.syscall(add_rule, ruleset, 1, rule, 0)
             os.close(fd)
-    done = libc.syscall(restrict_self, ruleset, 0) == 0
+    libc.syscall(restrict_self, ruleset, 0)
     os.close(ruleset)
-    return done
 
 
 REFUSED = {
@@ -215,10 +207,10 @@ REFUSED = {
 """machine -> audit number, the number of clone, and the system calls that fail with EPERM"""
 
 
-def _seccomp(libc: ctypes.CDLL) -> bool:
+def _seccomp(libc: ctypes.CDLL) -> None:
     machine = platform.machine()
     if machine not in REFUSED:
-        return False
+        return
     audit, clone, refused = REFUSED[machine]
     allow, deny, no_such, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
     load, equal, above, bits, leave = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -232,7 +224,7 @@ def _seccomp(libc: ctypes.CDLL) -> bool:
     code = b"".join(struct.pack("=HBBI", *step) for step in program)
     buffer = ctypes.create_string_buffer(code, len(code))
     head = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
-    return libc.prctl(22, 2, ctypes.c_char_p(head), 0, 0) == 0  # PR_SET_SECCOMP, a filter
+    libc.prctl(22, 2, ctypes.c_char_p(head), 0, 0)  # PR_SET_SECCOMP, a filter
 
 
 if __name__ == "__main__":

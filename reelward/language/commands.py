@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reelward.jail import JailError, jailed, layers
+from reelward.jail import JailError, JailMissing, jailed, layers
 from reelward.language.contract import check_contract
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.reward import MAX_SOURCE, compile_reward
@@ -17,12 +17,18 @@ from reelward.sim.robot import load_robot
 
 
 def checked(source: str, fields: Sequence[Field], *, require_jail: bool = False) -> dict[str, Any]:
-    """Compiles and tries `source` in the jail: its terms and what it reads, or its errors."""
+    """Compiles and tries `source` in the jail: its terms and what it reads, or its errors.
+
+    Raises JailMissing when a whole jail is required and this system has none.
+    """
     if len(source.encode(errors="replace")) > MAX_SOURCE:  # the compiler's own words, unjailed
         return check({"source": source[:MAX_SOURCE + 1], "fields": [asdict(f) for f in fields]})
     payload = {"source": source, "fields": [asdict(f) for f in fields]}
     try:
-        return jailed("reelward.language.commands:check", payload, require=require_jail)
+        return jailed("reelward.language.commands:check", payload, timeout=60.0,
+                      require=require_jail)
+    except JailMissing:
+        raise
     except JailError as error:
         return _refused([Diagnostic("E_LIMIT", 0, 0, str(error), "write a shorter reward")])
 
@@ -56,7 +62,8 @@ def _refused(errors: Sequence[Diagnostic]) -> dict[str, Any]:
 def cli_check(file: Path, robot: str, as_json: bool = False, require_jail: bool = False) -> int:
     """Prints the terms of the reward in `file` and gives 0, or prints its errors and gives 1.
 
-    Raises OSError when the file cannot be read, RobotError when there is no such robot.
+    Raises OSError when the file cannot be read, RobotError when there is no such robot,
+    JailMissing when a whole jail is required and this system has none.
     """
     with open(file, "rb") as opened:
         source = opened.read(MAX_SOURCE + 1).decode("utf-8", "replace")

@@ -75,12 +75,12 @@ class Graph:
         """The tensor of `name(*args)`, made once however often it is asked for. Raises Fail."""
         op = OPS[name]
         args = tuple(self._fitted(op, arg, line) for arg in args)
+        for i, arg in enumerate(args):
+            check_kind(op, i, arg)
         encoded = tuple({"ref": a.node} if isinstance(a, Tensor) else a for a in args)
         key = json.dumps([name, encoded])
         if key in self._known:
             return self._known[key]
-        for i, arg in enumerate(args):
-            check_kind(op, i, arg)
         tensor = self._typed(op, args)
         if tensor.data is not None and name != "const":
             tensor = self.const(tensor.data, line)
@@ -125,7 +125,7 @@ class Graph:
         tensors = [a for a in args if isinstance(a, Tensor)]
         batched = any(t.batched for t in tensors)
         if not tensors and op.name != "const":
-            raise Fail("E_TYPE", f"{op.name} of numbers alone is no node")
+            raise Fail("E_TYPE", f"{op.name} needs a tensor")
         if batched:
             self._keep_environments(op, args)
         try:

@@ -52,6 +52,8 @@ BINARY: dict[type[ast.AST], str] = {
 FELL, BREAK, CONTINUE = object(), object(), object()
 """how a block ends when it does not return"""
 
+SLIPS = (TypeError, IndexError, ValueError, KeyError, AttributeError, ZeroDivisionError)
+"""what Python says here of a call with too few arguments, or of the wrong kind"""
 ADVICE = {
     ast.While: "loops are unrolled: use `for` over a range or a list",
     ast.Try: "nothing can raise: use torch.where to guard a value",
@@ -132,8 +134,8 @@ class Interpreter:
                 result = self.statement(statement, scope, body[i + 1 :])
             except Silent:
                 result = self.poison(statement, scope)
-            except Fail as fail:
-                self.report(fail, statement)
+            except (Fail, *SLIPS) as error:
+                self.report(_as_fail(error), statement)
                 result = self.poison(statement, scope)
             if result is not FELL:
                 return result
@@ -281,7 +283,7 @@ class Interpreter:
     def merged(self, test: Any, scopes: Sequence[Scope], name: str, line: int) -> Any:
         try:
             return self.pick(test, scopes[0].names[name], scopes[1].names[name])
-        except (Fail, KeyError):
+        except (Fail, *SLIPS):
             return Half(name, line)
 
     def pick(self, test: Any, a: Any, b: Any) -> Any:
@@ -319,8 +321,8 @@ class Interpreter:
             return self.expression(node, scope)
         except Silent:
             return POISON
-        except Fail as fail:
-            self.report(fail, node)
+        except (Fail, *SLIPS) as error:
+            self.report(_as_fail(error), node)
             return POISON
         finally:
             self.depth -= 1
@@ -613,6 +615,8 @@ class Interpreter:
         if isinstance(value, Tensor):
             raise Fail("E_STATIC", "this condition differs between environments",
                        "pick with torch.where(condition, a, b)")
+        if value is POISON:
+            raise Silent
         if isinstance(value, Count):
             return True
         if value is None or isinstance(value, (bool, int, float, str, tuple, list, dict)):
@@ -621,6 +625,8 @@ class Interpreter:
 
     def items(self, value: Any) -> list[Any]:
         """The elements of something that is known while compiling."""
+        if value is POISON:
+            raise Silent
         if isinstance(value, Tensor):
             if value.data is not None and value.data.ndim:
                 return [spellings.index(self, value, i) for i in range(len(value.data))]
@@ -642,6 +648,8 @@ class Interpreter:
             if isinstance(value, str) and not any(f.library for f, _ in self.calls):
                 self.entries[value] = getattr(node, "lineno", self.line)
             return value
+        if value is POISON:
+            raise Silent
         raise Fail("E_STATIC", f"{describe(value)} cannot be a key", "keys are words or numbers")
 
     def word(self, value: Any) -> str:
@@ -668,7 +676,7 @@ class Interpreter:
 
     def array(self, value: Any) -> Any:
         """A constant tensor of nested lists of numbers, or a stack of tensors in a list."""
-        if isinstance(value, Tensor) or is_number(value):
+        if isinstance(value, Tensor) or is_number(value) or value is POISON:
             return value
         parts = [self.array(v) for v in self.items(value)]
         if any(isinstance(v, Tensor) and v.batched for v in parts):
@@ -807,6 +815,12 @@ def _last_name(node: ast.AST) -> str:
     while isinstance(node, ast.Call):
         node = node.func
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _as_fail(error: Exception) -> Fail:
+    if isinstance(error, Fail):
+        return error
+    return Fail("E_ARG", "wrong number or kind of arguments or indices")
 
 
 def _frozen(container: Any) -> Fail:

@@ -56,7 +56,7 @@ class Single:
 
 @dataclass(frozen=True, eq=False)
 class Builtin(Single):
-    """A function of the language; `first` is what it was called on as a method."""
+    """A function of the language."""
 
     name: str
     call: Callable[..., Any]
