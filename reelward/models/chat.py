@@ -130,7 +130,6 @@ class Chat:
         reply = self.store.reply(request)
         if reply is None:
             reply = self._post(request, kind)
-            self.store.keep(request, reply)
             if reply["model"] and not reply["model"].startswith(self.model):
                 said = f"reelward: asked {self.model}, and {reply['model']} answered"
                 print(said, file=sys.stderr)
@@ -152,8 +151,8 @@ class Chat:
         return stage.how("call_seconds", CALL_SECONDS)
 
     def _post(self, request: Request, kind: type[Answer]) -> Reply:
-        """Ask until an answer comes, within the limits. What a server cannot do, it is not asked
-        for again."""
+        """Ask until an answer comes, within the limits, and store it. What a server cannot do, it
+        is not asked for again."""
         server, call = self._server, digest(request)
         spend = Spend(SCRATCH / "spend.jsonl", Budget.given())
         most = _estimate(request), request["max_tokens"]
@@ -172,6 +171,7 @@ class Chat:
                 )
                 reply, complaint = read(raw.http_response.content, server)
                 if reply is not None:
+                    self.store.keep(request, reply)  # first of all: it is paid for
                     spend.settle(attempt, call, self.model, _tokens(reply, most[0]))
                     return reply
                 strange += 1

@@ -110,9 +110,9 @@ class Server:
         )
 
     def clean(self, text: str) -> str:
-        """`text` without the key, should the server have echoed it."""
+        """`text` without the key, should the server have echoed it; a word like EMPTY is no key."""
         secret = self.key.get_secret_value()
-        return text.replace(secret, "***") if secret else text
+        return text.replace(secret, "***") if len(secret) >= 12 else text
 
     def said(self, e: openai.APIStatusError) -> str:
         """The server's own words: some send an object, some a list that holds one."""
