@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,10 +24,13 @@ def real(name: str) -> Path:
 
 
 def weights() -> Path:
-    """The folder of the pose model, or the test is skipped."""
-    folder = Path(os.environ.get("REELWARD_POSE", ROOT / "data/pose"))
-    if not (folder / "pose_landmark_full.tflite").is_file():
-        pytest.skip("the pose model is not at hand: set REELWARD_POSE or run dvc repro pose")
+    """The folder of the pose model, brought by its own stage where it is not at hand."""
+    folder = Path(os.environ.get("REELWARD_POSE", ROOT / "scratch/pose"))
+    if not (folder / "SHA256SUMS").is_file():
+        options = yaml.safe_load((ROOT / "params.yaml").read_text())["pose"]
+        flags = [word for key, value in options.items() for word in (f"--{key}", value)]
+        command = [sys.executable, "-m", "stages.pose", "--out", str(folder), *flags]
+        subprocess.run(command, cwd=ROOT, check=True)
     return folder
 
 
