@@ -101,7 +101,7 @@ def save_tensors(path: Path, obj: Any) -> None:
         if isinstance(x, list | tuple):
             return type(x)(map(plain, x))
         if isinstance(x, torch.Tensor):
-            return x.detach().clone()
+            return x.detach().cpu().clone()
         return sys.intern(str(x)) if isinstance(x, str) else x
 
     buffer = io.BytesIO()

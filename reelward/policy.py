@@ -79,6 +79,14 @@ class Policy:
             about={"obs": obs, "actions": actions, "hidden": hidden, "env_steps": 0},
         )
 
+    def to(self, device: torch.device) -> None:
+        """Move everything to `device`."""
+        self.actor.to(device)
+        self.critic.to(device)
+        self.log_std.data = self.log_std.data.to(device)
+        for s in (self.obs, self.returns):
+            s.mean, s.var = s.mean.to(device), s.var.to(device)
+
     def parameters(self) -> list[nn.Parameter]:
         return [*self.actor.parameters(), *self.critic.parameters(), self.log_std]
 
@@ -111,6 +119,7 @@ class Policy:
         self.critic.load_state_dict(state["critic"])
         self.log_std.data.copy_(state["log_std"])
         self.obs, self.returns = Statistics(**state["obs"]), Statistics(**state["returns"])
+        self.to(self.log_std.device)
 
     def keep_exploring(self, min_std: float) -> None:
         """Ready to be trained on: a deviation of at least `min_std`, statistics that can move."""

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -35,8 +35,8 @@ from reelward.language import compile_reward
 from reelward.policy import Policy
 from reelward.sim.checkpoint import Checkpoints
 from reelward.sim.cpu import CpuPhysics
-from reelward.sim.env import Env
-from reelward.sim.robot import ROBOTS, load_robot
+from reelward.sim.env import Env, Physics
+from reelward.sim.robot import ROBOTS, Robot, load_robot
 from reelward.sim.workers import cores, spread
 
 Positive = Annotated[int, Field(gt=0)]
@@ -62,6 +62,8 @@ class Args:
     """work of a candidate that starts from scratch"""
     warm_env_steps: Positive
     """work of a candidate that starts from the parent's policy"""
+    device: Literal["cpu", "cuda"]
+    """the kind of device that the sizes below are made for; another one is refused"""
     num_envs: Positive
     """environments stepped together"""
     num_steps: Positive
@@ -130,9 +132,9 @@ class Batch:
     truncated: Tensor
 
     @classmethod
-    def empty(cls, steps: int, envs: int, obs: int, actions: int) -> Batch:
+    def empty(cls, steps: int, envs: int, obs: int, actions: int, device: torch.device) -> Batch:
         shapes: tuple[tuple[int, ...], ...] = ((obs,), (actions,), (), (), (), (), (), ())
-        return cls(*(torch.zeros(steps, envs, *s) for s in shapes))
+        return cls(*(torch.zeros(steps, envs, *s, device=device) for s in shapes))
 
 
 def gae(batch: Batch, gamma: float, lam: float) -> Tensor:
@@ -156,8 +158,20 @@ def log_prob(mean: Tensor, log_std: Tensor, actions: Tensor) -> Tensor:
     return -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1) - log_std.sum()
 
 
+def simulate(robot: Robot, args: Args) -> Physics:
+    if args.device == "cpu":
+        return CpuPhysics(robot, args.num_envs)
+    from reelward.sim.gpu import GpuPhysics  # Warp takes its time
+
+    return GpuPhysics(robot, args.num_envs)
+
+
 class Learner:
-    """PPO on one reward. `state` is everything that the next update depends on."""
+    """PPO on one reward. `state` is everything that the next update depends on.
+
+    On a GPU nothing is read back while the batch is filled or the policy improved, only the figures
+    at the end of each: the device never waits.
+    """
 
     def __init__(self, job: Job) -> None:
         args, robot = job.args, load_robot(job.args.robot)
@@ -166,13 +180,14 @@ class Learner:
         self.reward = compile_reward(job.reward.read_text(), robot.fields)
         self.env = Env(
             robot,
-            CpuPhysics(robot, args.num_envs),
+            simulate(robot, args),
             seed=job.seed,
             period=self.reward.period,
             symmetric=args.symmetric,
             staggered=True,
         )
-        self.rng = torch.Generator().manual_seed(job.seed)
+        device = self.env.device
+        self.rng = torch.Generator(device).manual_seed(job.seed)
         obs, actions = self.env.observe().shape[1], self.env.action.shape[1]
         if job.start is None:
             self.policy = Policy.new(obs, actions, args.hidden, args.init_std)
@@ -186,14 +201,15 @@ class Learner:
             "symmetric": args.symmetric,
             "reward": self.reward.digest,
         }
+        self.policy.to(device)
         self.first_std = self.policy.log_std.detach().exp().max().item()
         self.adam = torch.optim.Adam(
             self.policy.parameters(), lr=self.learning_rate, eps=1e-5, fused=True
         )
-        self.batch = Batch.empty(args.num_steps, args.num_envs, obs, actions)
-        self.seen = torch.zeros(args.num_steps, args.num_envs, obs)
-        self.discounted = torch.zeros(args.num_envs)
-        self.episode = torch.zeros(2, args.num_envs)
+        self.batch = Batch.empty(args.num_steps, args.num_envs, obs, actions, device)
+        self.seen = torch.zeros_like(self.batch.obs)
+        self.discounted = torch.zeros(args.num_envs, device=device)
+        self.episode = torch.zeros(2, args.num_envs, device=device)
         """return and length so far of the running episodes"""
         self.env_steps = 0
         self.curve: list[dict[str, float]] = []
@@ -204,23 +220,25 @@ class Learner:
         that ended, falls. Raises TrainingError when a term or the physics goes wild."""
         policy, env, b, args = self.policy, self.env, self.batch, self.args
         std = policy.log_std.exp()
-        term_sum = torch.zeros(len(self.reward.terms))
-        wild = torch.zeros(len(self.reward.terms))
-        diverged, ended_episodes = 0, []
+        term_sum = torch.zeros(len(self.reward.terms), device=env.device)
+        wild, lost = torch.zeros_like(term_sum), torch.zeros((), device=env.device)
+        episodes = torch.zeros(2, *b.rewards.shape, device=env.device)
         for t in range(args.num_steps):
             self.seen[t] = env.observe()
             b.obs[t] = policy.normalise(self.seen[t])
             mean = policy.actor(b.obs[t])
-            b.actions[t] = mean + std * torch.randn(mean.shape, generator=self.rng)
+            noise = torch.randn(mean.shape, generator=self.rng, device=env.device)
+            b.actions[t] = mean + std * noise
             b.log_probs[t] = log_prob(mean, policy.log_std, b.actions[t])
             b.values[t] = policy.critic(b.obs[t]).squeeze(1)
 
             terminated, truncated = env.step(b.actions[t])
             b.terminated[t], b.truncated[t] = terminated, truncated
             terms = torch.stack(list(self.reward(env.fields).values()))  # [terms, N]
-            if not terms.isfinite().all():
-                wild += (~terms.isfinite()).float().mean(1)
-                terms = terms.nan_to_num(0.0, 0.0, 0.0)
+            finite = terms.isfinite()
+            wild += (~finite).float().mean(1)
+            lost += env.physics.diverged.sum()
+            terms = torch.where(finite, terms, 0.0)
             reward = torch.where(env.physics.diverged, 0.0, terms.sum(0))
             term_sum += terms.mean(1)
             self.discounted = self.discounted * args.gamma + reward
@@ -228,26 +246,27 @@ class Learner:
             scale = (policy.returns.var + 1e-8).rsqrt().float()
             b.rewards[t] = (reward * scale).clamp(-10, 10)
             self.episode += torch.stack((reward, torch.ones_like(reward)))
+            episodes[:, t] = self.episode
 
-            if truncated.any():
-                cut = truncated.nonzero().flatten()
+            if len(cut := env.rows(truncated)):
                 final = policy.normalise(env.observe()[cut])
                 b.next_values[t, cut] = policy.critic(final).squeeze(1)
-            if (terminated | truncated).any():
-                ended = (terminated | truncated).nonzero().flatten()
-                ended_episodes.append(self.episode[:, ended])
-                diverged += int(env.physics.diverged.sum())
-                self.episode[:, ended] = 0.0
-                self.discounted[ended] = 0.0
-                env.reset(terminated | truncated)
+            ended = terminated | truncated
+            self.episode.masked_fill_(ended, 0.0)
+            self.discounted.masked_fill_(ended, 0.0)
+            env.reset(ended)
         last = policy.critic(policy.normalise(env.observe())).squeeze(1)
         after = torch.cat((b.values[1:], last[None]))
         b.next_values = torch.where(b.truncated > 0, b.next_values, after)
         policy.obs.update(self.seen.flatten(0, 1))
         self.env_steps += args.num_steps * args.num_envs
-        self._refuse_wild(wild / args.num_steps, diverged / (args.num_steps * args.num_envs))
+        self._refuse_wild(wild.cpu() / args.num_steps, lost.item() / b.rewards.numel())
         figures = dict(zip(self.reward.terms, (term_sum / args.num_steps).tolist(), strict=True))
-        return episode_figures(ended_episodes) | {
+        # Means over the episodes that ended; NaN where none did.
+        ret, length = episodes[:, (b.terminated + b.truncated) > 0].mean(1).tolist()
+        return {
+            "return": ret,
+            "episode_length": length,
             "falls": float(b.terminated.sum()),
             **{f"term/{name}": value for name, value in figures.items()},
         }
@@ -275,7 +294,7 @@ class Learner:
         widths = (b.obs.shape[-1], b.actions.shape[-1], 1, 1, 1)
         parameters = policy.parameters()
         for _ in range(args.update_epochs):
-            order = torch.randperm(len(rows), generator=self.rng)
+            order = torch.randperm(len(rows), generator=self.rng, device=rows.device)
             for minibatch in rows[order].chunk(args.num_minibatches):
                 obs, actions, old, adv, ret = minibatch.split(widths, 1)
                 new = log_prob(policy.actor(obs), policy.log_std, actions)
@@ -292,12 +311,13 @@ class Learner:
             most = args.final_std + (self.first_std - args.final_std) * left
             policy.log_std.clamp_(max=math.log(most))
             log_ratio = new - old[:, 0]
-            return {
-                "approx_kl": (log_ratio.exp() - 1 - log_ratio).mean().item(),
-                "clip_fraction": ((ratio - 1).abs() > args.clip).float().mean().item(),
-                "value_loss": value_loss.item(),
-                "std": policy.log_std.exp().mean().item(),
+            figures = {
+                "approx_kl": (log_ratio.exp() - 1 - log_ratio).mean(),
+                "clip_fraction": ((ratio - 1).abs() > args.clip).float().mean(),
+                "value_loss": value_loss,
+                "std": policy.log_std.exp().mean(),
             }
+            return dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
         return {
@@ -316,14 +336,10 @@ class Learner:
         self.adam.load_state_dict(state["adam"])
         self.env.load_state_dict(state["env"])
         self.rng.set_state(state["rng"])
-        for name in ("discounted", "episode", "env_steps", "curve"):
-            setattr(self, name, state[name])
-
-
-def episode_figures(ended: list[Tensor]) -> dict[str, float]:
-    """Means over the episodes `[2, M]` (return, length) that ended; NaN where none did."""
-    ret, length = torch.cat(ended, 1).mean(1).tolist() if ended else (math.nan, math.nan)
-    return {"return": ret, "episode_length": length}
+        self.discounted, self.episode = (
+            state[name].to(self.env.device) for name in ("discounted", "episode")
+        )
+        self.env_steps, self.curve = state["env_steps"], state["curve"]
 
 
 def learn(job: Job, report: Callable[[int], None]) -> None:
@@ -382,11 +398,17 @@ def main(args: Args) -> None:
     index = files.read_json(args.rewards / "index.json")["candidates"]
     valid = [c for c in index if c["file"]]
     load_robot(args.robot)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise stage.ResourceError(
+            "train.device: cuda expected a CUDA GPU, found none; take a preset made for the CPU"
+        )
     with files.new_folder(args.out) as out:
         todo = jobs(args, valid, out)
         steps = [args.env_steps if j.start is None else args.warm_env_steps for j in todo]
         with stage.progress(sum(steps), f"training {len(todo)} candidates") as bar:
-            failed = spread(learn, todo, cores(), lambda done: bar.update(sum(done)))
+            # One candidate fills a GPU: there they go one after another.
+            processes = cores() if args.device == "cpu" else 1
+            failed = spread(learn, todo, processes, lambda done: bar.update(sum(done)))
         reasons = {job.name: reason for job, reason in zip(todo, failed, strict=True)}
         if todo and all(failed):
             raise stage.TrainingError(f"every candidate failed; the first: {failed[0]}")

@@ -276,7 +276,7 @@ class Env:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name in self._MEMORY:
-            setattr(self, name, state[name].clone())
+            setattr(self, name, state[name].to(self.device, copy=True))
         self.physics.load_state(state["physics"])
         self.rng.set_state(state["rng"])
         self.fields.forget()

@@ -1,0 +1,153 @@
+"""N simulations on one device: mujoco_warp, with torch looking at the same memory.
+
+The device is a CUDA GPU; Warp's CPU device runs the same code slowly, for tests.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import mujoco
+import mujoco_warp as mjw
+import numpy as np
+import torch
+import warp as wp
+from torch import Tensor
+
+from reelward.sim.robot import Robot, RobotError
+
+MAX_VALUE = 1e10
+"""a coordinate or velocity beyond it is lost: MuJoCo's own limit"""
+FLAIL_S = 5.0
+"""s of a robot thrown about, which tell how many contacts it can have"""
+
+
+class GpuPhysics:
+    """Steps N copies of a robot; the same protocol and the same fields as CpuPhysics, in float32.
+
+    A control step and the refreshing of the derived fields are each one CUDA graph. Nothing is read
+    back: simulations that are lost, or had more contacts than there is room for, are put back to the
+    model's posture and flagged in `diverged`.
+    """
+
+    everywhere = True
+
+    def __init__(self, robot: Robot, n: int, device: str = "cuda") -> None:
+        here = f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
+        self.device = torch.device(here)
+        wp.config.log_level = wp.LOG_ERROR
+        wp.init()
+        model, start = robot.mj_model, mujoco.MjData(robot.mj_model)
+        mujoco.mj_forward(model, start)
+        contacts, rows = _room(model)
+        with wp.ScopedDevice(wp.device_from_torch(self.device)) as self._wp_device:
+            try:
+                self._model = mjw.put_model(model)
+            except NotImplementedError as e:
+                raise RobotError(f"robot {robot.name}: mujoco_warp refuses the model: {e}") from e
+            self._model.opt.graph_conditional = wp.is_conditional_graph_supported()
+            self._model.opt.warn_overflow = 0
+            self._data = mjw.put_data(model, start, nworld=n, nconmax=contacts, njmax=rows)
+        self.qpos, self.qvel, self.ctrl = (self.output(f) for f in ("qpos", "qvel", "ctrl"))
+        self.diverged = torch.zeros(n, dtype=torch.bool, device=self.device)
+        """simulations that were lost in the last step"""
+        self._warmstart, self._overflow = self.output("qacc_warmstart"), self.output("overflow")
+        self._forces = self.output("actuator_force"), self.output("sensordata")
+        self._qpos0 = torch.as_tensor(model.qpos0, dtype=torch.float32, device=self.device)
+        self._substeps = robot.substeps
+        self._steps = self._captured(self._step)
+        self._refresh = self._captured(self._derive)
+
+    def output(self, name: str) -> Tensor:
+        """A live view of a Data field, float32 `[N, ...]`, refreshed by every call."""
+        return wp.to_torch(getattr(self._data, name))
+
+    def step(self, substeps: int) -> None:
+        """`substeps` physics steps of every simulation; sets `diverged`."""
+        if substeps != self._substeps:
+            raise ValueError(f"expected the {self._substeps} substeps of the robot, got {substeps}")
+        self._overflow.zero_()
+        self._steps()
+        sound = (self.qpos.abs() < MAX_VALUE).all(1) & (self.qvel.abs() < MAX_VALUE).all(1)
+        torch.logical_or(~sound, self._overflow != 0, out=self.diverged)
+        lost = self.diverged[:, None]
+        self.qpos.copy_(torch.where(lost, self._qpos0, self.qpos))
+        for memory in (self.qvel, self._warmstart, *self._forces):
+            memory.masked_fill_(lost, 0.0)
+        self._refresh()
+
+    def forward(self, rows: Tensor) -> None:
+        """Refresh the derived fields after states were written: of all simulations, whatever `rows`.
+        The warm start stays: the solver prefers a better beginning where there is one."""
+        self._refresh()
+
+    def state(self) -> Tensor:
+        """The whole integration state, warm start included."""
+        return torch.cat((self.qpos, self.qvel, self._warmstart), 1).cpu()
+
+    def load_state(self, state: Tensor) -> None:
+        nv = self.qvel.shape[1]
+        parts = state.to(self.device).split((self.qpos.shape[1], nv, nv), 1)
+        for memory, part in zip((self.qpos, self.qvel, self._warmstart), parts, strict=True):
+            memory.copy_(part)
+        self._refresh()
+
+    # --- what the graphs hold -------------------------------------------------------------------
+
+    def _step(self) -> None:
+        for _ in range(self._substeps):
+            mjw.step(self._model, self._data)
+
+    def _derive(self) -> None:
+        """Everything that depends on positions and velocities alone; forces and sensors stay those
+        of the last physics step."""
+        mjw.fwd_kinematics(self._model, self._data)
+        mjw.transmission(self._model, self._data)
+        mjw.fwd_velocity(self._model, self._data)
+
+    def _captured(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work` in torch's stream: as a CUDA graph where one can be captured."""
+        device = self._wp_device
+        with wp.ScopedDevice(device):
+            work()  # compiles the kernels
+            wp.synchronize_device(device)
+        if not device.is_cuda:
+
+            def eager() -> None:
+                with wp.ScopedDevice(device):
+                    work()
+
+            return eager
+        # Torch's default stream cannot be captured, Warp's own can.
+        stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
+        try:
+            if not wp.is_mempool_enabled(device):
+                raise RuntimeError("no memory pool")
+            with wp.ScopedDevice(device), wp.ScopedCapture(device) as capture:
+                work()
+            wp.synchronize_device(device)
+        except RuntimeError as e:
+            print(f"reelward: physics runs without a CUDA graph, slowly: {e}", file=sys.stderr)
+
+            def launched() -> None:
+                with wp.ScopedDevice(device), wp.ScopedStream(stream):
+                    work()
+
+            return launched
+        name = work.__name__.strip("_")
+        print(f"reelward: {name} is a CUDA graph on {device.name}", file=sys.stderr)
+        return lambda: wp.capture_launch(capture.graph, stream=stream)
+
+
+def _room(model: mujoco.MjModel) -> tuple[int, int]:
+    """Contacts and constraint rows to make room for in each simulation: half as many again as the
+    robot had at most while it flailed and lay on the ground."""
+    data, rng = mujoco.MjData(model), np.random.default_rng(0)
+    contacts = rows = 0
+    low, high = model.actuator_ctrlrange.T
+    for _ in range(round(FLAIL_S / model.opt.timestep)):
+        data.ctrl[:] = rng.uniform(low, high)
+        mujoco.mj_step(model, data)
+        contacts, rows = max(contacts, data.ncon), max(rows, data.nefc)
+    return 8 + contacts * 3 // 2, 16 + rows * 3 // 2
