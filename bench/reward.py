@@ -1,6 +1,6 @@
 """How long one call of a reward takes: the graph, the same text as plain torch, the compiled graph.
 
-    python bench/reward.py [--compiled]     prints a table, writes bench/results/reward.json
+python bench/reward.py [--compiled]     prints a table, writes bench/results/reward.json
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ SIZES = (64, 1024, 4096, 16384)
 
 def batch(fields: Any, n: int) -> dict[str, torch.Tensor]:
     state = trial_states(fields)["random"]
-    return {k: v.repeat(-(-n // len(v)), *[1] * (v.ndim - 1))[:n].contiguous()
-            for k, v in state.items()}
+    return {
+        k: v.repeat(-(-n // len(v)), *[1] * (v.ndim - 1))[:n].contiguous() for k, v in state.items()
+    }
 
 
 def plain(source: str, fields: Any, state: dict[str, torch.Tensor]) -> Callable[[], Any]:
@@ -60,7 +61,9 @@ def alternating(calls: dict[str, Callable[[], Any]], rounds: int = 40) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--compiled", action="store_true", help="also torch.compile (needs a C++ compiler)")
+    parser.add_argument(
+        "--compiled", action="store_true", help="also torch.compile (needs a C++ compiler)"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
@@ -72,15 +75,24 @@ def main() -> None:
         for n in SIZES:
             state = batch(fields, n)
             calls: dict[str, Callable[[], Any]] = {
-                "eager": plain(source, fields, state), "graph": lambda r=reward, s=state: r(s)}
+                "eager": plain(source, fields, state),
+                "graph": lambda r=reward, s=state: r(s),
+            }
             if args.compiled and n == 4096:
                 fast = reward.compiled()
                 calls["compiled"] = lambda f=fast, s=state: f(s)
             times = alternating(calls)
-            row = {"reward": name, "operations": len(reward.nodes), "envs": n,
-                   **{f"{k}_us": round(v, 1) for k, v in times.items()},
-                   **{f"{k}_speedup": round(times["eager"] / v, 2)
-                      for k, v in times.items() if k != "eager"}}
+            row = {
+                "reward": name,
+                "operations": len(reward.nodes),
+                "envs": n,
+                **{f"{k}_us": round(v, 1) for k, v in times.items()},
+                **{
+                    f"{k}_speedup": round(times["eager"] / v, 2)
+                    for k, v in times.items()
+                    if k != "eager"
+                },
+            }
             rows.append(row)
             print(json.dumps(row))
     result = {"threads": 1, "torch": torch.__version__, "rows": rows}

@@ -44,8 +44,15 @@ class JailMissing(JailError):
     """A jail was required, and this system lacks a layer of it."""
 
 
-def jailed(function: str, payload: Any, *, timeout: float = 20.0, memory: int = 2 << 30,
-           read: Sequence[Path] = (), require: bool = False) -> Any:
+def jailed(
+    function: str,
+    payload: Any,
+    *,
+    timeout: float = 20.0,
+    memory: int = 2 << 30,
+    read: Sequence[Path] = (),
+    require: bool = False,
+) -> Any:
     """The JSON result of `function(payload)` in the jail.
 
     `timeout` s of wall time after which the child is killed, import included; `memory` bytes that it
@@ -55,13 +62,28 @@ def jailed(function: str, payload: Any, *, timeout: float = 20.0, memory: int = 
     missing = [name for name in LAYERS[:4] if require and not layers()[name]]
     if missing:
         raise JailMissing(f"this system lacks {', '.join(missing)}: use Linux 5.13 or later")
-    request = {"function": function, "payload": payload, "timeout": timeout, "memory": memory,
-               "read": [str(p.resolve()) for p in read]}
+    request = {
+        "function": function,
+        "payload": payload,
+        "timeout": timeout,
+        "memory": memory,
+        "read": [str(p.resolve()) for p in read],
+    }
     command = [*_bubblewrap(tuple(request["read"])), sys.executable, "-I", "-m", "reelward.jail"]
-    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1",
-                   "PYTHONDONTWRITEBYTECODE": "1"}
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
     try:
         out, err = child.communicate(json.dumps(request).encode(), timeout)
     except subprocess.TimeoutExpired:
@@ -105,11 +127,13 @@ def _probe(_: None) -> dict[str, bool]:
 
     with open("/proc/self/status") as file:
         status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
-    return {"rlimits": resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 0,
-            "privileges": status["NoNewPrivs"].strip() == "1",
-            "landlock": refused(lambda: os.listdir("/etc")),
-            "seccomp": refused(lambda: socket.socket(socket.AF_INET)),
-            "bubblewrap": os.environ.get("REELWARD_BUBBLEWRAP") == "1"}
+    return {
+        "rlimits": resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 0,
+        "privileges": status["NoNewPrivs"].strip() == "1",
+        "landlock": refused(lambda: os.listdir("/etc")),
+        "seccomp": refused(lambda: socket.socket(socket.AF_INET)),
+        "bubblewrap": os.environ.get("REELWARD_BUBBLEWRAP") == "1",
+    }
 
 
 @functools.cache
@@ -119,9 +143,25 @@ def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
     if program is None:
         return ()
     home = [str(p) for p in {Path(sys.prefix), Path(sys.base_prefix), PACKAGE}]
-    command = (program, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp",
-               *[part for p in [*home, *read] for part in ("--ro-bind", p, p)],
-               "--unshare-all", "--die-with-parent", "--setenv", "REELWARD_BUBBLEWRAP", "1", "--")
+    command = (
+        program,
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+        "--tmpfs",
+        "/tmp",
+        *[part for p in [*home, *read] for part in ("--ro-bind", p, p)],
+        "--unshare-all",
+        "--die-with-parent",
+        "--setenv",
+        "REELWARD_BUBBLEWRAP",
+        "1",
+        "--",
+    )
     try:
         works = subprocess.run([*command, "/bin/true"], capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
@@ -158,8 +198,12 @@ def _lock(memory: int, timeout: float, read: Sequence[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
-    for limit, value in ((resource.RLIMIT_AS, used + memory), (resource.RLIMIT_FSIZE, 0),
-                         (resource.RLIMIT_CPU, int(timeout) + 1), (resource.RLIMIT_CORE, 0)):
+    for limit, value in (
+        (resource.RLIMIT_AS, used + memory),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CPU, int(timeout) + 1),
+        (resource.RLIMIT_CORE, 0),
+    ):
         resource.setrlimit(limit, (value, value))
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
@@ -178,13 +222,26 @@ def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> None:
     ruleset = libc.syscall(create_ruleset, handled, len(handled), 0)
     if ruleset < 0:
         return
-    roots = [sys.prefix, sys.base_prefix, "/usr/lib", "/usr/lib64", "/lib", "/lib64",
-             "/usr/share/zoneinfo", "/proc/self", "/dev/null", "/dev/urandom",
-             str(PACKAGE), *read]
+    roots = [
+        sys.prefix,
+        sys.base_prefix,
+        "/usr/lib",
+        "/usr/lib64",
+        "/lib",
+        "/lib64",
+        "/usr/share/zoneinfo",
+        "/proc/self",
+        "/dev/null",
+        "/dev/urandom",
+        str(PACKAGE),
+        *read,
+    ]
     for root in roots:
         with contextlib.suppress(OSError):
             fd = os.open(root, os.O_PATH | os.O_CLOEXEC)
-            allowed = (1 << 2) | ((1 << 3) if os.path.isdir(root) else 0)  # read files, list folders
+            allowed = (1 << 2) | (
+                (1 << 3) if os.path.isdir(root) else 0
+            )  # read files, list folders
             rule = struct.pack("=Qi", allowed, fd)
             libc.syscall(add_rule, ruleset, 1, rule, 0)
             os.close(fd)
@@ -214,13 +271,25 @@ def _seccomp(libc: ctypes.CDLL) -> None:
     audit, clone, refused = REFUSED[machine]
     allow, deny, no_such, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
     load, equal, above, bits, leave = 0x20, 0x15, 0x35, 0x45, 0x06
-    program = [(load, 0, 0, 4), (equal, 1, 0, audit), (leave, 0, 0, kill),
-               (load, 0, 0, 0), (above, 0, 1, 0x40000000), (leave, 0, 0, deny)]
+    program = [
+        (load, 0, 0, 4),
+        (equal, 1, 0, audit),
+        (leave, 0, 0, kill),
+        (load, 0, 0, 0),
+        (above, 0, 1, 0x40000000),
+        (leave, 0, 0, deny),
+    ]
     for number in refused:
         program += [(equal, 0, 1, number), (leave, 0, 0, deny)]
-    program += [(equal, 0, 1, 435), (leave, 0, 0, no_such),  # clone3: libc falls back to clone
-                (equal, 0, 3, clone), (load, 0, 0, 16), (bits, 1, 0, 0x10000),  # threads only
-                (leave, 0, 0, deny), (leave, 0, 0, allow)]
+    program += [
+        (equal, 0, 1, 435),
+        (leave, 0, 0, no_such),  # clone3: libc falls back to clone
+        (equal, 0, 3, clone),
+        (load, 0, 0, 16),
+        (bits, 1, 0, 0x10000),  # threads only
+        (leave, 0, 0, deny),
+        (leave, 0, 0, allow),
+    ]
     code = b"".join(struct.pack("=HBBI", *step) for step in program)
     buffer = ctypes.create_string_buffer(code, len(code))
     head = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))

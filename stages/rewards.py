@@ -1,8 +1,9 @@
 """Check each candidate and unpack it to where git keeps it.
 
 reads   proposal.json
-writes  candidates/     c0.py ... that compile and keep the contract; index.json: all of them, with
-                        the figures in their constants, or why one was refused
+writes  candidates/     c0.py ... that compile and keep the contract, as tried in the jail;
+                        index.json: all of them, with the figures in their constants, or why one
+                        was refused
 
 A refused candidate shifts nothing: the others keep their names, and the iteration goes on. When
 all are refused the index says so, and the parent's best stays.
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from reelward import files, stage
-from reelward.language import RewardError, check_contract, compile_reward
+from reelward.language import compile_reward
+from reelward.language.commands import checked
 from reelward.sim.robot import Robot, load_robot
 
 
@@ -35,12 +37,13 @@ def entry(candidate: dict[str, Any], robot: Robot) -> dict[str, Any]:
     kept = {key: candidate[key] for key in ("name", "start", "seed", "note")}
     if error := candidate.get("error"):
         return kept | {"file": None, "error": error}
-    try:
-        reward = compile_reward(candidate["source"], robot.fields)
-        if faults := check_contract(reward, robot.fields):
-            raise RewardError(faults)
-    except RewardError as e:
-        return kept | {"file": None, "error": str(e)}
+    verdict = checked(
+        candidate["source"], robot.fields, require_jail=stage.how("require_jail", False)
+    )
+    if not verdict["ok"]:
+        said = "; ".join(f"line {e['line']}: {e['message']}" for e in verdict["errors"])
+        return kept | {"file": None, "error": said}
+    reward = compile_reward(candidate["source"], robot.fields)
     return kept | {
         "file": f"{candidate['name']}.py",
         "error": None,

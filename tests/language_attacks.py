@@ -154,5 +154,7 @@ _TERMS = {  # the value of the one term of an honest-looking reward
 
 HONEST = 'def reward(s):\n    return {"a": 0.1 * torch.tanh(s.power)}\n'
 ATTACKS = {name: f"{text}\n{HONEST}".replace("MARK", MARK) for name, text in _STATEMENTS.items()}
-ATTACKS |= {f"term_{name}": f'def reward(s):\n    return {{"a": {text}}}\n'.replace("MARK", MARK)
-            for name, text in _TERMS.items()}
+ATTACKS |= {
+    f"term_{name}": f'def reward(s):\n    return {{"a": {text}}}\n'.replace("MARK", MARK)
+    for name, text in _TERMS.items()
+}

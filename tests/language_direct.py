@@ -50,8 +50,14 @@ class Columns(torch.Tensor):
         if isinstance(keys[0], str) or isinstance(keys[0], list) and isinstance(keys[0][0], str):
             keys = [slice(None), *keys]
         number = self.columns.index
-        keys = [number(k) if isinstance(k, str) else [number(i) for i in k]
-                if isinstance(k, list) and isinstance(k[0], str) else k for k in keys]
+        keys = [
+            number(k)
+            if isinstance(k, str)
+            else [number(i) for i in k]
+            if isinstance(k, list) and isinstance(k[0], str)
+            else k
+            for k in keys
+        ]
         return self.as_subclass(torch.Tensor)[tuple(keys)]
 
 

@@ -50,7 +50,9 @@ STATE = {
 def value(expression: str, before: str = "", inside: str = "") -> list[float]:
     """The value of an expression of `s` on the four environments of STATE."""
     body = "".join(f"    {line}\n" for line in inside.splitlines())
-    reward = compile_reward(f'{before}\ndef reward(s):\n{body}    return {{"t": {expression}}}\n', X)
+    reward = compile_reward(
+        f'{before}\ndef reward(s):\n{body}    return {{"t": {expression}}}\n', X
+    )
     out = reward(STATE)["t"]
     assert out.dtype == torch.float32 and out.shape == (4,)
     return pytest.approx(out.tolist(), rel=1e-6)
@@ -135,16 +137,20 @@ def test_every_operation_of_the_table_runs():
     fill = {"k_p": "2", "k_q": "0.5", "k_n": "1", "k_i": "0", "k_axis": "1", "k_start": "0",
             "k_length": "1", "k_correction": "1", "k_nan": "0.0"}  # fmt: skip
     state = {f.name: torch.rand(4, *f.shape) + 0.1 for f in X}
-    for spelling in sorted(set(SPELLINGS) - set(SPECIAL) - {
-            "matmul", "bmm", "mm", "mv", "not", "and", "or"}):
+    for spelling in sorted(
+        set(SPELLINGS) - set(SPECIAL) - {"matmul", "bmm", "mm", "mv", "not", "and", "or"}
+    ):
         op = OPS[SPELLINGS[spelling]]
-        args = [fill.get(p, "1" if p == "dim" else "False" if p[0] == "f" else "s.v")
-                for p in op.params]
+        args = [
+            fill.get(p, "1" if p == "dim" else "False" if p[0] == "f" else "s.v") for p in op.params
+        ]
         if op.name == "where":
             args[0] = "s.v > 0.5"
         call = f"torch.{spelling}({', '.join(args)})"
-        text = f"def reward(s):\n    x = {call}\n    x = x[:, None] if x.ndim == 1 else x\n" \
-               "    return {'a': x.sum(-1) if x.ndim == 2 else x.sum((1, 2))}"
+        text = (
+            f"def reward(s):\n    x = {call}\n    x = x[:, None] if x.ndim == 1 else x\n"
+            "    return {'a': x.sum(-1) if x.ndim == 2 else x.sum((1, 2))}"
+        )
         out = compile_reward(text, X)(state)["a"]
         assert out.shape == (4,) and out.isfinite().all() or op.name in ("asin", "acos"), spelling
 
@@ -172,7 +178,9 @@ def test_statements(before, inside, expression, expected):
 
 def test_a_reward_says_what_it_is():
     reward = compile_reward(
-        'PERIOD = 1\nW = [1, {"a": 2}]\ndef reward(s):\n    return {"a": s.x,\n            "b": 1.0}', X)
+        'PERIOD = 1\nW = [1, {"a": 2}]\ndef reward(s):\n    return {"a": s.x,\n            "b": 1.0}',
+        X,
+    )
     assert reward.terms == ("a", "b") and reward.lines == {"a": 4, "b": 5}
     assert reward.period == 1.0 and reward.constants == {"PERIOD": 1.0, "W": (1, {"a": 2})}
     assert reward.inputs == {"x"}
@@ -196,7 +204,7 @@ def test_the_result_is_new_memory():
 
 
 def test_every_mistake_of_a_pass_is_reported_with_its_place():
-    source = '''import os
+    source = """import os
 W = 1
 def reward(s):
     y = s.velocity
@@ -208,12 +216,20 @@ def reward(s):
         "d": undefined,
         "e": 1.0,
     }
-'''
+"""
     with pytest.raises(RewardError) as caught:
         compile_reward(source, X)
     found = [(e.code, e.line, e.col) for e in caught.value.errors]
-    assert found == [("E_IMPORT", 1, 1), ("E_FIELD", 4, 9), ("E_OP", 5, 9), ("E_FIELD", 5, 27),
-                     ("E_BATCH", 7, 18), ("E_BATCH", 8, 14), ("E_REWARD", 9, 0), ("E_NAME", 10, 14)]
+    assert found == [
+        ("E_IMPORT", 1, 1),
+        ("E_FIELD", 4, 9),
+        ("E_OP", 5, 9),
+        ("E_FIELD", 5, 27),
+        ("E_BATCH", 7, 18),
+        ("E_BATCH", 8, 14),
+        ("E_REWARD", 9, 0),
+        ("E_NAME", 10, 14),
+    ]
     assert {e.code for e in caught.value.errors} <= CODES.keys()
 
 
@@ -268,8 +284,12 @@ def test_the_library_by_numbers():
     k[:, names.index("hip"), 2] = 0.9
     for side in ("right", "left"):  # thigh 0.3 rad forward, shank straight down
         k[:, names.index(f"{side}_hip"), 2] = 1.0
-        k[:, names.index(f"{side}_knee")] = torch.tensor([0.5 * math.sin(0.3), 0.0, 1 - 0.5 * math.cos(0.3)])
-        k[:, names.index(f"{side}_ankle")] = k[:, names.index(f"{side}_knee")] - torch.tensor([0.0, 0.0, 0.5])
+        k[:, names.index(f"{side}_knee")] = torch.tensor(
+            [0.5 * math.sin(0.3), 0.0, 1 - 0.5 * math.cos(0.3)]
+        )
+        k[:, names.index(f"{side}_ankle")] = k[:, names.index(f"{side}_knee")] - torch.tensor(
+            [0.0, 0.0, 0.5]
+        )
     k[:, names.index("right_ankle"), 0] += 0.4
     reward = compile_reward(
         """def reward(s):
@@ -297,20 +317,25 @@ def test_the_library_by_numbers():
     def obeys(phase, contact):
         return stands(phase) * contact + (1 - stands(phase)) * (1 - contact)
 
-    expected = [(obeys(p, r) + obeys(p - 0.5, left)) / 2
-                for p, (r, left) in zip((0.31, 0.5, 0.0), ((1, 0), (1, 1), (0, 1)), strict=True)]
+    expected = [
+        (obeys(p, r) + obeys(p - 0.5, left)) / 2
+        for p, (r, left) in zip((0.31, 0.5, 0.0), ((1, 0), (1, 1), (0, 1)), strict=True)
+    ]
     assert out["clock"] == near(expected, abs=1e-5)
     assert expected[0] > 0.99  # mid-stance of the right foot, the left one swings
 
 
-@pytest.mark.parametrize(("robot", "side", "knee", "hip"), [
-    ("biped", "left", "left_knee", "left_hip"), ("hopper", "right", "knee", "hip")])
+@pytest.mark.parametrize(
+    ("robot", "side", "knee", "hip"),
+    [("biped", "left", "left_knee", "left_hip"), ("hopper", "right", "knee", "hip")],
+)
 def test_knee_and_thigh_angles_are_those_of_the_simulated_joints(robot, side, knee, hip):
     robot = load_robot(robot)
     env = Env(robot, CpuPhysics(robot, 8), seed=0)
     reward = compile_reward(
         f'def reward(s):\n    return {{"knee": flexion(s, "{side}"), "thigh": thigh_angle(s, "{side}")}}',
-        robot.fields)
+        robot.fields,
+    )
     motors = len(env.fields["action"][0])
     for i in range(6):
         env.step(torch.full((8, motors), 0.4 * (-1) ** i))
@@ -318,7 +343,9 @@ def test_knee_and_thigh_angles_are_those_of_the_simulated_joints(robot, side, kn
         names = next(f.names for f in robot.fields if f.name == "joint_pos")
         bend, swing = joints[:, names.index(knee)].abs(), joints[:, names.index(hip)]
         torch.testing.assert_close(out["knee"], bend, atol=1e-5, rtol=0)
-        torch.testing.assert_close(out["thigh"], swing - env.fields["root_rpy"][:, 1], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            out["thigh"], swing - env.fields["root_rpy"][:, 1], atol=1e-5, rtol=0
+        )
 
 
 @pytest.mark.parametrize("robot", ["biped", "walker2d", "hopper", "half_cheetah"])
@@ -342,7 +369,9 @@ def test_library_terms_stay_in_their_range_on_every_robot(robot):
     ("1e6 * s.power", "reaches"),
 ])  # fmt: skip
 def test_the_contract_finds_what_types_cannot(term, says):
-    reward = compile_reward(f'def reward(s):\n    return {{"a": alive(s),\n            "b": {term}}}', FIELDS)
+    reward = compile_reward(
+        f'def reward(s):\n    return {{"a": alive(s),\n            "b": {term}}}', FIELDS
+    )
     faults = check_contract(reward, FIELDS)
     assert any(says in f.message for f in faults)
     assert all(f.code == "E_CONTRACT" and f.line == 3 and "'b'" in f.message for f in faults)
@@ -362,15 +391,18 @@ def test_the_contract_tries_native_terms_and_recorded_states():
         memory.append(1.0)
         return state["x"] + len(memory)
 
-    assert any("asked again" in f.message for f in check_contract(
-        compile_reward(text, X, native={"style": remembers}), X))
+    assert any(
+        "asked again" in f.message
+        for f in check_contract(compile_reward(text, X, native={"style": remembers}), X)
+    )
     wild = [STATE | {"x": torch.full((4,), 2 * BOUND)}]
     assert "recorded 0" in check_contract(reward, X, states=wild)[0].message
     assert refusal(text)[0][0] == "E_NAME"
     with pytest.raises(RewardError, match="float32"):
         compile_reward(text, X, native={"style": lambda state: state["v"]})(STATE)
-    named = native_terms({"style": {"function": "operator:getitem"}, "one": {
-        "function": "torch:clamp", "max": 1.0}})
+    named = native_terms(
+        {"style": {"function": "operator:getitem"}, "one": {"function": "torch:clamp", "max": 1.0}}
+    )
     assert named["one"](STATE["x"]).tolist() == [-1, 0.5, 1, 1]
 
 
@@ -396,24 +428,37 @@ def test_an_artefact_is_believed_only_when_its_source_compiles_to_it():
         with pytest.raises(RewardError) as caught:
             load(json.dumps(wrong), X)
         assert caught.value.errors[0].code == "E_FILE"
-    for wrong_text in ("", "[" * 100_000, '{"a": NaN}', '{"a": 1, "a": 2}', "1" * 5000, text + " " * (1 << 20)):
+    for wrong_text in (
+        "",
+        "[" * 100_000,
+        '{"a": NaN}',
+        '{"a": 1, "a": 2}',
+        "1" * 5000,
+        text + " " * (1 << 20),
+    ):
         with pytest.raises(RewardError):
             load(wrong_text, X)
 
 
 def test_compiled_equals_eager():
     reward = compile_reward(
-        'def reward(s):\n    return {"a": kernel(s.v[:, 0] - s.x, 2.0), "b": s.m.norm(dim=-1).sum(-1)}', X)
+        'def reward(s):\n    return {"a": kernel(s.v[:, 0] - s.x, 2.0), "b": s.m.norm(dim=-1).sum(-1)}',
+        X,
+    )
     fast = reward.compiled()(STATE)
     for name, x in reward(STATE).items():
         torch.testing.assert_close(fast[name], x, rtol=1e-5, atol=1e-6)
 
 
 def test_the_watch_masks_counts_and_names():
-    reward = compile_reward('def reward(s):\n    return {"a": s.x,\n            "b": torch.log(s.x)}', X)
+    reward = compile_reward(
+        'def reward(s):\n    return {"a": s.x,\n            "b": torch.log(s.x)}', X
+    )
     watch = Watch(reward, limit=0.3)
     total = watch.total(reward(STATE))
-    assert total.tolist() == pytest.approx([-1, 0.5 + math.log(0.5), 2 + math.log(2), 4 + math.log(4)])
+    assert total.tolist() == pytest.approx(
+        [-1, 0.5 + math.log(0.5), 2 + math.log(2), 4 + math.log(4)]
+    )
     assert watch.check() == {"a": 0.0, "b": 0.25} and watch.check() == {}
     watch.limit = 0.2
     watch.total(reward(STATE))
@@ -427,13 +472,17 @@ def test_check_and_fields_on_the_command_line(tmp_path: Path, capsys):
     bad.write_bytes(b'def reward(s):\n    return {"a": s.sped, "b": open("/etc/passwd")}  # \xff')
     assert cli_check(good, "biped", as_json=True) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["terms"] == [{"name": "a", "shape": "[N]", "line": 2}] and answer["inputs"] == ["root_vel"]
+    assert answer["terms"] == [{"name": "a", "shape": "[N]", "line": 2}] and answer["inputs"] == [
+        "root_vel"
+    ]
     assert "rlimits" in answer["jail"]
     assert cli_check(bad, "biped") == 1
     printed = capsys.readouterr().out
     assert f"{bad}:2:18: E_FIELD" in printed and "E_NAME" in printed
     assert cli_fields("hopper", as_json=True) == 0
-    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == [f.name for f in load_robot("hopper").fields]
+    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == [
+        f.name for f in load_robot("hopper").fields
+    ]
     assert "s.root_vel" in robot_card(FIELDS) and "right_knee" in robot_card(FIELDS)
 
 
@@ -456,7 +505,9 @@ def test_the_jail_holds():
     if active["seccomp"]:
         with pytest.raises(jail.JailError, match="PermissionError"):
             jail.jailed("socket:socket", 2)
-        with pytest.raises(jail.JailError, match="PermissionError|BlockingIOError|Operation not permitted"):
+        with pytest.raises(
+            jail.JailError, match="PermissionError|BlockingIOError|Operation not permitted"
+        ):
             jail.jailed("subprocess:check_output", ["true"])
 
 

@@ -46,7 +46,11 @@ def warm() -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_is_refused_with_a_place_and_no_effect(name):
-    exp, start, used = torch.exp, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    exp, start, used = (
+        torch.exp,
+        time.process_time(),
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    )
     with pytest.raises(RewardError) as caught:
         accepted(ATTACKS[name])
     assert all(e.code.startswith("E_") and e.message for e in caught.value.errors)
@@ -58,8 +62,13 @@ def test_an_attack_is_refused_with_a_place_and_no_effect(name):
 def direct(requests: list[tuple[str, str]]) -> list[dict]:
     """What the texts give when executed as Python, in a child process."""
     request = json.dumps([{"source": s, "robot": r} for s, r in requests])
-    child = subprocess.run([sys.executable, Path(__file__).parent / "language_direct.py"],
-                           input=request, capture_output=True, text=True, check=True)
+    child = subprocess.run(
+        [sys.executable, Path(__file__).parent / "language_direct.py"],
+        input=request,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return json.loads(child.stdout)
 
 
@@ -69,7 +78,9 @@ def assert_equal(reward: Reward, expected: dict, robot: str, source: str) -> Non
         wanted = torch.tensor(expected[name], dtype=torch.float64)
         wanted[wanted > 1e200] = torch.nan
         got = torch.where(x.isfinite(), x, torch.nan).double()
-        assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5, equal_nan=True), f"{name}\n{source}"
+        assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5, equal_nan=True), (
+            f"{name}\n{source}"
+        )
 
 
 def test_generated_programs_mean_what_python_means():
@@ -107,12 +118,15 @@ def test_realistic_rewards_are_accepted_or_mended_by_the_hint(capsys):
     clumsy = sum(p.name.startswith("clumsy") for p in REWARDS)
     first = len(REWARDS) - mended
     with capsys.disabled():
-        print(f"\n{len(REWARDS)} realistic rewards ({clumsy} clumsy): {first} accepted at once, "
-              f"{mended} of {len(REWARDS) - first} others mended by following the hint")
+        print(
+            f"\n{len(REWARDS)} realistic rewards ({clumsy} clumsy): {first} accepted at once, "
+            f"{mended} of {len(REWARDS) - first} others mended by following the hint"
+        )
     assert len(REWARDS) >= 60 and clumsy >= len(REWARDS) / 3
     assert first >= 0.6 * len(REWARDS)
     for source, robot, reward, expected in zip(
-            sources, robots, rewards, direct(list(zip(sources, robots, strict=True))), strict=True):
+        sources, robots, rewards, direct(list(zip(sources, robots, strict=True))), strict=True
+    ):
         assert_equal(reward, expected, robot, source)
 
 
@@ -142,7 +156,9 @@ def test_mutated_programs_neither_crash_nor_act():
             if not words:
                 break
             at = r.choice(words)
-            other = r.choice((r.choice(pieces), "", "(" + r.choice(pieces), r.choice(words).group()))
+            other = r.choice(
+                (r.choice(pieces), "", "(" + r.choice(pieces), r.choice(words).group())
+            )
             text = text[: at.start()] + other + text[at.end() :]
         fates.append(fate(text))
     assert not Path(MARK).exists()
@@ -159,8 +175,25 @@ def test_random_bytes_are_refused():
 def test_random_graphs_are_refused():
     text = dump(accepted((Path(__file__).parent / "rewards" / "measured_author.py").read_text()))
     r = random.Random(3)
-    values = (None, True, -1, 0, 7, 10**9, 1e30, "exp", "exec", "", [], [[1]], {}, {"ref": 0},
-              {"ref": -1}, {"ref": 10**9}, {"ref": "0"})
+    values = (
+        None,
+        True,
+        -1,
+        0,
+        7,
+        10**9,
+        1e30,
+        "exp",
+        "exec",
+        "",
+        [],
+        [[1]],
+        {},
+        {"ref": 0},
+        {"ref": -1},
+        {"ref": 10**9},
+        {"ref": "0"},
+    )
 
     def mutate(value: object) -> object:
         if isinstance(value, dict) and value and r.random() < 0.9:

@@ -24,8 +24,9 @@ def dump(reward: Reward) -> str:
     return json.dumps(parts, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def load(text: str, fields: Sequence[Field], *,
-         native: Mapping[str, Native] | None = None) -> Reward:
+def load(
+    text: str, fields: Sequence[Field], *, native: Mapping[str, Native] | None = None
+) -> Reward:
     """The reward of `dump`. Raises RewardError (E_FILE) for anything else."""
     try:
         if len(text) > MAX_BYTES:
@@ -42,16 +43,29 @@ def load(text: str, fields: Sequence[Field], *,
         raise RewardError([Diagnostic("E_FILE", 0, 0, "not the JSON of a reward")]) from error
     reward = compile_reward(parts["source"], fields, native=native)
     if reward.graph != parts["graph"] or reward.digest != parts["sha256"]:
-        raise RewardError([Diagnostic(
-            "E_FILE", 0, 0, f"its source compiles to {reward.digest[:12]}, not to what it holds",
-            "compile the source again: it was changed, or this is another robot or version")])
+        raise RewardError(
+            [
+                Diagnostic(
+                    "E_FILE",
+                    0,
+                    0,
+                    f"its source compiles to {reward.digest[:12]}, not to what it holds",
+                    "compile the source again: it was changed, or this is another robot or version",
+                )
+            ]
+        )
     return reward
 
 
 def check_graph(graph: Any, fields: Sequence[Field], native: Sequence[str] = ()) -> None:
     """Raises Fail or OverflowError unless every node may be computed and every term is [N]."""
     if not isinstance(graph, dict) or graph.keys() != {
-            "version", "period", "terms", "fields", "nodes"}:
+        "version",
+        "period",
+        "terms",
+        "fields",
+        "nodes",
+    }:
         raise Fail("E_FILE", "a graph holds version, period, terms, fields and nodes")
     built = Graph(fields, native)
     nodes = graph["nodes"] if isinstance(graph["nodes"], list) else [None]
@@ -67,9 +81,13 @@ def check_graph(graph: Any, fields: Sequence[Field], native: Sequence[str] = ())
     if not isinstance(terms, dict) or not terms:
         raise Fail("E_FILE", "there are no terms")
     for name, node in terms.items():
-        if type(node) is not int or not 0 <= node < len(nodes) or \
-                built.tensors[node].meta.ndim != 1 or not built.tensors[node].batched or \
-                built.tensors[node].dtype != "float32":
+        if (
+            type(node) is not int
+            or not 0 <= node < len(nodes)
+            or built.tensors[node].meta.ndim != 1
+            or not built.tensors[node].batched
+            or built.tensors[node].dtype != "float32"
+        ):
             raise Fail("E_FILE", f"term {name[:40]!r} is not a node that is float32 [N]")
 
 

@@ -22,11 +22,12 @@ def checked(source: str, fields: Sequence[Field], *, require_jail: bool = False)
     Raises JailMissing when a whole jail is required and this system has none.
     """
     if len(source.encode(errors="replace")) > MAX_SOURCE:  # the compiler's own words, unjailed
-        return check({"source": source[:MAX_SOURCE + 1], "fields": [asdict(f) for f in fields]})
+        return check({"source": source[: MAX_SOURCE + 1], "fields": [asdict(f) for f in fields]})
     payload = {"source": source, "fields": [asdict(f) for f in fields]}
     try:
-        return jailed("reelward.language.commands:check", payload, timeout=60.0,
-                      require=require_jail)
+        return jailed(
+            "reelward.language.commands:check", payload, timeout=60.0, require=require_jail
+        )
     except JailMissing:
         raise
     except JailError as error:
@@ -35,13 +36,17 @@ def checked(source: str, fields: Sequence[Field], *, require_jail: bool = False)
 
 def prepare() -> None:
     """Has torch load what it loads on first use, before the jail closes."""
-    compile_reward('def reward(s):\n    return {"a": (s.x * s.x).sum(dim=-1)}', [Field("x", (3,), "", "")])
+    compile_reward(
+        'def reward(s):\n    return {"a": (s.x * s.x).sum(dim=-1)}', [Field("x", (3,), "", "")]
+    )
 
 
 def check(payload: dict[str, Any]) -> dict[str, Any]:
     """What runs in the jail."""
-    fields = [Field(f["name"], tuple(f["shape"]), f["unit"], f["meaning"], tuple(f["names"]))
-              for f in payload["fields"]]
+    fields = [
+        Field(f["name"], tuple(f["shape"]), f["unit"], f["meaning"], tuple(f["names"]))
+        for f in payload["fields"]
+    ]
     try:
         reward = compile_reward(payload["source"], fields)
     except RewardError as error:
@@ -49,10 +54,16 @@ def check(payload: dict[str, Any]) -> dict[str, Any]:
     faults = check_contract(reward, fields)
     if faults:
         return _refused(faults)
-    return {"ok": True, "digest": reward.digest, "period": reward.period,
-            "terms": [{"name": name, "shape": "[N]", "line": line}
-                      for name, line in reward.lines.items()],
-            "inputs": sorted(reward.inputs), "nodes": len(reward.nodes)}
+    return {
+        "ok": True,
+        "digest": reward.digest,
+        "period": reward.period,
+        "terms": [
+            {"name": name, "shape": "[N]", "line": line} for name, line in reward.lines.items()
+        ],
+        "inputs": sorted(reward.inputs),
+        "nodes": len(reward.nodes),
+    }
 
 
 def _refused(errors: Sequence[Diagnostic]) -> dict[str, Any]:
@@ -75,12 +86,16 @@ def cli_check(file: Path, robot: str, as_json: bool = False, require_jail: bool 
         for term in answer["terms"]:
             print(f"{term['name']:20} {term['shape']}  line {term['line']}")
         clock = f"period {answer['period']:g} s" if answer["period"] else "no gait clock"
-        print(f"{len(answer['terms'])} terms, {answer['nodes']} operations, {clock}; "
-              f"reads {', '.join(answer['inputs'])}; jail: {', '.join(answer['jail'])}")
+        print(
+            f"{len(answer['terms'])} terms, {answer['nodes']} operations, {clock}; "
+            f"reads {', '.join(answer['inputs'])}; jail: {', '.join(answer['jail'])}"
+        )
     else:
         for error in answer["errors"]:
-            print(f"{file}:{error['line']}:{error['col']}: {error['code']}: {error['message']}"
-                  + (f"\n    fix: {error['hint']}" if error["hint"] else ""))
+            print(
+                f"{file}:{error['line']}:{error['col']}: {error['code']}: {error['message']}"
+                + (f"\n    fix: {error['hint']}" if error["hint"] else "")
+            )
     return 0 if answer["ok"] else 1
 
 

@@ -32,13 +32,15 @@ def trial_states(fields: Sequence[Field], seed: int = 0) -> dict[str, dict[str, 
         return (x.abs() if f.unit in ("s", "N", "W") else x) * scale
 
     sizes = {"random": (64, 1.0), "large": (64, 30.0), "small": (64, 1e-6), "single": (1, 1.0)}
-    states = {name: {f.name: field(f, n, scale) for f in fields}
-              for name, (n, scale) in sizes.items()}
+    states = {
+        name: {f.name: field(f, n, scale) for f in fields} for name, (n, scale) in sizes.items()
+    }
     return states | {"zero": {f.name: torch.zeros(4, *f.shape) for f in fields}}
 
 
-def check_contract(reward: Reward, fields: Sequence[Field],
-                   states: Iterable[State] | None = None) -> list[Diagnostic]:
+def check_contract(
+    reward: Reward, fields: Sequence[Field], states: Iterable[State] | None = None
+) -> list[Diagnostic]:
     """What is wrong with `reward` on trial states and on recorded `states`; empty when nothing is.
 
     Every term is float32 [N], finite, at most 1e4 (on plausible states), the same when asked again,
@@ -50,8 +52,12 @@ def check_contract(reward: Reward, fields: Sequence[Field],
     for name, state in trials.items():
         for term, message, hint in _faults(reward, name, state):
             line = reward.lines.get(term, 0)
-            found.setdefault((term, hint), Diagnostic(
-                "E_CONTRACT", line, 0, f"term {term!r} {message} on {name} states", hint))
+            found.setdefault(
+                (term, hint),
+                Diagnostic(
+                    "E_CONTRACT", line, 0, f"term {term!r} {message} on {name} states", hint
+                ),
+            )
     return list(found.values())
 
 
@@ -61,25 +67,36 @@ def _faults(reward: Reward, name: str, state: State) -> Iterable[tuple[str, str,
     order = torch.arange(n - 1, -1, -1)
     some = order[: (n + 1) // 2]
     terms, again = reward(state), reward(state)
-    picked = {"in another order": (order, reward({k: v[order] for k, v in state.items()})),
-              "among fewer": (some, reward({k: v[some] for k, v in state.items()}))}
+    picked = {
+        "in another order": (order, reward({k: v[order] for k, v in state.items()})),
+        "among fewer": (some, reward({k: v[some] for k, v in state.items()})),
+    }
     memory = {v.data_ptr() for v in state.values()}
     for term, x in terms.items():
         if x.shape != (n,) or x.dtype != torch.float32:
             yield term, f"is {tuple(x.shape)} {x.dtype}", "a term is float32 [N]"
         elif not bool(torch.isfinite(x).all()):
-            yield term, "is not finite", (
-                "guard divisions, roots and logarithms: x / (y + 1e-6), torch.clamp(x, min=1e-6)")
+            yield (
+                term,
+                "is not finite",
+                ("guard divisions, roots and logarithms: x / (y + 1e-6), torch.clamp(x, min=1e-6)"),
+            )
         elif name != "large" and float(x.abs().max()) > BOUND:
-            yield term, f"reaches {float(x.abs().max()):.3g}", (
-                f"keep it within {BOUND:g}: clamp it or use a kernel")
+            yield (
+                term,
+                f"reaches {float(x.abs().max()):.3g}",
+                (f"keep it within {BOUND:g}: clamp it or use a kernel"),
+            )
         elif not torch.equal(x, again[term]):
             yield term, "differs when asked again", "a reward is the same for the same state"
         elif x.data_ptr() in memory or x.requires_grad:
             yield term, "is the state's own memory", "return a new tensor"
         for how, (index, other) in picked.items():
             if not torch.allclose(x[index], other[term], rtol=1e-4, atol=1e-5, equal_nan=True):
-                yield term, f"changes with the environments {how}", (
-                    "an environment's reward depends on its own state alone")
+                yield (
+                    term,
+                    f"changes with the environments {how}",
+                    ("an environment's reward depends on its own state alone"),
+                )
     if any(not torch.equal(state[k], v) for k, v in before.items()):
         yield next(iter(terms)), "writes into the state", "work on new tensors"

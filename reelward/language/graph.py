@@ -87,8 +87,10 @@ class Graph:
         else:
             self._total += tensor.meta.numel() // (N if tensor.batched else 1)
             if len(self.nodes) >= MAX_NODES or self._total > MAX_TOTAL:
-                raise OverflowError(f"the reward needs more than {MAX_NODES} operations or "
-                                    f"{MAX_TOTAL} numbers an environment")
+                raise OverflowError(
+                    f"the reward needs more than {MAX_NODES} operations or "
+                    f"{MAX_TOTAL} numbers an environment"
+                )
             self.nodes.append(Node(name, encoded, line))
             self.tensors.append(tensor)
         self._known[key] = tensor
@@ -113,8 +115,9 @@ class Graph:
         node = len(self.nodes)
         if op.name == "input":
             if args[0] not in self.fields:
-                raise Fail("E_FIELD", f"this robot has no field {args[0]!r}",
-                           nearest(args[0], self.fields))
+                raise Fail(
+                    "E_FIELD", f"this robot has no field {args[0]!r}", nearest(args[0], self.fields)
+                )
             f = self.fields[args[0]]
             named = f.names if f.shape and len(f.names) == f.shape[0] else ()
             return Tensor(node, torch.empty((N, *f.shape), device="meta"), names=named)
@@ -129,21 +132,27 @@ class Graph:
         if batched:
             self._keep_environments(op, args)
         try:
-            out = run_on(op, [(t.meta if batched else t.data) if isinstance(t, Tensor) else t
-                              for t in args])
+            out = run_on(
+                op, [(t.meta if batched else t.data) if isinstance(t, Tensor) else t for t in args]
+            )
         except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError) as error:
             shown = " and ".join(f"{shape_text(t.meta)} {t.dtype}" for t in tensors)
             dim = next((a for i, a in enumerate(args) if op.kind(i) == "dim"), None)
             axis = "" if dim is None else f" along axis {dim}"
-            raise Fail("E_SHAPE", f"{op.name} does not fit {shown or 'these arguments'}{axis}",
-                       _shape_hint(tensors)) from error
+            raise Fail(
+                "E_SHAPE",
+                f"{op.name} does not fit {shown or 'these arguments'}{axis}",
+                _shape_hint(tensors),
+            ) from error
         if batched:
             _environments_first(op, out)
             if out.dtype not in DTYPES.values():
                 raise Fail("E_TYPE", f"{op.name} gives {out.dtype}, which is not in the language")
         if out.numel() > MAX_SIZE * (N if batched else 1):
-            raise Fail("E_LIMIT", f"{op.name} gives {shape_text(out)}: more than {MAX_SIZE} "
-                       "numbers an environment")
+            raise Fail(
+                "E_LIMIT",
+                f"{op.name} gives {shape_text(out)}: more than {MAX_SIZE} numbers an environment",
+            )
         return Tensor(node, out.to("meta"), None if batched else out)
 
     def _keep_environments(self, op: Op, args: tuple[Any, ...]) -> None:
@@ -155,17 +164,24 @@ class Graph:
             if any(d in (0, -x.meta.ndim) for d in dims):
                 hint = "axis 0 is the environments; use dim=-1 (the robot's own axis)"
                 if x.meta.ndim == 1:
-                    hint = "put values side by side with torch.stack([a, b], dim=-1)" \
-                        if op.name == "cat" else \
-                        f"it is one number an environment already: leave {op.name} out"
-                raise Fail("E_BATCH", f"{op.name} over axis 0 of {shape_text(x.meta)} "
-                           "would mix the environments", hint)
+                    hint = (
+                        "put values side by side with torch.stack([a, b], dim=-1)"
+                        if op.name == "cat"
+                        else f"it is one number an environment already: leave {op.name} out"
+                    )
+                raise Fail(
+                    "E_BATCH",
+                    f"{op.name} over axis 0 of {shape_text(x.meta)} would mix the environments",
+                    hint,
+                )
 
 
 def run_on(op: Op, args: Sequence[Any]) -> torch.Tensor:
     """`op` on real or meta tensors; lists become tuples as torch wants them."""
     with torch.no_grad():
-        return op.run(*(tuple(a) if isinstance(a, list) and op.name != "const" else a for a in args))
+        return op.run(
+            *(tuple(a) if isinstance(a, list) and op.name != "const" else a for a in args)
+        )
 
 
 def _environments_first(op: Op, out: torch.Tensor) -> None:
@@ -173,11 +189,17 @@ def _environments_first(op: Op, out: torch.Tensor) -> None:
     if sizes[:1] == [N] and all(size % N or size == 0 for size in sizes[1:]):
         return
     if sizes.count(N) > 1:
-        raise Fail("E_BATCH", f"{op.name} gives {shape_text(out)}: [N] and [N, 1] broadcast to all "
-                   "pairs of environments", "make both [N] with .squeeze(-1) or x[:, 0], "
-                   "or both [N, 1] with x[:, None]")
-    raise Fail("E_BATCH", f"{op.name} gives {shape_text(out)}: the environments must stay axis 0, "
-               "unreduced", "keep [N, ...] first; stack and reduce along dim=-1")
+        raise Fail(
+            "E_BATCH",
+            f"{op.name} gives {shape_text(out)}: [N] and [N, 1] broadcast to all "
+            "pairs of environments",
+            "make both [N] with .squeeze(-1) or x[:, 0], or both [N, 1] with x[:, None]",
+        )
+    raise Fail(
+        "E_BATCH",
+        f"{op.name} gives {shape_text(out)}: the environments must stay axis 0, unreduced",
+        "keep [N, ...] first; stack and reduce along dim=-1",
+    )
 
 
 def _shape_hint(tensors: list[Tensor]) -> str:
@@ -196,11 +218,14 @@ def check_kind(op: Op, i: int, arg: Any) -> None:
         good = kind == "x"
     elif op.name in ("const", "input", "native") and (op.name, i) != ("const", 1):
         good = op.name == "const" or isinstance(arg, str)
-    elif op.params[i:i + 1] == ("k_dtype",):
+    elif op.params[i : i + 1] == ("k_dtype",):
         good = isinstance(arg, str) and arg in DTYPES
     elif isinstance(arg, float) and not math.isfinite(arg):
-        raise Fail("E_ARG", f"{op.name}: a number is infinite or not a number",
-                   "leave the bound out" if op.name == "clamp" else "use a finite number")
+        raise Fail(
+            "E_ARG",
+            f"{op.name}: a number is infinite or not a number",
+            "leave the bound out" if op.name == "clamp" else "use a finite number",
+        )
     elif kind == "x":
         good = isinstance(arg, (bool, int, float)) or arg is None and op.name == "clamp" and i > 0
     elif kind == "dim":
@@ -208,11 +233,15 @@ def check_kind(op: Op, i: int, arg: Any) -> None:
     elif kind == "flag":
         good = isinstance(arg, bool)
     elif kind == "shape":
-        good = isinstance(arg, list) and len(arg) < 8 and all(
-            _is_int(a) and 0 < a <= MAX_SIZE for a in arg)
+        good = (
+            isinstance(arg, list)
+            and len(arg) < 8
+            and all(_is_int(a) and 0 < a <= MAX_SIZE for a in arg)
+        )
     else:
-        good = isinstance(arg, (bool, int, float)) or isinstance(arg, list) and all(
-            map(_is_int, arg))
+        good = (
+            isinstance(arg, (bool, int, float)) or isinstance(arg, list) and all(map(_is_int, arg))
+        )
     if not good:
         name = op.params[min(i, len(op.params) - 1)].replace("k_", "").replace("flag_", "")
         raise Fail("E_ARG", f"{op.name}: argument {name!r} is of the wrong kind")

@@ -163,8 +163,11 @@ class Interpreter:
             case ast.AugAssign():
                 load = copy.copy(node.target)
                 load.ctx = ast.Load()
-                self.assign(node.target, self.binary(
-                    node.op, self.sound(load, scope), self.sound(node.value, scope)), scope)
+                self.assign(
+                    node.target,
+                    self.binary(node.op, self.sound(load, scope), self.sound(node.value, scope)),
+                    scope,
+                )
             case ast.Expr():
                 if not isinstance(node.value, ast.Constant):
                     self.expr(node.value, scope)
@@ -178,8 +181,10 @@ class Interpreter:
             case ast.Import() | ast.ImportFrom():
                 self.imports(node, scope)
             case ast.With():
-                if not all(_last_name(item.context_expr) in ("no_grad", "inference_mode")
-                           for item in node.items):
+                if not all(
+                    _last_name(item.context_expr) in ("no_grad", "inference_mode")
+                    for item in node.items
+                ):
                     raise Fail("E_FORM", "`with` is not in the language", "leave it out")
                 return self.block(node.body, scope)
             case ast.Break():
@@ -201,16 +206,17 @@ class Interpreter:
         modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
         for module in modules:
             if (module or "").split(".")[0] not in spellings.MODULES:
-                raise Fail("E_IMPORT", f"import of {(module or 'a relative module')[:40]!r}",
-                           "torch, numpy and math are all there is; the standard library "
-                           "needs no import")
+                raise Fail(
+                    "E_IMPORT",
+                    f"import of {(module or 'a relative module')[:40]!r}",
+                    "torch, numpy and math are all there is; the standard library needs no import",
+                )
         for alias in node.names:
             if isinstance(node, ast.Import):
                 name = alias.asname or alias.name.split(".")[0]
                 scope.names[name] = Module(alias.name.split(".")[0])
             elif (module := (node.module or "").split(".")[0]) in ("torch", "numpy", "math"):
-                scope.names[alias.asname or alias.name] = self.attribute(
-                    Module(module), alias.name)
+                scope.names[alias.asname or alias.name] = self.attribute(Module(module), alias.name)
 
     def define(self, name: str, value: Any, scope: Scope) -> None:
         scope.names[name] = freeze(value, self) if scope.shared else value
@@ -228,8 +234,11 @@ class Interpreter:
             case ast.Subscript():
                 container, key = self.sound(target.value, scope), self.sound(target.slice, scope)
                 if isinstance(container, (Tensor, State)):
-                    raise Fail("E_STATE", "a tensor is never written into",
-                               "x = torch.where(condition, new, x)")
+                    raise Fail(
+                        "E_STATE",
+                        "a tensor is never written into",
+                        "x = torch.where(condition, new, x)",
+                    )
                 if type(container) is dict and isinstance(key, (str, int, float)):
                     container[self.key(key, target)] = value
                 elif isinstance(container, list) and isinstance(key, int):
@@ -240,8 +249,11 @@ class Interpreter:
                     raise _frozen(container)
                 self.room(container)
             case _:
-                raise Fail("E_STATE", "only names and elements of lists and dicts can be set",
-                           "a reward has no memory and changes nothing")
+                raise Fail(
+                    "E_STATE",
+                    "only names and elements of lists and dicts can be set",
+                    "a reward has no memory and changes nothing",
+                )
 
     def loop(self, node: ast.For, scope: Scope) -> Any:
         for item in self.items(self.sound(node.iter, scope)):
@@ -261,8 +273,11 @@ class Interpreter:
         leaves = [n for s in (*node.body, *node.orelse) for n in ast.walk(s)]
         self.spend(len(leaves))
         if any(isinstance(n, (ast.Break, ast.Continue)) for n in leaves):
-            raise Fail("E_STATIC", "a loop cannot end early in some environments only",
-                       "compute a 0/1 mask and multiply by it")
+            raise Fail(
+                "E_STATIC",
+                "a loop cannot end early in some environments only",
+                "compute a 0/1 mask and multiply by it",
+            )
         returns = any(isinstance(n, ast.Return) for n in leaves)
         after = rest if returns else ()
         ends, scopes = [], []
@@ -276,8 +291,11 @@ class Interpreter:
                 scope.names[name] = self.merged(test, scopes, name, node.lineno)
             return FELL
         if FELL in ends:
-            raise Fail("E_FORM", "one branch of an `if` over tensors returns, the other does not",
-                       "return in both branches, or assign in both and return after")
+            raise Fail(
+                "E_FORM",
+                "one branch of an `if` over tensors returns, the other does not",
+                "return in both branches, or assign in both and return after",
+            )
         return self.pick(test, *ends)
 
     def merged(self, test: Any, scopes: Sequence[Scope], name: str, line: int) -> Any:
@@ -301,8 +319,11 @@ class Interpreter:
             return {k: self.pick(test, a[k], b[k]) for k in a}
         if isinstance(a, Function) and isinstance(b, Function) and a.node is b.node:
             return a
-        raise Fail("E_STATIC", f"{describe(a)} and {describe(b)} cannot be chosen per environment",
-                   "give both branches the same names and kinds")
+        raise Fail(
+            "E_STATIC",
+            f"{describe(a)} and {describe(b)} cannot be chosen per environment",
+            "give both branches the same names and kinds",
+        )
 
     def mask(self, test: Any) -> Any:
         return self.op("ne", test, 0) if isinstance(test, Tensor) and test.dtype != "bool" else test
@@ -375,11 +396,16 @@ class Interpreter:
                         result[name] = self.expr(value, scope)
                 return self.room(result)
             case ast.ListComp() | ast.GeneratorExp():
-                return self.room([self.expr(node.elt, s)
-                                  for s in self.comprehend(node.generators, Scope(scope))])
+                return self.room(
+                    [self.expr(node.elt, s) for s in self.comprehend(node.generators, Scope(scope))]
+                )
             case ast.DictComp():
-                return self.room({self.key(self.sound(node.key, s), node.key): self.expr(node.value, s)
-                                  for s in self.comprehend(node.generators, Scope(scope))})
+                return self.room(
+                    {
+                        self.key(self.sound(node.key, s), node.key): self.expr(node.value, s)
+                        for s in self.comprehend(node.generators, Scope(scope))
+                    }
+                )
             case ast.Lambda():
                 return self.function(node, "lambda", scope)
             case ast.JoinedStr():
@@ -392,15 +418,21 @@ class Interpreter:
         if found is not None:
             value = found.names[name]
             if isinstance(value, Half):
-                raise Fail("E_NAME", f"{name!r} is not set alike in both branches of the `if` "
-                           f"of line {value.line}", "set it to the same kind of value in both")
+                raise Fail(
+                    "E_NAME",
+                    f"{name!r} is not set alike in both branches of the `if` of line {value.line}",
+                    "set it to the same kind of value in both",
+                )
             return value
         if name in self.graph.native:
             return Native(name)
         if name in spellings.PYTHON:
             return Builtin(name, spellings.PYTHON[name])
-        hint = "a reward file imports torch, numpy and math only" if name.startswith("__") else \
-            nearest(name, [*names_of(scope), *self.library.names, *spellings.PYTHON])
+        hint = (
+            "a reward file imports torch, numpy and math only"
+            if name.startswith("__")
+            else nearest(name, [*names_of(scope), *self.library.names, *spellings.PYTHON])
+        )
         if name in spellings.ADVICE:
             hint = spellings.ADVICE[name]
         elif name in self.graph.fields:
@@ -424,12 +456,18 @@ class Interpreter:
                 return spellings.index(self, value, key)
             case dict():
                 if not isinstance(key, (str, int, float)) or key not in value:
-                    raise Fail("E_ARG", f"the dict has no {describe(key)}",
-                               nearest(str(key), map(str, value)))
+                    raise Fail(
+                        "E_ARG",
+                        f"the dict has no {describe(key)}",
+                        nearest(str(key), map(str, value)),
+                    )
                 return value[key]
             case tuple() | list() | str():
-                if isinstance(key, slice) or isinstance(key, int) and \
-                        -len(value) <= key < len(value):
+                if (
+                    isinstance(key, slice)
+                    or isinstance(key, int)
+                    and -len(value) <= key < len(value)
+                ):
                     return value[key]
                 raise Fail("E_ARG", f"there is no element {describe(key)} of {len(value)}")
             case _:
@@ -439,8 +477,9 @@ class Interpreter:
         """A subscript: slices and `...` have a meaning here only."""
         match node:
             case ast.Slice():
-                parts = [self.sound(p, scope) if p else None
-                         for p in (node.lower, node.upper, node.step)]
+                parts = [
+                    self.sound(p, scope) if p else None for p in (node.lower, node.upper, node.step)
+                ]
                 parts = [None if p is COUNT else p for p in parts]
                 if not all(p is None or isinstance(p, int) for p in parts) or parts[2] == 0:
                     raise Fail("E_STATIC", "a slice has whole numbers known while compiling")
@@ -464,7 +503,9 @@ class Interpreter:
         self.spend(len(args) + len(kwargs))
         return self.call(function, args, kwargs, node)
 
-    def call(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:
+    def call(
+        self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], node: ast.AST
+    ) -> Any:
         match function:
             case Function():
                 return self.inline(function, args, kwargs, node)
@@ -477,22 +518,34 @@ class Interpreter:
                     raise Fail("E_ARG", f"a native term takes the state alone: {function.name}(s)")
                 return self.op("native", function.name)
             case _:
-                raise Fail("E_TYPE", f"{describe(function)} is not a function",
-                           "put a `*` between them" if is_number(function) else "")
+                raise Fail(
+                    "E_TYPE",
+                    f"{describe(function)} is not a function",
+                    "put a `*` between them" if is_number(function) else "",
+                )
 
     def function(self, node: ast.FunctionDef | ast.Lambda, name: str, scope: Scope) -> Function:
         a = node.args
         if a.vararg or a.kwarg:
             raise Fail("E_FORM", "*args and **kwargs are not in the language", "name the arguments")
-        return Function(name, node, scope, tuple(self.expr(d, scope) for d in a.defaults),
-                        tuple(self.expr(d, scope) if d else FELL for d in a.kw_defaults),
-                        root(scope) is self.library)
+        return Function(
+            name,
+            node,
+            scope,
+            tuple(self.expr(d, scope) for d in a.defaults),
+            tuple(self.expr(d, scope) if d else FELL for d in a.kw_defaults),
+            root(scope) is self.library,
+        )
 
-    def inline(self, function: Function, args: Sequence[Any], kwargs: dict[str, Any],
-               node: ast.AST) -> Any:
+    def inline(
+        self, function: Function, args: Sequence[Any], kwargs: dict[str, Any], node: ast.AST
+    ) -> Any:
         if len(self.calls) >= MAX_CALLS:
-            raise Fail("E_LIMIT", f"functions call each other more than {MAX_CALLS} deep",
-                       "no recursion: use a `for` loop")
+            raise Fail(
+                "E_LIMIT",
+                f"functions call each other more than {MAX_CALLS} deep",
+                "no recursion: use a `for` loop",
+            )
         scope = Scope(function.scope)
         self.calls.append((function, node))
         try:
@@ -541,8 +594,10 @@ class Interpreter:
             return a * b
         if name == "or" and isinstance(a, dict) and isinstance(b, dict):
             return self.room(a | b)
-        a, b = (self.array(v) if isinstance(v, (list, tuple)) and isinstance(w, Tensor) else v
-                for v, w in ((a, b), (b, a)))
+        a, b = (
+            self.array(v) if isinstance(v, (list, tuple)) and isinstance(w, Tensor) else v
+            for v, w in ((a, b), (b, a))
+        )
         return self.op(name, a, b)
 
     def unary(self, op: ast.unaryop, value: Any) -> Any:
@@ -552,8 +607,13 @@ class Interpreter:
                     return self.op("not", self.mask(value))
                 return not self.truth(value)
             case ast.USub():
-                return self.op("neg", value) if isinstance(value, Tensor) else \
-                    self.op("sub", 0, value) if value != 0 or not is_number(value) else -value
+                return (
+                    self.op("neg", value)
+                    if isinstance(value, Tensor)
+                    else self.op("sub", 0, value)
+                    if value != 0 or not is_number(value)
+                    else -value
+                )
             case ast.UAdd():
                 return self.op("add", value, 0) if not isinstance(value, Tensor) else value
             case _:
@@ -580,8 +640,15 @@ class Interpreter:
         for op, a, b in zip(node.ops, values, values[1:], strict=False):
             one = self.compared(op, a, b)
             both = isinstance(one, Tensor) and isinstance(result, Tensor)
-            result = self.op("and", result, one) if both else \
-                one if result is True else result if one is True else False
+            result = (
+                self.op("and", result, one)
+                if both
+                else one
+                if result is True
+                else result
+                if one is True
+                else False
+            )
         return result
 
     def compared(self, op: ast.cmpop, a: Any, b: Any) -> Any:
@@ -613,8 +680,11 @@ class Interpreter:
 
     def truth(self, value: Any) -> bool:
         if isinstance(value, Tensor):
-            raise Fail("E_STATIC", "this condition differs between environments",
-                       "pick with torch.where(condition, a, b)")
+            raise Fail(
+                "E_STATIC",
+                "this condition differs between environments",
+                "pick with torch.where(condition, a, b)",
+            )
         if value is POISON:
             raise Silent
         if isinstance(value, Count):
@@ -630,13 +700,19 @@ class Interpreter:
         if isinstance(value, Tensor):
             if value.data is not None and value.data.ndim:
                 return [spellings.index(self, value, i) for i in range(len(value.data))]
-            raise Fail("E_BATCH", f"a loop over {describe(value)} would go over the environments",
-                       "operations work on all environments at once; loop over names or a range")
+            raise Fail(
+                "E_BATCH",
+                f"a loop over {describe(value)} would go over the environments",
+                "operations work on all environments at once; loop over names or a range",
+            )
         if isinstance(value, (tuple, list, dict)):
             self.spend(len(value))
             return list(value)
-        raise Fail("E_STATIC", f"there is nothing to loop over in {describe(value)}",
-                   "loop over a list, a tuple, a dict or a range known while compiling")
+        raise Fail(
+            "E_STATIC",
+            f"there is nothing to loop over in {describe(value)}",
+            "loop over a list, a tuple, a dict or a range known while compiling",
+        )
 
     def mapping(self, value: Any) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -654,8 +730,11 @@ class Interpreter:
 
     def word(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise Fail("E_STATIC", f"{describe(value)} where a name is needed",
-                       's["name"] reads a field; rows of environments cannot be picked out')
+            raise Fail(
+                "E_STATIC",
+                f"{describe(value)} where a name is needed",
+                's["name"] reads a field; rows of environments cannot be picked out',
+            )
         if len(value) > 200:
             raise OverflowError("a word of more than 200 characters")
         return value
@@ -680,14 +759,18 @@ class Interpreter:
             return value
         parts = [self.array(v) for v in self.items(value)]
         if any(isinstance(v, Tensor) and v.batched for v in parts):
-            return self.op("stack", max(v.meta.ndim for v in parts if isinstance(v, Tensor)),
-                           *[self.filled(v) for v in parts])
+            return self.op(
+                "stack",
+                max(v.meta.ndim for v in parts if isinstance(v, Tensor)),
+                *[self.filled(v) for v in parts],
+            )
         if not parts:
             raise Fail("E_SHAPE", "an empty array")
         dtype = torch.float32 if any(isinstance(v, float) for v in parts) else None
         try:
-            rows = [v.data if isinstance(v, Tensor) else torch.tensor(v, dtype=dtype)
-                    for v in parts]
+            rows = [
+                v.data if isinstance(v, Tensor) else torch.tensor(v, dtype=dtype) for v in parts
+            ]
             return self.graph.const(torch.stack([r for r in rows if r is not None]), self.line)
         except RuntimeError as error:
             raise Fail("E_SHAPE", "the rows of this array differ in length or kind") from error
@@ -714,8 +797,10 @@ def fold(name: str, args: Sequence[Any]) -> Any:
             return (min if name == "minimum" else max)(*args)
         if name == "where":
             return args[1] if args[0] else args[2]
-        lifted = [torch.tensor(float(a), dtype=torch.float64) if op.kind(i) == "x" and is_number(a)
-                  else a for i, a in enumerate(args)]
+        lifted = [
+            torch.tensor(float(a), dtype=torch.float64) if op.kind(i) == "x" and is_number(a) else a
+            for i, a in enumerate(args)
+        ]
         result = op.run(*lifted)
     except OverflowError as error:
         raise Fail("E_ARG", f"{name} of these numbers is too large") from error
@@ -744,22 +829,32 @@ def bind(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> dic
     positional = [p.arg for p in (*a.posonlyargs, *a.args)]
     names = positional + [p.arg for p in a.kwonlyargs]
     if len(args) > len(positional):
-        raise Fail("E_ARG", f"{function.name}() takes {len(positional)} arguments, not {len(args)}",
-                   f"{function.name}({', '.join(names)})")
+        raise Fail(
+            "E_ARG",
+            f"{function.name}() takes {len(positional)} arguments, not {len(args)}",
+            f"{function.name}({', '.join(names)})",
+        )
     bound = dict(zip(positional, args, strict=False))
     for key, value in kwargs.items():
         if key not in names or key in bound:
-            raise Fail("E_ARG", f"{function.name}() has no argument {key!r} left to set",
-                       f"{function.name}({', '.join(names)})")
+            raise Fail(
+                "E_ARG",
+                f"{function.name}() has no argument {key!r} left to set",
+                f"{function.name}({', '.join(names)})",
+            )
         bound[key] = value
     defaults = dict(zip(positional[::-1], function.defaults[::-1], strict=False))
-    defaults |= {p.arg: d for p, d in zip(a.kwonlyargs, function.kw_defaults, strict=True)
-                 if d is not FELL}
+    defaults |= {
+        p.arg: d for p, d in zip(a.kwonlyargs, function.kw_defaults, strict=True) if d is not FELL
+    }
     for name in names:
         if name not in bound:
             if name not in defaults:
-                raise Fail("E_ARG", f"{function.name}() misses the argument {name!r}",
-                           f"{function.name}({', '.join(names)})")
+                raise Fail(
+                    "E_ARG",
+                    f"{function.name}() misses the argument {name!r}",
+                    f"{function.name}({', '.join(names)})",
+                )
             bound[name] = defaults[name]
     return bound
 
@@ -768,8 +863,11 @@ def freeze(value: Any, interpreter: Interpreter) -> Any:
     """A module constant: lists become tuples, and no dict of it can be written to."""
     interpreter.spend()
     if isinstance(value, (list, tuple)):
-        return type(value)._make(value) if hasattr(value, "_make") else tuple(
-            freeze(v, interpreter) for v in value)
+        return (
+            type(value)._make(value)
+            if hasattr(value, "_make")
+            else tuple(freeze(v, interpreter) for v in value)
+        )
     if isinstance(value, dict):
         return Frozen({k: freeze(v, interpreter) for k, v in value.items()})
     return value
@@ -824,8 +922,11 @@ def _as_fail(error: Exception) -> Fail:
 
 
 def _frozen(container: Any) -> Fail:
-    return Fail("E_STATE", f"{describe(container)} cannot be written to",
-                "module constants stay as they are; build a new list or dict in the function")
+    return Fail(
+        "E_STATE",
+        f"{describe(container)} cannot be written to",
+        "module constants stay as they are; build a new list or dict in the function",
+    )
 
 
 def _not_in_language(node: ast.AST) -> Fail:

@@ -49,8 +49,11 @@ def _op(name: str, params: str, run: Callable[..., Any], also: str = "", **flags
         key, _, value = word.partition("=")
         names.append(key)
         if value:
-            defaults[key] = {"none": None, "false": False, "true": True}.get(value) \
-                if value in ("none", "false", "true") else int(value)
+            defaults[key] = (
+                {"none": None, "false": False, "true": True}.get(value)
+                if value in ("none", "false", "true")
+                else int(value)
+            )
     OPS[name] = Op(name, tuple(names), run, **flags)
     DEFAULTS[name] = defaults
     for spelling in [name, *also.split()]:
@@ -131,20 +134,33 @@ _op("mean", "x dim=none flag_keep=false", torch.mean, "average", floats=True)
 _op("prod", "x dim flag_keep=false", torch.prod)
 _op("amax", "x dim=none flag_keep=false", torch.amax)
 _op("amin", "x dim=none flag_keep=false", torch.amin)
-_op("std", "x dim=none k_correction=1 flag_keep=false",
-    lambda x, d, c, k: torch.std(x, d, correction=c, keepdim=k), floats=True)
-_op("var", "x dim=none k_correction=1 flag_keep=false",
-    lambda x, d, c, k: torch.var(x, d, correction=c, keepdim=k), floats=True)
-_op("norm", "x k_p=2 dim=none flag_keep=false", torch.linalg.vector_norm, "vector_norm",
-    floats=True)
+_op(
+    "std",
+    "x dim=none k_correction=1 flag_keep=false",
+    lambda x, d, c, k: torch.std(x, d, correction=c, keepdim=k),
+    floats=True,
+)
+_op(
+    "var",
+    "x dim=none k_correction=1 flag_keep=false",
+    lambda x, d, c, k: torch.var(x, d, correction=c, keepdim=k),
+    floats=True,
+)
+_op(
+    "norm", "x k_p=2 dim=none flag_keep=false", torch.linalg.vector_norm, "vector_norm", floats=True
+)
 _op("logsumexp", "x dim=none flag_keep=false", torch.logsumexp, floats=True)
 _op("any", "x dim=none flag_keep=false", torch.any)
 _op("all", "x dim=none flag_keep=false", torch.all)
 _op("argmax", "x dim flag_keep=false", torch.argmax)
 _op("argmin", "x dim flag_keep=false", torch.argmin)
 _op("median", "x dim flag_keep=false", lambda x, d, k: torch.median(x, d, k)[0])
-_op("quantile", "x k_q dim flag_keep=false",
-    lambda x, q, d, k: torch.quantile(x, q, d, keepdim=k), floats=True)
+_op(
+    "quantile",
+    "x k_q dim flag_keep=false",
+    lambda x, q, d, k: torch.quantile(x, q, d, keepdim=k),
+    floats=True,
+)
 _op("count_nonzero", "x dim=none", torch.count_nonzero)
 _op("cumsum", "x dim", torch.cumsum)
 _op("softmax", "x dim", torch.softmax, floats=True)

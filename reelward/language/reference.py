@@ -53,8 +53,13 @@ def _param(param: str, defaults: dict[str, object]) -> str:
 
 
 def errors_table() -> str:
-    return "\n".join(["| code | meaning |", "|---|---|",
-                      *[f"| `{code}` | {meaning} |" for code, meaning in CODES.items()]])
+    return "\n".join(
+        [
+            "| code | meaning |",
+            "|---|---|",
+            *[f"| `{code}` | {meaning} |" for code, meaning in CODES.items()],
+        ]
+    )
 
 
 def limits_table() -> str:
@@ -75,8 +80,12 @@ TABLES = {"library": library_table, "operations": operations_table, "errors": er
 
 def filled(page: str) -> str:
     """`page` with the table between `<!-- NAME -->` and `<!-- /NAME -->` written anew."""
-    return re.sub(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)",
-                  lambda m: f"{m[1]}{TABLES[m[2]]()}\n{m[3]}", page, flags=re.DOTALL)
+    return re.sub(
+        r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)",
+        lambda m: f"{m[1]}{TABLES[m[2]]()}\n{m[3]}",
+        page,
+        flags=re.DOTALL,
+    )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,15 @@ class Reward:
     The tensors of a result are new, and two terms of it may be the same tensor: do not write into them.
     """
 
-    def __init__(self, source: str, graph: Graph, terms: Mapping[str, Tensor],
-                 lines: Mapping[str, int], constants: dict[str, Any],
-                 native: Mapping[str, Native]) -> None:
+    def __init__(
+        self,
+        source: str,
+        graph: Graph,
+        terms: Mapping[str, Tensor],
+        lines: Mapping[str, int],
+        constants: dict[str, Any],
+        native: Mapping[str, Native],
+    ) -> None:
         self.source = source
         self.constants = constants
         self.period: float | None = constants.get("PERIOD")
@@ -68,16 +74,22 @@ class Reward:
         columns = set[int]()
         for i, node in enumerate(nodes):
             if node.op in ("select", "narrow") and (
-                    _refs(node)[0] in columns or nodes[_refs(node)[0]].op == "input"):
+                _refs(node)[0] in columns or nodes[_refs(node)[0]].op == "input"
+            ):
                 columns.add(i)
         order = sorted(range(len(nodes)), key=lambda i: (i not in columns, i))
         last = {ref: step for step, i in enumerate(order) for ref in _refs(nodes[i])}
         last |= dict.fromkeys(self._outputs.values(), len(order))
         registers: list[Any] = [None]  # 0: the state itself
-        place = {i: k for k, i in enumerate(
-            (i for i, n in enumerate(nodes) if n.op in ("input", "const")), start=1)}
-        registers += [run_on(OPS["const"], nodes[i].args) if nodes[i].op == "const" else None
-                      for i in place]
+        place = {
+            i: k
+            for k, i in enumerate(
+                (i for i, n in enumerate(nodes) if n.op in ("input", "const")), start=1
+            )
+        }
+        registers += [
+            run_on(OPS["const"], nodes[i].args) if nodes[i].op == "const" else None for i in place
+        ]
         self._inputs = [(place[i], nodes[i].args[0]) for i in place if nodes[i].op == "input"]
         free: list[int] = []
         program: list[Instruction] = []
@@ -101,8 +113,11 @@ class Reward:
                 place[i] = len(registers)
                 registers.append(None)
             program.append((run, place[i], tuple(args)))
-            free += [place[r] for r in set(_refs(node)) if last[r] == step and i not in columns
-                     and nodes[r].op not in ("input", "const")]
+            free += [
+                place[r]
+                for r in set(_refs(node))
+                if last[r] == step and i not in columns and nodes[r].op not in ("input", "const")
+            ]
         self._columns, self._body = program[: len(columns)], program[len(columns) :]
         self._results = [place[i] for i in self._outputs.values()]
         self._registers: dict[torch.device, list[Any]] = {torch.device("cpu"): registers}
@@ -111,8 +126,10 @@ class Reward:
         values = [state[name] for _, name in self._inputs]
         device = (values or list(state.values()))[0].device
         if device not in self._registers:
-            self._registers[device] = [r.to(device) if isinstance(r, torch.Tensor) else r
-                                       for r in self._registers[torch.device("cpu")]]
+            self._registers[device] = [
+                r.to(device) if isinstance(r, torch.Tensor) else r
+                for r in self._registers[torch.device("cpu")]
+            ]
         registers = self._registers[device].copy()
         registers[0] = state
         for (place, _), value in zip(self._inputs, values, strict=True):
@@ -135,8 +152,9 @@ class Reward:
         read = {place for _, _, args in self._body for place in args}
         held = sorted(read & (columns | {place for place, _ in self._inputs}))
 
-        def body(values: Sequence[torch.Tensor],
-                 state: Mapping[str, torch.Tensor] | None) -> list[torch.Tensor]:
+        def body(
+            values: Sequence[torch.Tensor], state: Mapping[str, torch.Tensor] | None
+        ) -> list[torch.Tensor]:
             registers = self._registers[values[0].device].copy()
             registers[0] = state
             for place, value in zip(held, values, strict=True):
@@ -153,8 +171,10 @@ class Reward:
             _run(self._columns, registers)
             values = [registers[place] for place in held]
             if values[0].device.type == "cpu":
-                values = [_side_by_side(v) if place in columns else v
-                          for place, v in zip(held, values, strict=True)]
+                values = [
+                    _side_by_side(v) if place in columns else v
+                    for place, v in zip(held, values, strict=True)
+                ]
             return dict(zip(self.terms, fast(values, state if whole else None), strict=True))
 
         return call
@@ -171,8 +191,9 @@ def _run(program: Sequence[Instruction], registers: list[Any]) -> None:
         registers[place] = run(*map(load, args))
 
 
-def compile_reward(source: str, fields: Sequence[Field], *,
-                   native: Mapping[str, Native] | None = None) -> Reward:
+def compile_reward(
+    source: str, fields: Sequence[Field], *, native: Mapping[str, Native] | None = None
+) -> Reward:
     """The reward that `source` describes for a robot with these `fields`.
 
     `native` names the user's own functions, state -> float32 [N], which the text may call as
@@ -190,9 +211,15 @@ def compile_reward(source: str, fields: Sequence[Field], *,
         constants = _constants(interpreter, module)
     except (OverflowError, RecursionError, MemoryError) as error:
         deep = isinstance(error, RecursionError)
-        errors.append(Diagnostic("E_LIMIT", interpreter.line, 0,
-                                 "nested too deeply" if deep else str(error) or "out of memory",
-                                 "write a shorter reward"))
+        errors.append(
+            Diagnostic(
+                "E_LIMIT",
+                interpreter.line,
+                0,
+                "nested too deeply" if deep else str(error) or "out of memory",
+                "write a shorter reward",
+            )
+        )
         terms, constants = {}, {}
     if errors:
         raise RewardError(errors)
@@ -202,12 +229,18 @@ def compile_reward(source: str, fields: Sequence[Field], *,
 
 def parse(source: str) -> ast.Module:
     """The syntax tree. Only comments and words may hold more than ASCII. Raises RewardError."""
+
     def refuse(code: str, line: int, col: int, message: str, hint: str = "") -> RewardError:
         return RewardError([Diagnostic(code, line, col, message, hint)])
 
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
-        raise refuse("E_LIMIT", 0, 0, f"the text is longer than {MAX_SOURCE // 1024} KiB",
-                     "write a shorter reward")
+        raise refuse(
+            "E_LIMIT",
+            0,
+            0,
+            f"the text is longer than {MAX_SOURCE // 1024} KiB",
+            "write a shorter reward",
+        )
     depth = 0
     for char in source:
         depth = depth + 1 if char in "([{" else max(0, depth - 1) if char in ")]}" else depth
@@ -225,8 +258,12 @@ def parse(source: str) -> ast.Module:
         hint = f"write {foreign!r} in plain ASCII" if foreign else "answer with Python code alone"
         raise refuse("E_SYNTAX", line, col, str(error.msg)[:120], hint) from error
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        raise refuse("E_LIMIT", 0, 0, "the text cannot be parsed: nested too deeply, a number too "
-                     "long, or a zero byte") from error
+        raise refuse(
+            "E_LIMIT",
+            0,
+            0,
+            "the text cannot be parsed: nested too deeply, a number too long, or a zero byte",
+        ) from error
 
 
 @functools.cache
@@ -252,8 +289,14 @@ def _terms(c: Interpreter, module: Scope, tree: ast.Module) -> dict[str, Tensor]
     function = module.names.get("reward")
     if not isinstance(function, Function):
         defined = [s.name for s in tree.body if isinstance(s, ast.FunctionDef)]
-        _refuse(c, None, f"there is no `def reward(s)`, only {', '.join(defined[:5])}" if defined
-                else "there is no `def reward(s)`", "name the main function `reward`")
+        _refuse(
+            c,
+            None,
+            f"there is no `def reward(s)`, only {', '.join(defined[:5])}"
+            if defined
+            else "there is no `def reward(s)`",
+            "name the main function `reward`",
+        )
         return {}
     node = function.node
     required = len(node.args.args) - len(node.args.defaults)
@@ -262,22 +305,35 @@ def _terms(c: Interpreter, module: Scope, tree: ast.Module) -> dict[str, Tensor]
         return {}
     result = c.inline(function, [STATE], {}, node)
     if isinstance(result, (tuple, list)) and any(isinstance(r, dict) for r in result):
-        _refuse(c, node, "reward returns more than its terms",
-                "return the dict alone: the total is the sum of its terms")
+        _refuse(
+            c,
+            node,
+            "reward returns more than its terms",
+            "return the dict alone: the total is the sum of its terms",
+        )
     elif not isinstance(result, dict) or not result:
         if result is not POISON and not (result is None and c.errors):
             what = "nothing" if result in (None, FELL) else describe(result)
-            _refuse(c, node, f"reward returns {what}, not a dict of named terms",
-                    'return {"speed": ..., "upright": ...}; the total is the sum of the terms')
+            _refuse(
+                c,
+                node,
+                f"reward returns {what}, not a dict of named terms",
+                'return {"speed": ..., "upright": ...}; the total is the sum of the terms',
+            )
     elif len(result) > MAX_TERMS:
         _refuse(c, node, f"{len(result)} terms: at most {MAX_TERMS}", "put some together")
     else:
-        return {name: term for name, value in result.items()
-                if (term := _term(c, node, name, value)) is not None}
+        return {
+            name: term
+            for name, value in result.items()
+            if (term := _term(c, node, name, value)) is not None
+        }
     return {}
 
 
-def _term(c: Interpreter, node: ast.FunctionDef | ast.Lambda, name: Any, value: Any) -> Tensor | None:
+def _term(
+    c: Interpreter, node: ast.FunctionDef | ast.Lambda, name: Any, value: Any
+) -> Tensor | None:
     if value is POISON:
         return None
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
@@ -310,6 +366,7 @@ def _refuse(c: Interpreter, node: ast.AST | None, message: str, hint: str) -> No
 
 def _constants(c: Interpreter, module: Scope) -> dict[str, Any]:
     """The module's numbers, words, tuples and dicts as plain Python values."""
+
     def plain(value: Any) -> Any:
         c.spend()
         if isinstance(value, dict):
@@ -347,9 +404,14 @@ def _reachable(graph: Graph, terms: Mapping[str, Tensor]) -> tuple[list[Node], d
             needed.add(node)
             open_ += _refs(graph.nodes[node])
     number = {old: new for new, old in enumerate(sorted(needed))}
-    nodes = [Node(n.op, tuple({"ref": number[a["ref"]]} if isinstance(a, dict) else a
-                              for a in n.args), n.line)
-             for n in (graph.nodes[i] for i in sorted(needed))]
+    nodes = [
+        Node(
+            n.op,
+            tuple({"ref": number[a["ref"]]} if isinstance(a, dict) else a for a in n.args),
+            n.line,
+        )
+        for n in (graph.nodes[i] for i in sorted(needed))
+    ]
     return nodes, {name: number[t.node] for name, t in terms.items()}
 
 
@@ -357,12 +419,27 @@ def _checked(name: str, function: Native) -> Callable[[Mapping[str, torch.Tensor
     def call(state: Mapping[str, torch.Tensor]) -> torch.Tensor:
         result = function(state)
         n = len(next(iter(state.values())))
-        if not isinstance(result, torch.Tensor) or result.shape != (n,) \
-                or result.dtype != torch.float32:
-            got = f"{shape_text(result)} {result.dtype}" if isinstance(result, torch.Tensor) else \
-                type(result).__name__
-            raise RewardError([Diagnostic("E_CONTRACT", 0, 0, f"native term {name!r} gave {got}",
-                                          f"a float32 tensor [{n}] is needed")])
+        if (
+            not isinstance(result, torch.Tensor)
+            or result.shape != (n,)
+            or result.dtype != torch.float32
+        ):
+            got = (
+                f"{shape_text(result)} {result.dtype}"
+                if isinstance(result, torch.Tensor)
+                else type(result).__name__
+            )
+            raise RewardError(
+                [
+                    Diagnostic(
+                        "E_CONTRACT",
+                        0,
+                        0,
+                        f"native term {name!r} gave {got}",
+                        f"a float32 tensor [{n}] is needed",
+                    )
+                ]
+            )
         return result
 
     return call
@@ -377,11 +454,11 @@ def native_terms(named: Mapping[str, Mapping[str, Any]]) -> dict[str, Native]:
     for name, settings in named.items():
         module, _, function = str(settings["function"]).partition(":")
         keywords = {k: v for k, v in settings.items() if k != "function"}
-        terms[name] = functools.partial(getattr(importlib.import_module(module), function),
-                                        **keywords)
+        terms[name] = functools.partial(
+            getattr(importlib.import_module(module), function), **keywords
+        )
     return terms
 
 
 def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-

@@ -117,10 +117,23 @@ def lookup(name: str, numpy: bool = False) -> Call:
 
 
 ADVICE = {
-    **dict.fromkeys(("item", "tolist", "numpy"), "there is one value for each environment: keep "
-                    "the tensor"),
-    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "random", "randint", "normal",
-                     "manual_seed", "bernoulli"), "a reward is the same each time: no randomness"),
+    **dict.fromkeys(
+        ("item", "tolist", "numpy"), "there is one value for each environment: keep the tensor"
+    ),
+    **dict.fromkeys(
+        (
+            "rand",
+            "randn",
+            "rand_like",
+            "randn_like",
+            "random",
+            "randint",
+            "normal",
+            "manual_seed",
+            "bernoulli",
+        ),
+        "a reward is the same each time: no randomness",
+    ),
     **dict.fromkeys(("sort", "topk", "unique", "histc"), "use max, min, mean or median"),
     "einsum": "(x * y).sum(dim=-1)",
     "dot": "(x * y).sum(dim=-1)",
@@ -169,10 +182,16 @@ def attribute(c: Interpreter, value: Any, attr: str) -> Any:
             kind = type(value) if type(value) in CONTAINERS else dict
             method = CONTAINERS[kind].get(attr)
             if method is not None and (type(value) in CONTAINERS or attr != "update"):
-                return Builtin(attr, lambda c, args, kwargs: method(c, value, *_plain(args, kwargs)))
+                return Builtin(
+                    attr, lambda c, args, kwargs: method(c, value, *_plain(args, kwargs))
+                )
     if isinstance(value, (tuple, dict)) and attr in ("append", "extend", "update", "pop", "insert"):
-        raise Fail("E_STATE", f"{describe(value)} cannot be changed", "a reward has no memory: what "
-                   "it needs of the past is in the state's fields, as s.prev_action")
+        raise Fail(
+            "E_STATE",
+            f"{describe(value)} cannot be changed",
+            "a reward has no memory: what "
+            "it needs of the past is in the state's fields, as s.prev_action",
+        )
     known = CONTAINERS.get(type(value), {})
     raise Fail("E_OP", f"{describe(value)} has no {attr[:40]!r}", nearest(attr, known))
 
@@ -180,8 +199,12 @@ def attribute(c: Interpreter, value: Any, attr: str) -> Any:
 def _method_of(value: Any, attr: str) -> Builtin:
     """A method means what it means in torch, but in numpy when it is told an `axis`."""
     in_torch, in_numpy = lookup(attr), lookup(attr, numpy=True)
-    return Builtin(attr, lambda c, args, kwargs: (in_numpy if "axis" in kwargs else in_torch)(
-        c, [value, *args], kwargs))
+    return Builtin(
+        attr,
+        lambda c, args, kwargs: (in_numpy if "axis" in kwargs else in_torch)(
+            c, [value, *args], kwargs
+        ),
+    )
 
 
 def _plain(args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
@@ -248,12 +271,17 @@ def index(c: Interpreter, x: Tensor, key: Any) -> Any:
             axis += 1
             continue
         if axis == 0 and x.batched:
-            raise Fail("E_BATCH", f"axis 0 of {shape_text(x.meta)} is the environments: they "
-                       "cannot be picked out", "use torch.where(mask, a, b)"
-                       if isinstance(k, Tensor) else "x[:, 0] is the first column")
+            raise Fail(
+                "E_BATCH",
+                f"axis 0 of {shape_text(x.meta)} is the environments: they cannot be picked out",
+                "use torch.where(mask, a, b)"
+                if isinstance(k, Tensor)
+                else "x[:, 0] is the first column",
+            )
         if isinstance(k, Tensor):
-            raise Fail("E_STATIC", "an index must be known while compiling",
-                       "use torch.where(mask, a, b)")
+            raise Fail(
+                "E_STATIC", "an index must be known while compiling", "use torch.where(mask, a, b)"
+            )
         k = _column(x, k, result is x or axis == 1)
         if isinstance(k, slice):
             columns = range(*k.indices(size))
@@ -270,8 +298,11 @@ def index(c: Interpreter, x: Tensor, key: Any) -> Any:
             result, axis = _take(c, result, axis, [i % size for i in k]), axis + 1
         else:
             if not -size <= k < size:
-                raise Fail("E_ARG", f"there is no column {k} of axis {axis} of "
-                           f"{shape_text(x.meta)}", f"0 to {size - 1}")
+                raise Fail(
+                    "E_ARG",
+                    f"there is no column {k} of axis {axis} of {shape_text(x.meta)}",
+                    f"0 to {size - 1}",
+                )
             result = c.op("select", result, axis, k % size)
     return result
 
@@ -281,8 +312,12 @@ def _take(c: Interpreter, x: Tensor, axis: int, columns: list[int]) -> Any:
 
 
 def _names(key: Any) -> bool:
-    return isinstance(key, str) or isinstance(key, (list, tuple)) and bool(key) and all(
-        isinstance(k, str) for k in key)
+    return (
+        isinstance(key, str)
+        or isinstance(key, (list, tuple))
+        and bool(key)
+        and all(isinstance(k, str) for k in key)
+    )
 
 
 def _column(x: Tensor, key: Any, named: bool) -> Any:
@@ -291,9 +326,13 @@ def _column(x: Tensor, key: Any, named: bool) -> Any:
         wanted = [key] if isinstance(key, str) else key
         for name in wanted:
             if not named or name not in x.names:
-                raise Fail("E_FIELD", f"there is no column {name!r} here",
-                           nearest(name, x.names) if named and x.names else
-                           "these columns have numbers, not names: x[:, 0]")
+                raise Fail(
+                    "E_FIELD",
+                    f"there is no column {name!r} here",
+                    nearest(name, x.names)
+                    if named and x.names
+                    else "these columns have numbers, not names: x[:, 0]",
+                )
         numbers = [x.names.index(name) for name in wanted]
         return numbers[0] if isinstance(key, str) else numbers
     if isinstance(key, (list, tuple)):
@@ -306,8 +345,11 @@ def _column(x: Tensor, key: Any, named: bool) -> Any:
 def _sizes(args: Sequence[Any]) -> list[Any]:
     sizes = list(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else list(args)
     if not all(s is COUNT or isinstance(s, int) for s in sizes):
-        raise Fail("E_STATIC", "a shape is made of whole numbers known while compiling",
-                   "s.time.shape[0] is the number of environments")
+        raise Fail(
+            "E_STATIC",
+            "a shape is made of whole numbers known while compiling",
+            "s.time.shape[0] is the number of environments",
+        )
     return sizes
 
 
@@ -330,7 +372,8 @@ def filled(c: Interpreter, sizes: Sequence[Any], value: Any) -> Any:
 
 def _fill(value: float) -> Call:
     return lambda c, args, kwargs: filled(
-        c, _sizes(args or [kwargs.get("size", kwargs.get("shape", ()))]), value)
+        c, _sizes(args or [kwargs.get("size", kwargs.get("shape", ()))]), value
+    )
 
 
 def _fill_like(value: float) -> Call:
@@ -373,8 +416,11 @@ def _reshape(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any
     if sizes[:1] == [-1] and total == math.prod(s for s in sizes[1:] if s is not COUNT):
         sizes[0] = COUNT
     if sizes[:1] != [COUNT] or COUNT in sizes[1:]:
-        raise Fail("E_BATCH", f"reshape of {shape_text(x.meta)} would mix the environments",
-                   "the first size stays x.shape[0]")
+        raise Fail(
+            "E_BATCH",
+            f"reshape of {shape_text(x.meta)} would mix the environments",
+            "the first size stays x.shape[0]",
+        )
     if sizes.count(-1) == 1:
         known = math.prod(s for s in sizes[1:] if s != -1)
         sizes[sizes.index(-1)] = total // known if known and total % known == 0 else 0
@@ -478,8 +524,7 @@ def _same(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 def _extreme(pair: str, along: str, where: str, numpy: bool = False) -> Call:
     def call(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        if len(args) == 2 and (isinstance(args[1], (Tensor, float)) or is_number(args[0])) \
-                and pair:
+        if len(args) == 2 and (isinstance(args[1], (Tensor, float)) or is_number(args[0])) and pair:
             return c.op(pair, *args)
         if "other" in kwargs and pair:
             return c.op(pair, args[0], kwargs["other"])
@@ -512,8 +557,9 @@ def _total(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     result: Any = args[1] if len(args) > 1 else 0
     values = c.items(args[0])
     for i, value in enumerate(values):
-        result = value if i == 0 and type(result) is int and result == 0 else c.op(
-            "add", result, value)
+        result = (
+            value if i == 0 and type(result) is int and result == 0 else c.op("add", result, value)
+        )
     return result
 
 
@@ -522,8 +568,11 @@ def _total(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 def _range(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> list[int]:
     if not all(type(a) is int for a in args) or not 1 <= len(args) <= 3 or args[2:] == [0]:
-        raise Fail("E_STATIC", "a range is made of whole numbers known while compiling",
-                   "range(s.joint_pos.shape[1]) goes over the joints")
+        raise Fail(
+            "E_STATIC",
+            "a range is made of whole numbers known while compiling",
+            "range(s.joint_pos.shape[1]) goes over the joints",
+        )
     if len(range(*args)) > 1000:
         raise Fail("E_LIMIT", "a range of more than 1000")
     return list(range(*args))

@@ -122,7 +122,8 @@ def describe(value: object) -> str:
     match value:
         case Tensor():
             return f"a tensor {shape_text(value.meta)}" + (
-                "" if value.dtype == "float32" else f" of {value.dtype}")
+                "" if value.dtype == "float32" else f" of {value.dtype}"
+            )
         case None:
             return "None"
         case bool() | int() | float():

@@ -37,10 +37,17 @@ class Watch:
         shares = (self.bad.cpu() / self.seen).tolist()
         self.bad, self.seen = None, 0
         rates = dict(zip(self.reward.terms, shares, strict=True))
-        wild = [Diagnostic("E_CONTRACT", self.reward.lines[name], 0,
-                           f"term {name!r} is not finite in {rate:.2%} of all steps",
-                           "guard divisions, roots and logarithms: torch.clamp(x, min=1e-6)")
-                for name, rate in rates.items() if rate > self.limit]
+        wild = [
+            Diagnostic(
+                "E_CONTRACT",
+                self.reward.lines[name],
+                0,
+                f"term {name!r} is not finite in {rate:.2%} of all steps",
+                "guard divisions, roots and logarithms: torch.clamp(x, min=1e-6)",
+            )
+            for name, rate in rates.items()
+            if rate > self.limit
+        ]
         if wild:
             raise RewardError(wild)
         return rates
