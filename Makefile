@@ -1,11 +1,13 @@
 # demo   a real video, a reward, a robot trained on it, a page: on branch study/demo
+# demo-models   the same loop with a critic that looks and an author that writes code; no key, no
+#        model: a script answers in their place, and every page says so. Branch study/demo-models
 # test   the same set-up, then lint and the tests
 # Both may be run again at any time: what is done is not done twice.
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test lint
+.PHONY: demo demo-models test lint
 
 demo: .venv/ready
 	reelward doctor
@@ -15,6 +17,14 @@ demo: .venv/ready
 	@echo
 	@echo "expert and learner side by side: $(CURDIR)/report/index.html"
 	@echo "this is branch study/demo: git log -p rewards/ tells how the reward grew, git switch - goes back"
+
+demo-models: .venv/ready
+	git show-ref --quiet --verify refs/heads/study/demo-models || { reelward new demo-models && \
+	  sed -i -e 's/^  author: measured/  author: llm/' -e 's/^  critic: measured/  critic: vlm/' \
+	    -e 's/^  model: null/  model: scripted/' params.yaml; }
+	python tests/scripted_server.py -- python -m flows.learn --study demo-models --iterations 3
+	@echo
+	@echo "a script answered in place of a model; what came of it: $(CURDIR)/report/index.html"
 
 test: lint
 	python -m pytest

@@ -83,7 +83,7 @@ def kind(name: str, params: dict[str, Any]) -> str:
     if name == "train":
         return "training"
     section, key = MODEL.get(name, ("", ""))
-    return "paid call" if section and params[section][key] != "measured" else "free"
+    return "paid call" if section and params[section][key] in ("vlm", "llm") else "free"
 
 
 def changes(old: Any, new: Any, at: str = "") -> list[str]:

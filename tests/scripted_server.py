@@ -218,7 +218,7 @@ class Server(ThreadingHTTPServer):
         if self.key and call.headers.get("authorization") != f"Bearer {self.key}":
             raise Refusal(401, complaint(f"Incorrect API key provided: {call.headers}"))
         call.pictures = [self.look(url) for url in picture_urls(call.body)]
-        if call.body["model"] != MODEL:
+        if not call.body["model"].startswith(MODEL):
             raise Refusal(404, complaint(f"The model `{call.body['model']}` does not exist"))
         return getattr(self, f"as_{self.personality}")(call)
 

@@ -1,0 +1,66 @@
+"""A study with models, as DVC runs it: nothing is paid for twice, and no key is left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ran, run, settle
+from scripted_server import Server
+
+KEY = "-".join(("sk", "canary", "3f9a1c77e0b24d"))
+"""written in pieces: in one piece it must be found nowhere"""
+
+
+def repro(folder: Path, server: Server, key: str = KEY) -> str:
+    more = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": key, "REELWARD_DEBUG": "1"}
+    args = ("repro", "--verbose", "select@iter-00")
+    code = 0 if key == KEY else 255
+    return run(folder, sys.executable, "-m", "dvc", *args, code=code, **more)
+
+
+def renamed(folder: Path, old: str, new: str) -> None:
+    path = folder / "params.yaml"
+    text = path.read_text()
+    assert text.count(f"model: {old}") == 2
+    path.write_text(text.replace(f"model: {old}", f"model: {new}"))
+
+
+def test_a_study_with_models_pays_once_and_leaves_no_key(mine: Path) -> None:
+    settle(mine, author="llm", critic="vlm")
+    renamed(mine, "null ", "scripted ")
+    with Server("openai", key=KEY) as server:
+        refused = repro(mine, server, "sk-wrong-key-0123456789")
+        assert "401, Incorrect API key provided" in refused and "OPENAI_API_KEY" in refused
+        assert "sk-wrong" not in refused and ran(refused)[-1] == "describe"
+
+        said = repro(mine, server)
+        # One description, two rewards, two candidates judged twice.
+        assert server.answered == 1 + 2 + 4 and server.faults == []
+        paid = {"describe", "propose@iter-00", "critique@iter-00"}
+        assert paid <= set(ran(said)) and "train@iter-00" in ran(said)
+        for name in ("criteria", "proposal", "critique"):
+            (path,) = (mine / "data").rglob(f"{name}.json")
+            assert json.loads(path.read_text())["scripted"] is True
+
+        renamed(mine, "scripted ", "scripted-two ")
+        other = repro(mine, server)
+        assert paid <= set(ran(other)) and "train@iter-00" not in ran(other)
+        assert server.answered == 2 * 7
+
+        subprocess.run(("rm", "-r", mine / "scratch/calls"), check=True)
+        renamed(mine, "scripted-two ", "scripted ")
+        back = repro(mine, server)
+        assert server.answered == 2 * 7 and not paid & set(ran(back))
+
+    run(mine, "git", "add", "--all")
+    run(mine, "git", "commit", "--quiet", "--message", "With models")
+    objects = subprocess.run(
+        ("git", "cat-file", "--batch-all-objects", "--batch"), cwd=mine, capture_output=True
+    ).stdout
+    assert b"With models" in objects and b"model: scripted" in objects
+    assert KEY.encode() not in objects
+    assert not [p for p in mine.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
+    assert KEY not in said + other + back
