@@ -106,6 +106,12 @@ class Env:
         self._qpos0 = torch.as_tensor(m.qpos0, dtype=physics.qpos.dtype, device=self.device)
         self._joint_q = index(m.joint(j).qposadr[0] for j in robot.joints.values())
         self._joint_v = index(m.joint(j).dofadr[0] for j in robot.joints.values())
+        self._stance_phases = floats([s.phase for s in robot.reset.stances])
+        self._stances = torch.zeros(len(robot.reset.stances), m.nq, dtype=self._qpos0.dtype)
+        for row, stance in zip(self._stances, robot.reset.stances, strict=True):
+            for joint, angle in stance.joints.items():
+                row[m.joint(robot.joints[joint]).qposadr[0]] = angle
+        self._stances = self._stances.to(self.device)
         self._root = m.body(robot.root).id
         self._root_only = index([self._root])
         self._bodies = index(m.body(b).id for b in robot.bodies.values())
@@ -240,12 +246,8 @@ class Env:
         phase = torch.zeros(m, device=self.device)
         if r.stances:
             choice = torch.randint(len(r.stances), (m,), generator=self.rng, device=self.device)
-            names = list(self.robot.joints)
-            for k, stance in enumerate(r.stances):
-                chosen = (choice == k).to(q.dtype)
-                phase += stance.phase * chosen.float()
-                for joint, angle in stance.joints.items():
-                    q[:, self._joint_q[names.index(joint)]] += angle * chosen
+            q += self._stances[choice]
+            phase = self._stance_phases[choice]
         return q, v, phase
 
     def _uniform(self, *shape: int) -> Tensor:

@@ -1,0 +1,184 @@
+"""The GPU's physics against the CPU's: on Warp's CPU device, and on a GPU where there is one.
+
+Kernels are compiled at the first run (a minute or two) and cached by Warp.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_train import ARGS, REWARD, job
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from reelward import files, stage
+from reelward.policy import Policy
+from reelward.sim.cpu import CpuPhysics
+from reelward.sim.env import Env
+from reelward.sim.gpu import GpuPhysics
+from reelward.sim.robot import RobotError, load_robot
+from stages import train
+
+DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+
+
+@pytest.fixture(params=DEVICES)
+def device(request) -> str:
+    return request.param
+
+
+def pair(name: str, device: str, n: int = 4, **options) -> tuple[Env, Env]:
+    """The same environments on both physics, in the same state."""
+    robot = load_robot(name)
+    cpu = Env(robot, CpuPhysics(robot, n), seed=0, **options)
+    gpu = Env(robot, GpuPhysics(robot, n, device), seed=0, **options)
+    gpu.physics.qpos.copy_(cpu.physics.qpos)
+    gpu.physics.qvel.copy_(cpu.physics.qvel)
+    gpu.physics.forward(gpu._all)
+    gpu.fields.forget()
+    gpu.phase.copy_(cpu.phase)
+    return cpu, gpu
+
+
+@pytest.mark.parametrize("name", ["biped", "ant_fast"])
+def test_agrees_with_the_cpu_to_float32(name, device):
+    cpu, gpu = pair(name, device, period=1.3)
+    rng = torch.Generator().manual_seed(0)
+    scale = {"N": 50.0, "W": 50.0, "rad/s": 1.0, "m/s": 1.0}  # of what is compared
+    for _ in range(8):
+        action = torch.rand(cpu.action.shape, generator=rng) * 2 - 1
+        ends = cpu.step(action), gpu.step(action.to(gpu.device))
+        for one, other in zip(*ends, strict=True):
+            assert torch.equal(one, other.cpu())
+        for field in cpu.robot.fields:
+            want, got = cpu.fields[field.name], gpu.fields[field.name]
+            assert got.dtype == torch.float32 and got.device == gpu.device, field.name
+            worst = (want - got.cpu()).abs().max() / scale.get(field.unit, 0.1)
+            assert worst < 0.01, f"{field.name}: {worst}"
+    torch.testing.assert_close(gpu.observe().cpu(), cpu.observe(), atol=5e-3, rtol=1e-3)
+
+
+def test_only_what_ended_starts_again(device):
+    robot = load_robot("biped")
+    env = Env(robot, GpuPhysics(robot, 6, device), seed=0, period=1.3)
+    for _ in range(3):
+        env.step(torch.zeros_like(env.action))
+    ended = torch.tensor([True, False, False, True, False, False], device=env.device)
+    qpos, age, contact = env.physics.qpos.clone(), env.age.clone(), env.contact.clone()
+    env.reset(ended)
+    assert torch.equal(env.physics.qpos[~ended], qpos[~ended])
+    assert torch.equal(env.age, torch.where(ended, 0, age))
+    assert torch.equal(env.contact[~ended], contact[~ended]) and not env.contact[ended].any()
+    lowest = env.fields["foot_height"][ended].min(1).values.cpu()
+    torch.testing.assert_close(lowest, torch.full((2,), 0.002), atol=1e-5, rtol=0)
+    assert set(env.phase[ended].tolist()) <= {0.25, 0.75}
+
+
+def test_a_lost_simulation_is_flagged_and_harms_no_other(device):
+    robot = load_robot("biped")
+    env = Env(robot, GpuPhysics(robot, 3, device), seed=0)
+    env.physics.qvel[1] = math.nan
+    terminated, truncated = env.step(torch.zeros_like(env.action))
+    assert env.physics.diverged.tolist() == [False, True, False]
+    assert terminated.tolist() == [False, True, False] and not truncated.any()
+    assert all(env.fields[f.name].isfinite().all() for f in robot.fields)
+    env.reset(terminated)
+    terminated, _ = env.step(torch.zeros_like(env.action))
+    assert not terminated.any() and not env.physics.diverged.any()
+
+
+def test_more_contacts_than_there_is_room_for_are_flagged(device, monkeypatch):
+    monkeypatch.setattr("reelward.sim.gpu._room", lambda model: (8, 4))
+    robot = load_robot("biped")
+    physics = GpuPhysics(robot, 2, device)
+    physics.qpos[1, 1] -= 0.3  # legs in the ground
+    physics.step(robot.substeps)
+    assert physics.diverged.tolist() == [False, True]
+
+
+def test_a_restored_environment_goes_on_identically():
+    """On Warp's CPU device; a GPU adds up contacts in no fixed order."""
+    robot = load_robot("biped")
+    one, other = (Env(robot, GpuPhysics(robot, 4, "cpu"), seed=s, period=1.3) for s in (0, 1))
+
+    def run(env: Env, steps: int, seed: int) -> torch.Tensor:
+        rng, seen = torch.Generator().manual_seed(seed), []
+        for _ in range(steps):
+            action = torch.rand(env.action.shape, generator=rng) * 2 - 1
+            terminated, truncated = env.step(action)
+            env.reset(terminated | truncated)
+            seen.append(torch.cat((env.observe(), env.fields["air_time"]), 1))
+        return torch.stack(seen)
+
+    run(one, 4, 0)
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(run(one, 12, 1), run(other, 12, 1))
+
+
+def test_a_training_runs_and_its_policy_walks_on_the_cpu(tmp_path, device, monkeypatch):
+    if device == "cpu":
+        monkeypatch.setattr(
+            train, "simulate", lambda robot, args: GpuPhysics(robot, args.num_envs, "cpu")
+        )
+    args = replace(ARGS, device=device, env_steps=256, num_envs=8, num_steps=16)
+    todo = job(tmp_path, args=args)
+    train.learn(todo, lambda steps: None)
+    policy = Policy.load(todo.out / "c0.pt")
+    assert policy.log_std.device.type == "cpu" and policy.about["env_steps"] == 256
+    robot = load_robot("biped")
+    env = Env(robot, CpuPhysics(robot, 2), seed=0, period=1.0, symmetric=True)
+    assert policy.act(env.observe()).isfinite().all()
+
+
+class Readbacks(TorchDispatchMode):
+    """Counts what makes a GPU wait: a number, or a list of chosen rows, asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        mask = name in ("index", "index_put_") and any(
+            i is not None and i.dtype == torch.bool for i in args[1]
+        )
+        # A mask that is filled with one number needs no list.
+        listed = mask and not (name == "index_put_" and args[2].numel() == 1)
+        self.count += listed or name in ("_local_scalar_dense", "nonzero", "masked_select", "equal")
+        return func(*args, **(kwargs or {}))
+
+
+def test_more_steps_and_epochs_read_no_more_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        train, "simulate", lambda robot, args: GpuPhysics(robot, args.num_envs, "cpu")
+    )
+    small = replace(ARGS, num_envs=4, num_steps=2, num_minibatches=1, update_epochs=1)
+    more = replace(small, num_steps=6, num_minibatches=3, update_epochs=2)
+    counts = []
+    for name, args in (("c0", small), ("c1", more)):
+        learner = train.Learner(job(tmp_path, name=name, args=args))
+        with Readbacks() as readbacks:
+            learner.collect()
+            learner.update()
+        counts.append(readbacks.count)
+    assert counts[0] == counts[1] <= 5
+
+
+def test_the_wrong_kind_of_device_is_refused(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (tmp_path / "c0.py").write_text(REWARD)
+    candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 1, "error": None}
+    files.write_json(tmp_path / "index.json", {"candidates": [candidate]})
+    out: Path = tmp_path / "policies"
+    with pytest.raises(stage.ResourceError, match="expected a CUDA GPU, found none"):
+        train.main(replace(ARGS, rewards=tmp_path, parent=tmp_path, out=out, device="cuda"))
+    assert not out.exists()
+
+
+def test_a_solver_that_the_gpu_has_not_is_refused_in_one_line():
+    robot = load_robot("humanoid").model_copy(update={"solver": None})
+    robot.__dict__.pop("mj_model", None)  # compiled with Newton at loading
+    with pytest.raises(RobotError, match="robot humanoid: mujoco_warp refuses the model: .*PGS"):
+        GpuPhysics(robot, 2, "cpu")
