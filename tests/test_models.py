@@ -335,7 +335,7 @@ def test_nothing_beyond_the_schema_is_an_answer(change: dict[str, Any], why: str
         "wrong": "slow", "rewrite": "speed", "remove": "", "add": "", "failure": "wrong_speed",
         "closer": "A", "confidence": 0.5,
     }  # fmt: skip
-    assert parse(json.dumps(sound), Critique).closer == "A"
+    assert parse(json.dumps(sound | {"confidence": 1}), Critique).closer == "A"
     with pytest.raises(ValueError, match=why):
         parse(json.dumps(sound | change), Critique)
 

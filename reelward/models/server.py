@@ -55,12 +55,10 @@ def ready(role: str) -> None:
     server = Server.of(role)
     try:
         server.connect(15.0).models.with_raw_response.list()
-    except (openai.AuthenticationError, openai.PermissionDeniedError) as e:
-        raise server.failure(e) from None
-    except openai.APIConnectionError as e:
+    except (openai.AuthenticationError, openai.APIConnectionError) as e:
         raise server.failure(e) from None
     except openai.APIError:
-        pass  # it is there; not every server lists its models
+        pass  # it is there; not every server, and not every key, lists models
 
 
 @dataclass(frozen=True)
