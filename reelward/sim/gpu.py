@@ -26,6 +26,10 @@ FLAIL_S = 5.0
 class GpuPhysics:
     """Steps N copies of a robot; the same protocol and the same fields as CpuPhysics, in float32.
 
+    A pyramid that stands for a friction cone is turned otherwise about the normal of a capsule's contact
+    than MuJoCo turns it: in the plane the two agree to float32, in space only with elliptic cones,
+    else they part like two models of equal right.
+
     A control step and the refreshing of the derived fields are each one CUDA graph. Nothing is read
     back: simulations that are lost, or had more contacts than there is room for, are put back to the
     model's posture and flagged in `diverged`.
