@@ -115,6 +115,8 @@ class Job:
     scratch: Path
     """folder of the checkpoints, named by a digest of all that defines the training"""
     args: Args
+    threads: int = 1
+    """that step the physics: whatever their number, the bytes are the same"""
 
 
 @dataclass
@@ -158,9 +160,9 @@ def log_prob(mean: Tensor, log_std: Tensor, actions: Tensor) -> Tensor:
     return -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1) - log_std.sum()
 
 
-def simulate(robot: Robot, args: Args) -> Physics:
+def simulate(robot: Robot, args: Args, threads: int) -> Physics:
     if args.device == "cpu":
-        return CpuPhysics(robot, args.num_envs)
+        return CpuPhysics(robot, args.num_envs, threads)
     from reelward.sim.gpu import GpuPhysics  # Warp takes its time
 
     return GpuPhysics(robot, args.num_envs)
@@ -180,7 +182,7 @@ class Learner:
         self.reward = compile_reward(job.reward.read_text(), robot.fields)
         self.env = Env(
             robot,
-            simulate(robot, args),
+            simulate(robot, args, job.threads),
             seed=job.seed,
             period=self.reward.period,
             symmetric=args.symmetric,
@@ -368,6 +370,7 @@ def learn(job: Job, report: Callable[[int], None]) -> None:
 def jobs(args: Args, candidates: list[dict[str, Any]], out: Path) -> list[Job]:
     """The trainings to do, the longest first so that the cores end together."""
     todo = []
+    threads = max(1, cores() // max(1, len(candidates)))
     for c in candidates:
         start = args.parent / "policy.pt" if c["start"] == "warm" else None
         reward = args.rewards / c["file"]
@@ -382,7 +385,7 @@ def jobs(args: Args, candidates: list[dict[str, Any]], out: Path) -> list[Job]:
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         scratch = Path("scratch/checkpoints") / name[:16]
-        todo.append(Job(c["name"], reward, start, seed, out, scratch, args))
+        todo.append(Job(c["name"], reward, start, seed, out, scratch, args, threads))
     return sorted(todo, key=lambda job: job.start is not None)
 
 

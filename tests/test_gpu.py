@@ -123,7 +123,7 @@ def test_a_restored_environment_goes_on_identically():
 def test_a_training_runs_and_its_policy_walks_on_the_cpu(tmp_path, device, monkeypatch):
     if device == "cpu":
         monkeypatch.setattr(
-            train, "simulate", lambda robot, args: GpuPhysics(robot, args.num_envs, "cpu")
+            train, "simulate", lambda robot, args, threads: GpuPhysics(robot, args.num_envs, "cpu")
         )
     args = replace(ARGS, device=device, env_steps=256, num_envs=8, num_steps=16)
     todo = job(tmp_path, args=args)
@@ -155,7 +155,7 @@ class Readbacks(TorchDispatchMode):
 
 def test_more_steps_and_epochs_read_no_more_back(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        train, "simulate", lambda robot, args: GpuPhysics(robot, args.num_envs, "cpu")
+        train, "simulate", lambda robot, args, threads: GpuPhysics(robot, args.num_envs, "cpu")
     )
     small = replace(ARGS, num_envs=4, num_steps=2, num_minibatches=1, update_epochs=1)
     more = replace(small, num_steps=6, num_minibatches=3, update_epochs=2)

@@ -105,7 +105,8 @@ def test_value_after_a_time_limit_is_that_of_the_last_state(tmp_path):
 def test_one_seed_one_result(tmp_path):
     first = trained(tmp_path / "a")
     assert first == trained(tmp_path / "b")
-    assert first != trained(tmp_path / "c", seed=4)
+    assert first == trained(tmp_path / "c", threads=2)
+    assert first != trained(tmp_path / "d", seed=4)
 
 
 def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path, monkeypatch):
