@@ -155,6 +155,7 @@ def row(iteration: str, name: str, judged: dict[str, Any], env_steps: int) -> di
 def main(args: Args) -> None:
     critique = files.read_json(args.critique)
     index = files.read_json(args.candidates / "index.json")["candidates"]
+    ended = files.read_json(args.rollouts / "index.json")["candidates"]
     before = files.read_json(args.parent_rewards / "feedback.json")
     history = (args.parent_rewards / "history.csv").read_text()
     name = choose(critique, args.min_gain)
@@ -196,7 +197,7 @@ def main(args: Args) -> None:
             "descriptors": {d: r["learner"] for d, r in judged["differences"].items()},
             "differences": judged["differences"],
             "training": training,
-            "refused": {c["name"]: c["error"] for c in index if c["error"]},
+            "refused": {c["name"]: c["error"] for c in ended if c["error"]},
             "trials": trials(
                 before.get("trials", []), args.iteration, before.get("selected", ""),
                 index, critique,

@@ -225,7 +225,7 @@ def told(said: dict[str, Any], reached: View = SLOW, **more: Any) -> dict[str, A
     child = trial | {"name": "iter-01/c0", "parent": "iter-00/c1", "closeness": 0.62,
                      "note": "slower", "failure": "drag"}  # fmt: skip
     return {
-        "iteration_number": 0, "critique": said, "trials": [trial, child],
+        "iteration_number": 0, "selected": "iter-00/c1", "critique": said, "trials": [trial, child],
         "differences": measured.differences(EXPERT, reached.motion),
         "training": {
             "env_steps": [1.0, 2.0], "episode_length": [12.0, None],
@@ -312,6 +312,17 @@ def test_ablations_show_less(serve: Callable) -> None:
     assert looks.pictures == [(896, 448)] * 2
     assert "two pictures: the expert, then the robot" in looks.first
     assert "drags" not in looks.first and "calm walk" not in looks.first
+
+
+@pytest.mark.usefixtures("unjailed")
+def test_only_a_trained_policy_that_sees_the_same_is_gone_on_from(serve: Callable) -> None:
+    serve()
+    kept_seed = propose_with(told(WORDS, selected=""))
+    assert {c["start"] for c in kept_seed} == {"scratch"}
+    no_clock = 'def reward(s):\n    return {"alive": alive(s)}\n'
+    serve(lambda call: json.dumps({"note": "n", "reward": no_clock}))
+    Path("scratch/calls").rename("scratch/other")
+    assert propose_with(told(WORDS), 1)[0]["start"] == "scratch"
 
 
 @pytest.mark.usefixtures("unjailed")
@@ -484,7 +495,7 @@ def test_when_all_fail_the_last_good_reward_stays_and_it_is_marked(
     critique.main(judging)
     (place / "before").mkdir()
     (place / "before/selected.py").write_text(CLOCKED)
-    files.write_json(place / "before/feedback.json", told(WORDS, selected="iter-00/c1"))
+    files.write_json(place / "before/feedback.json", told(WORDS))
     (place / "before/history.csv").write_text(",".join(select.COLUMNS) + "\n")
     with files.new_folder(place / "best") as best:
         view(best, SLOW)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from reelward.authors.measured import Candidate, expert_targets, knobs
+from reelward.language import RewardError, compile_reward
 from reelward.language.commands import checked, robot_card
 from reelward.language.errors import Diagnostic
 from reelward.language.reference import library_table
@@ -49,9 +50,11 @@ def propose(
     }  # fmt: skip
     made: list[dict[str, Any]] = []
     for i in range(count):
-        start = "scratch" if first or i == 1 else "warm"
+        start = "warm" if feedback.get("selected") and i != 1 else "scratch"
         prompt = render("author", number=i, start=start, **shared)
         source, note, error = _written(chat, robot, prompt, sheets)
+        if error is None and _clocked(source, robot) != _clocked(parent, robot):
+            start = "scratch"  # the policy to go on from sees another state
         twins = [c["name"] for c in made if c["source"] == source and not c["error"]]
         twins += ["the parent's"] if source.strip() == parent.strip() else []
         if twins and error is None:
@@ -84,6 +87,14 @@ def _written(
     except NoAnswer as e:
         error = str(e)
     return source, note, error
+
+
+def _clocked(source: str, robot: Robot) -> bool:
+    """Whether a reward sets the gait clock that its policy then sees."""
+    try:
+        return compile_reward(source, robot.fields).period is not None
+    except RewardError:
+        return False
 
 
 def _bare(reward: str) -> str:
