@@ -1,0 +1,184 @@
+"""What others do on the same tasks, in a throw-away environment that never touches ours.
+
+The benches call this file with the Python of `scratch/peers`, which they make on first use and which
+sees our torch, Gymnasium and MuJoCo. Each command prints one line of JSON.
+
+  python bench/peers.py sb3 HalfCheetah-v5 --seconds 3         env-steps/s of PPO with 8 environments
+  python bench/peers.py sb3-return HalfCheetah-v5 --reach 3000 --cap 600 --seed 1
+  python bench/peers.py envpool HalfCheetah-v5 --seconds 3     env-steps/s of stepping, random actions
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import site
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+from typing import Any
+
+HOME = Path("scratch/peers")
+PACKAGES = ("stable-baselines3==2.9.2", "envpool==1.2.5")
+ENVS = 8
+
+# The zoo's tuned PPO settings of each task (DLR-RM/rl-baselines3-zoo, hyperparams/ppo.yml, v3 tasks);
+# for Ant it has none in force, so it runs with Stable-Baselines3's defaults and normalisation.
+WIDE = {"log_std_init": -2, "ortho_init": False, "net_arch": {"pi": [256, 256], "vf": [256, 256]}}
+TUNED: dict[str, dict[str, Any]] = {
+    "HalfCheetah-v5": {
+        "batch_size": 64, "n_steps": 512, "gamma": 0.98, "learning_rate": 2.0633e-05,
+        "ent_coef": 0.000401762, "clip_range": 0.1, "n_epochs": 20, "gae_lambda": 0.92,
+        "max_grad_norm": 0.8, "vf_coef": 0.58096, "policy_kwargs": WIDE,
+    },
+    "Walker2d-v5": {
+        "batch_size": 32, "n_steps": 512, "gamma": 0.99, "learning_rate": 5.05041e-05,
+        "ent_coef": 0.000585045, "clip_range": 0.1, "n_epochs": 20, "gae_lambda": 0.95,
+        "max_grad_norm": 1, "vf_coef": 0.871923,
+    },
+}  # fmt: skip
+
+
+def python() -> Path | None:
+    """The peers' Python, made where it is not; None where they cannot be installed."""
+    found = HOME / "bin/python"
+    ready = HOME / "ready"
+    if not ready.exists():
+        venv.create(HOME, with_pip=True, clear=True)
+        packages = next((HOME / "lib").glob("python*/site-packages"))
+        (packages / "ours.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+        command = [found, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES]
+        if subprocess.run(list(map(str, command))).returncode:
+            print("the peers cannot be installed: they are left out", file=sys.stderr)
+            return None
+        ready.touch()
+    return found
+
+
+def ask(*arguments: object) -> dict[str, Any] | None:
+    """The answer of one command of this file, or None."""
+    interpreter = python()
+    if interpreter is None:
+        return None
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [str(interpreter), __file__, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+
+
+def _make(task: str) -> Any:
+    import gymnasium
+
+    options = {"contact_cost_weight": 0.0} if task in ("Ant-v5", "Humanoid-v5") else {}
+    return gymnasium.make(task, **options)
+
+
+def sb3(task: str, seconds: float) -> dict[str, Any]:
+    """Whole training at Stable-Baselines3's defaults, torch with one thread (its fastest here)."""
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    torch.set_num_threads(1)
+    envs = DummyVecEnv([lambda: _make(task)] * ENVS)
+    model = PPO("MlpPolicy", envs, n_steps=2048 // ENVS, device="cpu")
+    model.learn(2048)
+    start, before = time.perf_counter(), model.num_timesteps
+    while time.perf_counter() - start < seconds:
+        model.learn(2048, reset_num_timesteps=False)
+    return {"rate": (model.num_timesteps - before) / (time.perf_counter() - start)}
+
+
+def sb3_return(task: str, reach: float, cap: float, seed: int) -> dict[str, Any]:
+    """Seconds of training until the mean return of 8 deterministic episodes is `reach`. Evaluation
+    takes no time; it happens about every fiftieth of `cap`."""
+    import gymnasium
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+    torch.set_num_threads(1)
+    settings = dict(TUNED.get(task, {}))
+    if settings.get("policy_kwargs"):
+        settings["policy_kwargs"] |= {"activation_fn": torch.nn.ReLU}
+    envs = VecNormalize(
+        DummyVecEnv([lambda: _make(task)] * ENVS), gamma=settings.get("gamma", 0.99)
+    )
+    model = PPO("MlpPolicy", envs, seed=seed, device="cpu", **settings)
+    judge: gymnasium.Env = _make(task)
+    spent, curve = 0.0, []
+    while spent < cap:
+        part = 0.0
+        while part < cap / 50:
+            start = time.perf_counter()
+            model.learn(model.n_steps * ENVS, reset_num_timesteps=False)
+            part += time.perf_counter() - start
+        spent += part
+        returns = []
+        for episode in range(8):
+            obs, _ = judge.reset(seed=episode)
+            total, over = 0.0, False
+            while not over:
+                action, _ = model.predict(envs.normalize_obs(obs), deterministic=True)
+                obs, reward, terminated, truncated, _ = judge.step(action)
+                total, over = total + float(reward), terminated or truncated
+            returns.append(total)
+        curve.append((round(spent, 1), round(sum(returns) / 8, 1)))
+        if curve[-1][1] >= reach:
+            return {"seconds": spent, "env_steps": model.num_timesteps, "curve": curve}
+    return {"seconds": None, "env_steps": model.num_timesteps, "curve": curve}
+
+
+def envpool(task: str, seconds: float, envs: int = 64) -> dict[str, Any]:
+    import envpool as peer
+    import numpy as np
+
+    threads = len(os.sched_getaffinity(0))
+    pool = peer.make(task, env_type="gymnasium", num_envs=envs, num_threads=threads)
+    pool.reset()
+    low, high = pool.action_space.low, pool.action_space.high
+    actions = np.random.default_rng(0).uniform(low, high, (64, envs, *low.shape))
+    start, steps = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        pool.step(actions[steps % 64])
+        steps += 1
+    return {"rate": steps * envs / (time.perf_counter() - start)}
+
+
+def cleanrl(checkout: Path, task: str, seconds: float) -> float | None:
+    """Env-steps/s of CleanRL's ppo_continuous_action at its defaults, from the `SPS:` lines that it
+    prints; its own requirements have to be met by the Python that runs it."""
+    script = checkout / "cleanrl/ppo_continuous_action.py"
+    steps = 2048 * max(2, round(seconds))
+    command = [str(python()), str(script), "--env-id", task, "--total-timesteps", str(steps)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=HOME.resolve()
+    )
+    rates = [float(x.split()[1]) for x in done.stdout.splitlines() if x.startswith("SPS:")]
+    return rates[-1] if done.returncode == 0 and rates else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("sb3", "sb3-return", "envpool"))
+    parser.add_argument("task")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--reach", type=float, default=3000.0)
+    parser.add_argument("--cap", type=float, default=600.0)
+    parser.add_argument("--seed", type=int, default=1)
+    a = parser.parse_args()
+    if a.what == "sb3":
+        answer = sb3(a.task, a.seconds)
+    elif a.what == "sb3-return":
+        answer = sb3_return(a.task, a.reach, a.cap, a.seed)
+    else:
+        answer = envpool(a.task, a.seconds)
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
