@@ -73,7 +73,8 @@ def feedback(draft: author.Draft, reached: Motion, **more) -> dict:
         "descriptors": learner,
     }  # fmt: skip
     return {
-        "iteration_number": 0, "descriptors": learner, "trials": [trial], "region": 1.0,
+        "iteration_number": 0, "selected": "iter-00/c1", "descriptors": learner,
+        "trials": [trial], "region": 1.0,
     } | more  # fmt: skip
 
 
@@ -95,6 +96,10 @@ def test_aiming_goes_beyond_by_what_is_missing():
     aimed = rewards[0].constants["TARGET"]["speed"]
     assert aimed == pytest.approx(draft.targets["speed"] + moved, abs=0.002)
     assert made[0].start == "warm" and "speed" in made[0].note
+
+
+def test_nothing_goes_on_from_the_untrained_seed():
+    assert {c.start for c in propose(motion(speed=0.387), selected="")[1]} == {"scratch"}
 
 
 def test_small_errors_are_left_alone():
@@ -150,6 +155,13 @@ def test_a_reward_of_another_form_is_begun_anew():
         BIPED, EXPERT, free, feedback(author.Draft({}, {}), EXPERT), task="walk", count=2
     )
     assert "alive" in compile_reward(made[0].source, BIPED.fields).terms
+
+
+def test_an_iteration_that_kept_the_seed_is_begun_anew():
+    """There is no trained policy to go on from yet."""
+    _, made, _ = propose(motion(0.1), selected="")
+    assert {c.start for c in made} == {"scratch"}
+    assert made[0].note == "the goal alone" and made[0].seed == 10
 
 
 def test_one_leg_gets_no_terms_for_two():
