@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -195,6 +196,15 @@ def test_training_learns(tmp_path):
     rows = list(csv.DictReader((todo.out / "c0.csv").read_text().splitlines()))
     lengths = [float(r["episode_length"]) for r in rows if r["episode_length"] != "nan"]
     assert sum(lengths[-5:]) / 5 > 2 * sum(lengths[:5]) / 5
+
+
+def slow_to_die(job, report):
+    threading.Thread(target=time.sleep, args=(1.0,)).start()
+    raise ValueError("why it failed")
+
+
+def test_what_a_candidate_said_outlives_its_process():
+    assert train.spread(slow_to_die, [0], 1, lambda done: None) == ["ValueError: why it failed"]
 
 
 def test_candidates_are_alone_in_their_processes(tmp_path):

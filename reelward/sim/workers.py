@@ -60,8 +60,8 @@ def spread(
             watch(list(steps))
             for slot in [s for s, p in running.items() if not p.is_alive()]:
                 code = running.pop(slot).exitcode
-                if code:
-                    failed[slot] = f"ended with exit code {code}"
+                if code:  # what it said itself may have come before
+                    failed[slot] = failed[slot] or f"ended with exit code {code}"
             while not errors.empty():
                 slot, reason = errors.get()
                 failed[slot] = str(reason)
