@@ -36,6 +36,10 @@ MAX_RESULT = 1 << 20
 LAYERS = ("rlimits", "privileges", "landlock", "seccomp", "bubblewrap")
 
 
+PATIENCE = 10
+"""wall time a jailed child may take, in its processor time"""
+
+
 class JailError(RuntimeError):
     """The jailed function raised, ran out of time or memory, died, or answered with no JSON."""
 
@@ -55,8 +59,9 @@ def jailed(
 ) -> Any:
     """The JSON result of `function(payload)` in the jail.
 
-    `timeout` s of wall time after which the child is killed, import included; `memory` bytes that it
-    may take on top of what its imports did; `read` files or folders that it may read. Raises JailError,
+    `timeout` s of processor time after which the child is killed, import included, and `PATIENCE`
+    times as much on the wall, so that a busy machine changes no verdict; `memory` bytes that it may
+    take on top of what its imports did; `read` files or folders that it may read. Raises JailError,
     and with `require` JailMissing when a layer other than bubblewrap is not active here.
     """
     missing = [name for name in LAYERS[:4] if require and not layers()[name]]
@@ -85,9 +90,9 @@ def jailed(
         start_new_session=True,
     )
     try:
-        out, err = child.communicate(json.dumps(request).encode(), timeout)
+        out, err = child.communicate(json.dumps(request).encode(), PATIENCE * timeout)
     except subprocess.TimeoutExpired:
-        raise JailError(f"{function} took longer than {timeout:g} s") from None
+        raise JailError(f"{function} took longer than {PATIENCE * timeout:g} s") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

@@ -26,7 +26,7 @@ def checked(source: str, fields: Sequence[Field], *, require_jail: bool = False)
     payload = {"source": source, "fields": [asdict(f) for f in fields]}
     try:
         return jailed(
-            "reelward.language.commands:check", payload, timeout=60.0, require=require_jail
+            "reelward.language.commands:check", payload, timeout=30.0, require=require_jail
         )
     except JailMissing:
         raise
