@@ -1,0 +1,97 @@
+"""How long training takes to a stated return, beside Stable-Baselines3's PPO with 8 environments.
+
+  python bench/time_to_return.py                                    three tasks, three seeds
+  python bench/time_to_return.py --seconds 3 --tasks half_cheetah --seeds 1 --no-peer    a trial
+
+Clock: wall-clock of training alone, evaluations left out. Return: mean of 8 deterministic episodes of
+at most 1000 steps, with the velocity as Gymnasium takes it, without contact cost on both sides. Ours
+is evaluated in the physics it trains in (implicitfast for walker2d and ant); beside it stands the
+return of the same policy under the integrator of Gymnasium's XML. The peer is given up after `factor`
+times our own seconds (`> seconds` in the table). Writes bench/results/time_to_return.json.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import common
+import peers
+import tyro
+
+from reelward.sim.workers import cores
+
+REACH = {"half_cheetah": 3000.0, "walker2d": 3000.0, "ant": 2000.0}
+CHANGES: dict[str, dict[str, Any]] = {"ant": {"learning_rate": 5e-4, "init_std": 0.5}}
+"""where a task wants other settings than common.LEARNING"""
+
+
+@dataclass(frozen=True)
+class Args:
+    tasks: tuple[str, ...] = ("half_cheetah", "walker2d", "ant")
+    seeds: tuple[int, ...] = (1, 2, 3)
+    seconds: float = 240.0
+    """given up after"""
+    factor: float = 10.0
+    """times our seconds that the peer may take"""
+    peer: bool = True
+
+
+def ours(name: str, seed: int, seconds: float) -> dict[str, Any]:
+    """Seconds of training until the return is reached, None where it was not."""
+    task = common.TASKS[name]
+    settings = common.LEARNING | CHANGES.get(name, {})
+    with tempfile.TemporaryDirectory() as folder:
+        learner = common.learner(task, task.fast, settings, Path(folder), seed, threads=cores())
+        spent, curve, best = 0.0, [], None
+        while spent < seconds and best is None:
+            part = 0.0
+            while part < max(1.0, seconds / 120):
+                start = time.perf_counter()
+                learner.collect()
+                learner.update()
+                part += time.perf_counter() - start
+            spent += part
+            reached = common.evaluate(learner.policy, task, task.fast)
+            curve.append((round(spent, 1), round(reached, 1)))
+            if reached >= REACH[name]:
+                best = spent
+        return {
+            "seconds": best,
+            "env_steps": learner.env_steps,
+            "return": curve[-1][1],
+            "return under the XML": common.evaluate(learner.policy, task, task.robot),
+            "curve": curve,
+        }
+
+
+def main() -> None:
+    args = tyro.cli(Args, description=__doc__)
+    result: dict[str, Any] = {"machine": common.machine(), "reach": REACH, "rows": []}
+    rows = []
+    for name in args.tasks:
+        for seed in args.seeds:
+            own = ours(name, seed, args.seconds)
+            cap = args.factor * (own["seconds"] or args.seconds)
+            task = common.TASKS[name].gymnasium
+            peer = args.peer and peers.ask(
+                "sb3-return", task, "--reach", REACH[name], "--cap", cap, "--seed", seed
+            )
+            result["rows"].append({"task": name, "seed": seed, "ours": own, "sb3": peer or None})
+            times = (peer["seconds"] or cap) / own["seconds"] if peer and own["seconds"] else None
+            late = f"> {cap:.0f}" if peer and not peer["seconds"] else None
+            rows.append({
+                "task": name, "seed": seed, "reach": REACH[name], "ours s": own["seconds"],
+                "return": own["return"], "under the XML": own["return under the XML"],
+                "sb3 s": late or (peer["seconds"] if peer else None),
+                "sooner by": times and (f"> {times:.1f} x" if late else f"{times:.1f} x"),
+            })  # fmt: skip
+            common.show("seconds of training to a return", rows)
+    common.write("time_to_return", result)
+
+
+if __name__ == "__main__":
+    main()
