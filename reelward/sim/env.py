@@ -119,6 +119,9 @@ class Env:
         self._point_at = floats([p[1:] for p in robot.keypoints.values()])
         names, feet = list(robot.keypoints), list(robot.feet.values())
         self._soles = [index(names.index(p) for p in f.points) for f in feet]
+        soles = torch.cat(self._soles)
+        self._sole_body, self._sole_at = self._point_body[soles], self._point_at[soles]
+        self._sole_sizes = [len(f.points) for f in feet]
         self._radius = floats([f.radius for f in feet])
         self._sensors = robot.foot_sensors
         low, high = floats(m.actuator_ctrlrange).T
@@ -127,7 +130,8 @@ class Env:
         self._lazy_out = {
             n: physics.output(n) for n in ("actuator_force", "actuator_velocity", "sensordata")
         }
-        self._skip = 1 if robot.planar else 2
+        self._planar = robot.planar
+        self._skip = 1 if self._planar else 2
         self._mirror(index)
 
         self.age = torch.zeros(self.n, dtype=torch.long, device=self.device)
@@ -222,7 +226,7 @@ class Env:
         if self.robot.reset.stances:
             self.fields.forget()
             lowest = self.fields["foot_height"][rows].min(1).values
-            z = self.physics.qpos[:, 1 if self.robot.planar else 2]
+            z = self.physics.qpos[:, 1 if self._planar else 2]
             write(z, z[rows] - (lowest - GROUND_GAP))
             self.physics.forward(rows)
         for memory in (self.age, self.action, self.prev_action, self.air, self.contact):
@@ -235,7 +239,7 @@ class Env:
         r = self.robot.reset
         q = self._qpos0.repeat(m, 1)
         q += r.qpos_uniform * (2 * self._uniform(*q.shape) - 1)
-        if not self.robot.planar:
+        if not self._planar:
             q[:, 3:7] = nn.functional.normalize(q[:, 3:7])
         v = torch.zeros(m, self.physics.qvel.shape[1], dtype=q.dtype, device=self.device)
         v += r.qvel_uniform * (2 * self._uniform(*v.shape) - 1)
@@ -345,8 +349,10 @@ class Env:
         return self._velocity(self._point_body) + torch.linalg.cross(w, self._arms())
 
     def _foot_height(self) -> Tensor:
-        z = self.fields["keypoint_pos"][..., 2]
-        return torch.stack([z[:, s].amin(1) for s in self._soles], 1) - self._radius
+        # Not from keypoint_pos: of all points and axes this needs little, at every step and start.
+        tilt = self._out["xmat"].view(self.n, -1, 3, 3)[:, self._sole_body, 2].float()
+        z = self._out["xpos"][:, self._sole_body, 2].float() + (tilt * self._sole_at).sum(-1)
+        return torch.stack([s.amin(1) for s in z.split(self._sole_sizes, 1)], 1) - self._radius
 
     def _foot_contact(self) -> Tensor:
         return (self.fields["foot_height"] < CONTACT_HEIGHT).float()
