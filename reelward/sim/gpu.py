@@ -50,7 +50,8 @@ class GpuPhysics:
                 self._model = mjw.put_model(model)
             except NotImplementedError as e:
                 raise RobotError(f"robot {robot.name}: mujoco_warp refuses the model: {e}") from e
-            self._model.opt.graph_conditional = wp.is_conditional_graph_supported()
+            early = not self._wp_device.is_cuda or wp.is_conditional_graph_supported()
+            self._model.opt.graph_conditional = early
             self._model.opt.warn_overflow = 0
             self._data = mjw.put_data(model, start, nworld=n, nconmax=contacts, njmax=rows)
         self.qpos, self.qvel, self.ctrl = (self.output(f) for f in ("qpos", "qvel", "ctrl"))
@@ -60,8 +61,14 @@ class GpuPhysics:
         self._forces = self.output("actuator_force"), self.output("sensordata")
         self._qpos0 = torch.as_tensor(model.qpos0, dtype=torch.float32, device=self.device)
         self._substeps = robot.substeps
+        self._problem = (
+            "" if early else "the driver is older than CUDA 12.4: the solver never stops early"
+        )
         self._steps = self._captured(self._step)
         self._refresh = self._captured(self._derive)
+        if self._wp_device.is_cuda:
+            how = f"slow: {self._problem}" if self._problem else "in CUDA graphs"
+            print(f"reelward: physics on {self._wp_device.name} {how}", file=sys.stderr)
 
     def output(self, name: str) -> Tensor:
         """A live view of a Data field, float32 `[N, ...]`, refreshed by every call."""
@@ -132,15 +139,13 @@ class GpuPhysics:
                 work()
             wp.synchronize_device(device)
         except RuntimeError as e:
-            print(f"reelward: physics runs without a CUDA graph, slowly: {e}", file=sys.stderr)
+            self._problem = f"no CUDA graph ({e})"
 
             def launched() -> None:
                 with wp.ScopedDevice(device), wp.ScopedStream(stream):
                     work()
 
             return launched
-        name = work.__name__.strip("_")
-        print(f"reelward: {name} is a CUDA graph on {device.name}", file=sys.stderr)
         return lambda: wp.capture_launch(capture.graph, stream=stream)
 
 
