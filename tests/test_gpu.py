@@ -135,6 +135,30 @@ def test_a_training_runs_and_its_policy_walks_on_the_cpu(tmp_path, device, monke
     assert policy.act(env.observe()).isfinite().all()
 
 
+def test_an_interrupted_training_goes_on_exactly(tmp_path, monkeypatch):
+    """On Warp's CPU device, as above."""
+    monkeypatch.setattr(
+        train, "simulate", lambda robot, args, threads: GpuPhysics(robot, args.num_envs, "cpu")
+    )
+    monkeypatch.setenv("REELWARD_CHECKPOINT_S", "0")
+    args = replace(ARGS, env_steps=128, num_envs=4, num_steps=8)
+
+    def stop(steps: int) -> None:
+        if steps >= 64:
+            raise KeyboardInterrupt
+
+    made = []
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+        todo = job(tmp_path / name, args=args)
+        if name == "stopped":
+            with pytest.raises(KeyboardInterrupt):
+                train.learn(todo, stop)
+        train.learn(todo, lambda steps: None)
+        made.append((todo.out / "c0.pt").read_bytes())
+    assert made[0] == made[1]
+
+
 class Readbacks(TorchDispatchMode):
     """Counts what makes a GPU wait: a number, or a list of chosen rows, asked for."""
 
