@@ -225,14 +225,13 @@ class Learner:
         term_sum = torch.zeros(len(self.reward.terms), device=env.device)
         wild, lost = torch.zeros_like(term_sum), torch.zeros((), device=env.device)
         episodes = torch.zeros(2, *b.rewards.shape, device=env.device)
+        means = torch.zeros_like(b.actions)
         for t in range(args.num_steps):
             self.seen[t] = env.observe()
             b.obs[t] = policy.normalise(self.seen[t])
-            mean = policy.actor(b.obs[t])
-            noise = torch.randn(mean.shape, generator=self.rng, device=env.device)
-            b.actions[t] = mean + std * noise
-            b.log_probs[t] = log_prob(mean, policy.log_std, b.actions[t])
-            b.values[t] = policy.critic(b.obs[t]).squeeze(1)
+            means[t] = policy.actor(b.obs[t])
+            noise = torch.randn(means[t].shape, generator=self.rng, device=env.device)
+            b.actions[t] = means[t] + std * noise
 
             terminated, truncated = env.step(b.actions[t])
             b.terminated[t], b.truncated[t] = terminated, truncated
@@ -257,6 +256,9 @@ class Learner:
             self.episode.masked_fill_(ended, 0.0)
             self.discounted.masked_fill_(ended, 0.0)
             env.reset(ended)
+        # What no step waits for is cheaper for all of them at once.
+        b.log_probs = log_prob(means, policy.log_std, b.actions)
+        b.values = policy.critic(b.obs).squeeze(-1)
         last = policy.critic(policy.normalise(env.observe())).squeeze(1)
         after = torch.cat((b.values[1:], last[None]))
         b.next_values = torch.where(b.truncated > 0, b.next_values, after)
