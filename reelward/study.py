@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -60,12 +61,15 @@ def enter(name: str) -> None:
     """Check out a study and the files that DVC keeps for it."""
     if not exists(name):
         raise StudyError(f"no study {name}; make it: reelward new {name}")
-    if git("branch", "--show-current").strip() != f"study/{name}":
-        before = git("rev-parse", "HEAD").strip()
-        git("switch", "--quiet", f"study/{name}")
-        _checkout()
-        if git("rev-list", "--max-count=1", before, "--not", "HEAD"):
-            print(f"study/{name} lacks commits of where you came from: git merge - brings them")
+    left = git("branch", "--show-current").strip()
+    if left == f"study/{name}":
+        return
+    git("switch", "--quiet", f"study/{name}")
+    _leave(*ledger.parents(LEDGER.read_text()))
+    dvc = (sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", "--allow-missing")
+    subprocess.run(dvc)
+    if left and not left.startswith("study/") and git("rev-list", "-1", left, "--not", "HEAD"):
+        print(f"{left} has commits that study/{name} has not; git merge {left} brings them")
 
 
 def new(name: str, source: str | None = None, **settings: str | None) -> None:
@@ -89,11 +93,11 @@ def new(name: str, source: str | None = None, **settings: str | None) -> None:
 
     git("switch", "--quiet", "--create", f"study/{name}")
     git("rm", "-r", "--quiet", "--ignore-unmatch", "--", *RESULTS)
-    _checkout()
+    _leave()
     write_text(PARAMS, params)
     write_text(LEDGER, ledger.FIRST)
     write_text(SEED, reward)
-    commit(KEPT, f"Begin study {name}", always=True)
+    commit((*KEPT, *RESULTS), f"Begin study {name}", always=True)
 
 
 def changed(*paths: str) -> bool:
@@ -114,12 +118,13 @@ def extend(to: int | None = None) -> dict[str, str]:
 
 def commit(paths: Iterable[str], message: str, always: bool = False) -> bool:
     """Commit what changed in `paths`, and say whether anything did."""
-    there = [p for p in paths if Path(p).exists()]
-    git("add", "--", *there)
-    staged = git("diff", "--cached", "--name-only", "--", *there)
-    if not staged and not always:
+    paths = tuple(paths)
+    if there := [p for p in paths if Path(p).exists()]:
+        git("add", "--", *there)
+    names = git("diff", "--cached", "--name-only", "-z", "--", *paths).split("\0")[:-1]
+    if not names and not always:
         return False
-    only = ("--", *there) if staged else ("--allow-empty", "--only")
+    only = ("--", *names) if names else ("--allow-empty", "--only")
     git("commit", "--quiet", "--message", message, *only, env=_identity())
     return True
 
@@ -134,11 +139,12 @@ def _identity() -> dict[str, str]:
         return {f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()}
 
 
-def _checkout() -> None:
-    """Bring the data of this branch and drop that of the one before."""
-    if Path("data/iterations").exists():
-        dvc = (sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", "--allow-missing")
-        subprocess.run(dvc, capture_output=True)
+def _leave(*kept: str) -> None:
+    """Drop the files of the study left behind, all but those of the iterations `kept`. What was
+    finished is in DVC's cache."""
+    for folder in (*Path("data/iterations").glob("iter-*"), Path("data/best"), Path("report")):
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _set(params: str, settings: dict[str, str | None]) -> str:
