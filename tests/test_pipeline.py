@@ -1,0 +1,157 @@
+"""The whole pipeline, tiny, with real DVC: what runs again, what does not, and what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import dvc, environment, ran, reelward, run, settle
+
+ONE = ("propose", "rewards", "train", "rollout", "critique", "select")
+"""the stages of an iteration"""
+
+
+def status(folder: Path) -> dict:
+    return json.loads(dvc(folder, "status", "--json"))
+
+
+def test_a_second_repro_runs_nothing(mine: Path) -> None:
+    assert ran(dvc(mine, "repro")) == []
+    assert status(mine) == {}
+    assert json.loads(reelward(mine, "plan", "--json")) == []
+    assert run(mine, "git", "status", "--porcelain") == ""
+
+
+def test_every_declared_result_is_there_and_whole(mine: Path) -> None:
+    for sums in mine.glob("data/**/SHA256SUMS"):
+        run(sums.parent, "sha256sum", "--check", "--quiet", "SHA256SUMS")
+    metrics = json.loads((mine / "metrics.json").read_text())
+    history = (mine / "rewards/history.csv").read_text().splitlines()
+    assert metrics["iteration"] == "iter-00" and len(history) == 2
+    assert (mine / "report/index.html").stat().st_size > 1000
+    for name in ("policy.pt", "video.mp4", "sheet.jpg", "motion.json"):
+        assert (mine / "data/best" / name).read_bytes() == (
+            mine / "data/iterations/iter-00/best" / name
+        ).read_bytes()
+
+
+def test_growing_by_one_runs_that_iteration_alone(mine: Path) -> None:
+    reelward(mine, "extend")
+    planned = json.loads(reelward(mine, "plan", "--json"))
+    expected = [f"{name}@iter-01" for name in ONE] + ["publish", "report"]
+    assert [s["stage"] for s in planned] == expected
+    assert ran(dvc(mine, "repro", "--dry", "propose@iter-01")) == ["propose@iter-01"]
+    assert "train@iter-01" in dvc(mine, "dag", "--mermaid")
+
+
+def test_a_critique_setting_judges_again_and_trains_nothing(mine: Path) -> None:
+    policies = run(mine, "sha256sum", "data/iterations/iter-00/policies/SHA256SUMS")
+    settle(mine, noise=0.04)
+    planned = {s["stage"]: s for s in json.loads(reelward(mine, "plan", "--json"))}
+    assert planned["critique@iter-00"]["why"] == ["critique.noise 0.03 -> 0.04"]
+    assert "train@iter-00" not in planned
+    stages = ran(dvc(mine, "repro"))
+    assert stages[:2] == ["check", "critique@iter-00"]
+    assert set(stages[2:]) <= {"select@iter-00", "publish", "report"}
+    assert policies == run(mine, "sha256sum", "data/iterations/iter-00/policies/SHA256SUMS")
+    settle(mine, noise=0.03)
+    back = dvc(mine, "repro")
+    assert "Stage 'critique@iter-00' is cached - skipping run" in back
+    assert run(mine, "git", "status", "--porcelain") == ""
+
+
+def test_wrong_settings_are_refused_before_any_work(mine: Path) -> None:
+    settle(mine, gamma=1.5)
+    said = dvc(mine, "repro", code=255)
+    assert "params.yaml: train.gamma = 1.5: expected a number between 0 and 1" in said
+    assert ran(said) == ["check"]
+    (mine / "params.yaml").write_text((mine / "params.yaml").read_text().replace("gamma:", "gama:"))
+    assert "train.gama = 1.5: unknown key; did you mean gamma?" in dvc(mine, "repro", code=255)
+    run(mine, "git", "checkout", "--quiet", "params.yaml")
+    assert set(ran(dvc(mine, "repro"))) <= {"check"}
+
+
+def test_a_fresh_clone_has_nothing_to_do(mine: Path, tmp_path: Path) -> None:
+    run(tmp_path, "git", "clone", "--quiet", str(mine), "clone")
+    said = dvc(tmp_path / "clone", "repro", "--allow-missing")
+    assert ran(said) == []
+
+
+def writers(folder: Path) -> list[psutil.Process]:
+    """Processes of the train stage at work in `folder`: the stage itself, not its workers."""
+    found = []
+    for p in psutil.process_iter():
+        try:
+            if p.cmdline()[1:3] == ["-m", "stages.train"] and p.cwd() == str(folder):
+                found.append(p)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def checkpoints(folder: Path) -> set[str]:
+    return {str(p) for p in (folder / "scratch/checkpoints").glob("*/[0-9]*")}
+
+
+@contextmanager
+def training(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`dvc repro` in a session of its own, a checkpoint into the training."""
+    process = subprocess.Popen(
+        (sys.executable, "-m", "dvc", "repro"), cwd=folder, start_new_session=True,
+        env=environment(REELWARD_CHECKPOINT_S="1"),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 300
+        before = checkpoints(folder)
+        while not checkpoints(folder) - before:
+            assert process.poll() is None and time.monotonic() < deadline, "no checkpoint came"
+            time.sleep(0.1)
+        assert len(writers(folder)) == 1
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_kills_need_no_cleaning_up_and_never_make_two_writers(mine: Path) -> None:
+    text = (mine / "params.yaml").read_text()
+    (mine / "params.yaml").write_text(text.replace("env_steps: 8192", "env_steps: 100000", 1))
+
+    with training(mine) as process:
+        (stage,) = writers(mine)
+        below = stage.children(recursive=True)
+        process.kill()
+        _, alive = psutil.wait_procs([stage, *below], timeout=3)
+        assert alive == [], "dvc was killed and its stage went on"
+    with training(mine) as process:
+        (stage,) = writers(mine)
+        below = stage.children(recursive=True)
+        stage.kill()
+        assert process.wait(30) == 255
+        _, alive = psutil.wait_procs(below, timeout=3)
+        assert alive == [], "the stage was killed and its workers went on"
+    with training(mine) as process:
+        below = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(below, timeout=3)
+        assert alive == []
+
+    said = dvc(mine, "repro")
+    assert ran(said)[0] == "train@iter-00"
+    assert status(mine) == {}
+    assert not [p for top in ("data", "rewards") for p in (mine / top).rglob(".*.tmp-*")]
+    for sums in mine.glob("data/**/SHA256SUMS"):
+        run(sums.parent, "sha256sum", "--check", "--quiet", "SHA256SUMS")
+    curve = (mine / "data/iterations/iter-00/policies/c0.csv").read_text().splitlines()
+    assert float(curve[-1].split(",")[0]) == pytest.approx(100000, rel=0.05)
