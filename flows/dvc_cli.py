@@ -59,8 +59,9 @@ def dvc(*args: str, say: Callable[[str], None]) -> None:
 def failure(said: list[str], code: int) -> DvcError:
     """What went wrong, from what was said: the stage's complaint rather than DVC's about it."""
     for line in said:
-        if exited := re.search(r"exited with (\d+)", line):
+        if exited := re.search(r"exited with (-?\d+)", line):
             code = int(exited[1])
+            code = 128 - code if code < 0 else code  # killed, as a shell would put it
     complaints = [line for line in said if re.match(r"reelward \w+: ", line)]
     errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
     return DvcError("; ".join(complaints) or (errors or said or ["dvc failed"])[-1], code)

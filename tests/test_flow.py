@@ -40,6 +40,7 @@ def test_a_failure_is_the_stages_own_line_and_code() -> None:
     silent = failure(["ERROR: failed to reproduce 'a': failed to run: a, exited with 137"], 255)
     assert silent.code == 137 and "'a'" in str(silent)
     assert failure(["ERROR: Unable to acquire lock."], 255).code == 255
+    assert failure(["ERROR: failed to run: a, exited with -9"], 255).code == 137
 
 
 @pytest.mark.parametrize(("code", "again"), [("4", True), ("6", False), ("2", False)])
