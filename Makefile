@@ -27,7 +27,7 @@ demo-models: .venv/ready
 	@echo "a script answered in place of a model; what came of it: $(CURDIR)/report/index.html"
 
 test: lint
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	ruff check .
