@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of the stages, which are not installed
 
@@ -58,17 +59,18 @@ TASKS = {
     "humanoid": Task("Humanoid-v5", "humanoid", "humanoid_fast", 1.25, 5.0, 0.016),
 }
 
-LEARNING: dict[str, Any] = {
-    "device": "cpu", "num_envs": 128, "num_steps": 32, "num_minibatches": 8, "update_epochs": 6,
-    "learning_rate": 7e-4, "warm_learning_rate": 5e-4, "final_learning_rate": 1.0, "gamma": 0.99,
-    "gae_lambda": 0.95, "clip": 0.2, "value_coef": 0.25, "max_grad_norm": 0.5, "init_std": 1.0,
-    "warm_min_std": 0.3, "final_std": 1.0, "hidden": 64, "symmetric": False,
-}  # fmt: skip
-"""the most return in the least time on two cores"""
-THROUGHPUT = LEARNING | {"num_envs": 256, "num_minibatches": 4, "update_epochs": 4}
-"""the most env-steps in the least time"""
-GPU = LEARNING | {"device": "cuda", "num_envs": 4096, "num_steps": 16, "num_minibatches": 4,
-                  "update_epochs": 4, "hidden": 128}  # fmt: skip
+
+def preset(name: str, **changes: Any) -> dict[str, Any]:
+    """Options of the training by presets/NAME.yaml, without its length."""
+    root = Path(__file__).parents[1]
+    options = yaml.safe_load((root / "params.yaml").read_text())["train"]
+    options |= yaml.safe_load((root / f"presets/{name}.yaml").read_text())["train"]
+    return {k: v for k, v in options.items() if not k.endswith("env_steps")} | changes
+
+
+def throughput(name: str) -> dict[str, Any]:
+    """The preset of a task for the CPU, made for the most env-steps in the least time."""
+    return preset(f"{name}-cpu", num_envs=256, num_minibatches=4, update_epochs=4)
 
 
 def learner(

@@ -34,8 +34,9 @@ class Args:
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
     task = common.TASKS[args.robot]
-    settings = common.THROUGHPUT if args.device == "cpu" else common.GPU
-    robot = task.robot if args.device == "cpu" else task.fast
+    cpu = args.device == "cpu"
+    settings = common.throughput(args.robot) if cpu else common.preset(f"{args.robot}-gpu")
+    robot = task.robot if cpu else task.fast
     result: dict[str, Any] = {"machine": common.machine(), "robot": robot}
     result["envs"] = []
     for n in args.envs or ENVS[args.device]:

@@ -163,10 +163,10 @@ def measure(name: str, args: Args) -> dict[str, Any]:
     """One round of one robot."""
     task, seconds = common.TASKS[name], args.seconds
     if args.device == "cuda":
-        count, robot, settings = 1, task.fast, common.GPU
+        count, robot, settings = 1, task.fast, common.preset(f"{name}-gpu")
         ceiling = side_by_side(_bare_gpu, 1, robot, settings, seconds)
     else:
-        count, robot, settings = cores(), task.robot, common.THROUGHPUT
+        count, robot, settings = cores(), task.robot, common.throughput(name)
         ceiling = side_by_side(_bare, count, robot, seconds)
     ours = side_by_side(training, count, name, robot, settings, seconds)
     row: dict[str, Any] = {"robot": robot, "bare physics": sum(ceiling)}

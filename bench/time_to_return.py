@@ -25,8 +25,6 @@ import tyro
 from reelward.sim.workers import cores
 
 REACH = {"half_cheetah": 3000.0, "walker2d": 3000.0, "ant": 2000.0}
-CHANGES: dict[str, dict[str, Any]] = {"ant": {"learning_rate": 5e-4, "init_std": 0.5}}
-"""where a task wants other settings than common.LEARNING"""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,8 @@ class Args:
 def ours(name: str, seed: int, seconds: float) -> dict[str, Any]:
     """Seconds of training until the return is reached, None where it was not."""
     task = common.TASKS[name]
-    settings = common.LEARNING | CHANGES.get(name, {})
     with tempfile.TemporaryDirectory() as folder:
+        settings = common.preset(f"{name}-cpu")
         learner = common.learner(task, task.fast, settings, Path(folder), seed, threads=cores())
         spent, curve, best = 0.0, [], None
         while spent < seconds and best is None:

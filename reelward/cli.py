@@ -19,6 +19,7 @@ app = SubcommandApp()
 def new(
     name: Positional[str],
     from_: Annotated[str | None, arg(name="from", metavar="STUDY")] = None,
+    preset: str | None = None,
     robot: str | None = None,
     video: str | None = None,
     task: str | None = None,
@@ -28,13 +29,14 @@ def new(
     Args:
         name: of the study
         from_: a study whose settings and best reward this one starts from
+        preset: presets/NAME.yaml, settings that go together; a robot brings its own for the CPU
         robot: robots/NAME
         video: a file, a link, a page of a video site, or pypi:NAME==VERSION/path
         task: a sentence
     """
     from reelward import study
 
-    study.new(name, from_, robot=robot, video=video, task=task)
+    study.new(name, from_, preset, robot=robot, video=video, task=task)
     print(f"on branch study/{name}; next: dvc repro, or python -m flows.learn --iterations 3")
 
 

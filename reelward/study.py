@@ -25,6 +25,7 @@ RESULTS = ("dvc.lock", "metrics.json", "rewards/best.py", "rewards/history.csv",
 PARAMS = Path("params.yaml")
 LEDGER = Path("loop.yaml")
 SEED = Path("rewards/seed/selected.py")
+PRESETS = Path("presets")
 
 
 class StudyError(ValueError):
@@ -72,10 +73,13 @@ def enter(name: str) -> None:
         print(f"{left} has commits that study/{name} has not; git merge {left} brings them")
 
 
-def new(name: str, source: str | None = None, **settings: str | None) -> None:
+def new(
+    name: str, source: str | None = None, preset: str | None = None, **settings: str | None
+) -> None:
     """Make the branch of a study from where we are: its settings, a ledger of one iteration, the
     reward it starts from, and no results. The settings are those of params.yaml, or of the study
-    `source`, whose best reward it then starts from; `robot`, `task` and `video` replace theirs.
+    `source`, whose best reward it then starts from; those of `preset` replace theirs, and `robot`,
+    `task` and `video` those. A robot brings its preset for the CPU where none is named.
     Raises StudyError before anything is changed."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(?<!\.lock)(?<!\.)", name):
         raise StudyError(f"expected a name of a-z, 0-9, -, _ and dots, got {name!r}")
@@ -89,7 +93,7 @@ def new(name: str, source: str | None = None, **settings: str | None) -> None:
             raise StudyError(f"no study {source}; those there are: git branch --list 'study/*'")
         params = git("show", f"study/{source}:{PARAMS}")
         reward = git("show", f"study/{source}:rewards/best.py")
-    params = _set(params, settings)
+    params = _set(params, {**_preset(preset, settings.get("robot")), **_values(settings)})
 
     git("switch", "--quiet", "--create", f"study/{name}")
     git("rm", "-r", "--quiet", "--ignore-unmatch", "--", *RESULTS)
@@ -147,8 +151,23 @@ def _leave(*kept: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _set(params: str, settings: dict[str, str | None]) -> str:
-    """`params` with some values replaced and every comment kept."""
+def _preset(name: str | None, robot: str | None) -> dict[tuple[str, ...], Any]:
+    """The settings of presets/NAME.yaml, or of the robot's preset for the CPU if it has one."""
+    known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
+    if name is None:
+        name = f"{robot.removesuffix('_fast')}-cpu" if robot else ""
+        if name not in known:
+            return {}
+    if name not in known:
+        raise StudyError(f"preset: expected one of {', '.join(known)}, got {name}")
+    values: dict[tuple[str, ...], Any] = {}
+    for key, value in yaml.safe_load((PRESETS / f"{name}.yaml").read_text()).items():
+        section = isinstance(value, dict)
+        values |= {(key, k): v for k, v in value.items()} if section else {(key,): value}
+    return values
+
+
+def _values(settings: dict[str, str | None]) -> dict[tuple[str, ...], Any]:
     values: dict[tuple[str, ...], Any] = {}
     if (robot := settings.get("robot")) is not None:
         known = sorted(p.name for p in Path("robots").iterdir() if p.is_dir())
@@ -167,12 +186,19 @@ def _set(params: str, settings: dict[str, str | None]) -> str:
         values["fetch", "sha256"] = digest(local) if local.is_file() else None
         values["fetch", "start"] = 0.0
         values |= {("fetch", key): None for key in ("end", "crop", "licence")}
+    return values
+
+
+def _set(params: str, values: dict[tuple[str, ...], Any]) -> str:
+    """`params` with some values replaced and every comment kept."""
     root: Any = yaml.compose(params, Loader=yaml.SafeLoader)
     places: dict[tuple[str, ...], Any] = {}
     for key, node in root.value:
         places[key.value,] = node
         if isinstance(node, yaml.MappingNode):
             places |= {(key.value, k.value): v for k, v in node.value}
+    if unknown := [".".join(place) for place in values if place not in places]:
+        raise StudyError(f"{PARAMS} has no {', '.join(unknown)}; add it, with its comment")
     for place in sorted(values, key=lambda p: places[p].start_mark.index, reverse=True):
         node = places[place]
         text = yaml.safe_dump(values[place], width=10**6, allow_unicode=True)

@@ -44,7 +44,12 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
     found = [f"{where}{k} is missing" for k in get_type_hints(Shared) if k not in shared]
     found += stage.validate(Shared, shared, where)
     try:
-        load_robot(str(shared.get("robot")))
+        robot = load_robot(str(shared.get("robot")))
+        if (params.get("train") or {}).get("symmetric") and not (robot.symmetric and robot.planar):
+            why = (
+                f"{where}train.symmetric = true: {robot.name} is no planar robot with mirrored legs"
+            )
+            found.append(why + "; false here, or take its preset: reelward new NAME --robot")
     except RobotError as e:
         found += [f"{where}robot: {e}"] if "robot" in shared else []
     for name, section in params.items():

@@ -15,6 +15,7 @@ from conftest import ROOT, dvc, reelward, run, settle
 from reelward.language import compile_reward
 from reelward.plan import changes, reasons, steps
 from reelward.sim.robot import load_robot
+from stages.__main__ import complaints
 
 ROBOTS = sorted(p.name for p in (ROOT / "robots").iterdir())
 
@@ -68,6 +69,7 @@ def test_a_video_of_ones_own_is_pinned_and_whole(desk: Path, tmp_path: Path) -> 
         (("Walk!",), "expected a name of a-z"),
         (("a..lock",), "expected a name of a-z"),
         (("walk", "--robot", "hoper"), f"robot: expected one of {', '.join(ROBOTS)}, got hoper"),
+        (("walk", "--preset", "horse"), "preset: expected one of ant-cpu, ant-gpu"),
         (("walk", "--video", "nowhere.mp4"), "video: expected a file"),
         (("walk", "--from", "nobody"), "no study nobody"),
     ],
@@ -88,6 +90,26 @@ def test_git_without_identity_gets_one_for_the_commit_alone(desk: Path) -> None:
         "reelward reelward@localhost reelward\n"
     )
     assert "user.name" not in run(desk, "git", "config", "--list", "--local")
+
+
+def test_every_preset_passes_the_check_and_a_robot_brings_its_own(desk: Path) -> None:
+    before = params(desk)
+    stages = yaml.safe_load((desk / "dvc.yaml").read_text())["stages"]
+    commands = {name: s.get("do", s)["cmd"] for name, s in stages.items()}
+    presets = sorted(p.stem for p in (desk / "presets").iterdir())
+    for preset in presets:
+        run(desk, "git", "switch", "--quiet", "main")
+        reelward(desk, "new", preset, "--preset", preset)
+        assert complaints(params(desk), commands, "") == []
+        assert params(desk)["robot"].startswith(preset.partition("-")[0])
+        assert params(desk)["train"]["device"] == {"cpu": "cpu", "gpu": "cuda"}[preset[-3:]]
+        assert params(desk)["critique"] == before["critique"]
+    run(desk, "git", "switch", "--quiet", "main")
+    reelward(desk, "new", "spider", "--robot", "ant")
+    assert (params(desk)["robot"], params(desk)["train"]["symmetric"]) == ("ant", False)
+    wrong = params(desk) | {"train": params(desk)["train"] | {"symmetric": True}}
+    (line,) = complaints(wrong, commands, "")
+    assert "train.symmetric = true: ant is no planar robot" in line
 
 
 def test_a_study_goes_on_from_another(mine: Path) -> None:
