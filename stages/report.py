@@ -1,6 +1,6 @@
 """One page that shows expert and learner side by side, and why the reward changed.
 
-reads   expert/         video.mp4, provenance.json, keyframes/
+reads   expert/         video.mp4, provenance.json, keyframes/, criteria.json
         iterations/     of the seed and every iteration of the ledger: best/, rollouts/, policies/,
                         critique.json, proposal.json
         rewards/        selected.py, feedback.json
@@ -222,6 +222,8 @@ def page(args: Args, out: Path) -> str:
     seed["source"] = (args.rewards / ledger.SEED / "selected.py").read_text()
     made = [iteration(*entry, args, out) for entry in ledger.parents(text).items()]
     learners = {x["name"]: x for x in (seed, *made)}
+    criteria = files.read_json(args.expert / "criteria.json")
+    answers = [criteria, *(x[said] for x in made for said in ("proposal", "critique"))]
     env = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -230,7 +232,9 @@ def page(args: Args, out: Path) -> str:
         task=args.task,
         robot=args.robot,
         provenance=files.read_json(args.expert / "provenance.json"),
+        scripted=any(said.get("scripted") for said in answers),
         expert=expert,
+        criteria=criteria,
         seed=seed,
         iterations=made,
         last=learners[ledger.last(text)],

@@ -17,6 +17,7 @@ from skeleton import LEG, walker
 
 from reelward import files
 from reelward.critics import measured
+from reelward.critics.view import weighed
 from reelward.motion.closeness import tolerance
 from reelward.motion.figure import UNIT, stick_figure
 from reelward.motion.record import Motion, from_json, robot_motion, to_json
@@ -90,6 +91,7 @@ class Study:
         self.root, self.parents = root, parents or {}
         self.data, self.rewards = root / "data", root / "rewards"
         self.author: dict[str, Any] = {}
+        self.critic: dict[str, Any] = {}
         if parents:
             return
         track = walker(seconds=5, fps=30)
@@ -112,6 +114,7 @@ class Study:
         about = {"source": "clip.mp4", "sha256": "0" * 64, "section_s": [0.0, 5.0]}
         about |= {"width": 48, "height": 32, "fps": 10.0, "licence": "CC0-1.0"}
         files.write_json(at / "provenance.json", about | provenance)
+        files.write_json(at / "criteria.json", {"description": "", "criteria": ["speed"]})
 
     def rollout(self, at: Path, track: Track, motion: Motion) -> None:
         at.mkdir(parents=True, exist_ok=True)
@@ -123,7 +126,8 @@ class Study:
         files.write_json(at / "motion.json", to_json(motion))
 
     def iteration(self, parent: str, candidates: dict[str, dict[str, Any]]) -> str:
-        """A candidate: `speed` (m/s) that it walks at, or `refused`, or `failed` with a reason."""
+        """A candidate: `speed` (m/s) that it walks at, or `refused`, or `failed` with a reason; and
+        what a critic `said` of it, with its `verdicts`."""
         name = f"iter-{len(self.parents):02d}"
         self.parents[name] = parent
         at, rewards = self.data / "iterations" / name, self.rewards / name
@@ -160,8 +164,11 @@ class Study:
             for key, c in candidates.items()
             if "speed" in c
         }
+        for key, c in candidates.items():
+            if "said" in c:
+                said[key] = weighed(said[key], c["said"], c["verdicts"])
         said = {"parent": measured.critique(expert, before, before, 0.03), "candidates": said}
-        files.write_json(at / "critique.json", {"critic": "measured"} | said)
+        files.write_json(at / "critique.json", {"critic": "measured"} | self.critic | said)
         select.main(select.Args(
             iteration=name, critique=at / "critique.json", rollouts=at / "rollouts",
             policies=at / "policies", candidates=rewards / "candidates", parent_best=best,
@@ -223,12 +230,64 @@ def test_the_page_tells_how_it_went(study):
     assert strip == ["seed", "iter-00", "iter-01", "iter-02"]
 
 
-def test_a_model_is_named_and_a_script_is_not_taken_for_one(tmp_path):
+SAID = {
+    "wrong": "drags the left foot", "rewrite": "the clock", "remove": "the energy cost",
+    "add": "a term for the swinging foot", "failure": "drag", "confidence": 0.8,
+}  # fmt: skip
+
+
+@pytest.fixture
+def modelled(tmp_path) -> Study:
+    """Two candidates of one iteration, judged by a model that contradicts the measure on one and
+    itself on the other."""
     study = Study(tmp_path)
-    study.author = {"author": "llm", "model": "writer-7", "scripted": True}
-    study.iteration("seed", {"c0": {"speed": 1.1}})
-    said = study.report().said
-    assert "Author: the language model writer-7 (a script answered in its place)." in said
+    study.author = {"author": "llm", "model": "writer-7", "scripted": False}
+    study.critic = {"critic": "vlm", "model": "looker-3", "scripted": False}
+    looked = {"description": "A calm walk.", "criteria": ["the heel lands first"]}
+    files.write_json(study.data / "expert/criteria.json", looked)
+    study.iteration("seed", {
+        "c0": {"speed": 1.1, "note": "adds the clock", "said": SAID, "verdicts": ["worse"] * 2},
+        "c1": {"speed": 0.9, "said": SAID | {"failure": "none"}, "verdicts": ["better", "worse"]},
+    })  # fmt: skip
+    return study
+
+
+def test_what_a_critic_that_looks_says_stands_on_the_page(modelled):
+    said = modelled.report().said
+    assert (
+        "Critic: the vision-language model looker-3. Author: the language model writer-7." in said
+    )
+    assert "script" not in said.partition("How to get this again")[0]
+    assert "What the critic sees in the expert A calm walk." in said
+    assert "It judges by the heel lands first" in said
+    c0, _, c1 = said.partition("All candidates of iter-00")[2].partition(" c1 ")
+    assert "adds the clock" in c0
+    assert "worse than its parent, confidence 0.80 · failure: drag · survived 100" in c0
+    assert (
+        "Contested: the critic says worse, the measure better. The measure alone decides, and it "
+        "says better." in c0
+    )
+    headings = "what is wrong drags the left foot rewrite the clock remove the energy cost"
+    assert f"{headings} add a term for the swinging foot" in c0
+    assert "cannot tell, confidence 0.80 · no failure" in c1
+    assert "Contested: asked again with the order swapped it said better, then worse." in c1
+
+
+@pytest.mark.parametrize("of", ["critic", "author", "criteria"])
+def test_a_script_is_not_taken_for_a_model(modelled, of):
+    if of == "criteria":
+        path = modelled.data / "expert/criteria.json"
+        files.write_json(path, files.read_json(path) | {"scripted": True})
+    else:
+        getattr(modelled, of)["scripted"] = True
+    modelled.iteration("iter-00", {"c0": {"speed": 1.1}})
+    modelled.critic["scripted"] = modelled.author["scripted"] = False
+    modelled.iteration("iter-01", {"c0": {"speed": 1.15}})
+    page = modelled.report()
+    assert (
+        "A script answered in place of a model."
+        in page.said.partition("a reward learned from a video")[0]
+    )
 
 
 def test_the_table_compares_in_tolerances(study):
