@@ -1,10 +1,12 @@
-"""The ledger loop.yaml: which iterations exist, and from whose best each goes on.
+"""The ledger loop.yaml: which iterations exist, from whose best each goes on, and which of them a
+person refused before they were trained.
 
 Functions from text to text. They change only what must change, so that comments and form stay.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
@@ -50,6 +52,26 @@ def extended(text: str, to: int) -> str:
     return text
 
 
+def refused(text: str) -> dict[str, str]:
+    """Why a person refused an iteration's rewards, for those that were. Raises LedgerError."""
+    entries = _read(text)["iterations"].items()
+    return {key: entry["refused"] for key, entry in entries if "refused" in entry}
+
+
+def refusal(text: str, key: str, why: str) -> str:
+    """`text` with the rewards of iteration `key` refused, which needs a reason. Raises
+    LedgerError."""
+    if key in refused(text) or not why.split():
+        raise LedgerError(f"{key}: expected one reason for refusing its rewards")
+    entry = next(v for k, v in _iterations(text).value if k.value == key)
+    name, parent = entry.value[0]
+    at, between = parent.end_mark.index, ", "
+    if not entry.flow_style:
+        at, between = (text + "\n").index("\n", at), "\n" + " " * name.start_mark.column
+    said = json.dumps(" ".join(why.split()), ensure_ascii=False)
+    return f"{text[:at]}{between}refused: {said}{text[at:]}"
+
+
 def _read(text: str) -> dict[str, Any]:
     try:
         got = yaml.safe_load(text)
@@ -67,10 +89,14 @@ def _read(text: str) -> dict[str, Any]:
         match entry:
             case {"parent": str(parent)} if len(entry) == 1 and parent in before:
                 pass
+            case {"parent": str(parent), "refused": str(why)} if (
+                len(entry) == 2 and parent in before and why.strip()
+            ):
+                pass
             case _:
                 raise LedgerError(
                     f"loop.yaml: {key}: expected {{parent: one of {', '.join(before)}}}, "
-                    f"got {entry}"
+                    f"and refused: why, where its rewards were; got {entry}"
                 )
     if newest not in entries:
         raise LedgerError(f"loop.yaml: last: expected one of {', '.join(entries)}, got {newest}")
@@ -79,11 +105,7 @@ def _read(text: str) -> dict[str, Any]:
 
 def _appended(text: str, new: str) -> str:
     """The YAML parser says where things stand; the text is cut there and nowhere else."""
-    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
-    nodes = {key.value: value for key, value in root.value}
-    entries, newest = nodes["iterations"], nodes["last"]
-    if entries.flow_style:
-        raise LedgerError("loop.yaml: expected one iteration a line, got them all in braces")
+    entries, newest = _iterations(text), _nodes(text)["last"]
     key, value = entries.value[-1]
     end = (value if value.flow_style else value.value[-1][1]).end_mark.index
     end = (text + "\n").index("\n", end)
@@ -92,3 +114,15 @@ def _appended(text: str, new: str) -> str:
     for start, stop, put in sorted(edits, reverse=True):
         text = text[:start] + put + text[stop:]
     return text.rstrip("\n") + "\n"
+
+
+def _iterations(text: str) -> Any:
+    entries = _nodes(text)["iterations"]
+    if entries.flow_style:
+        raise LedgerError("loop.yaml: expected one iteration a line, got them all in braces")
+    return entries
+
+
+def _nodes(text: str) -> dict[str, Any]:
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    return {key.value: value for key, value in root.value}

@@ -1,6 +1,7 @@
 """Check each candidate and unpack it to where git keeps it.
 
 reads   proposal.json
+        loop.yaml       whether a person refused this iteration's rewards
 writes  candidates/     c0.py ... that compile and keep the contract, as tried in the jail;
                         index.json: all of them, with the figures in their constants, or why one
                         was refused
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reelward import files, stage
+from reelward import files, ledger, stage
 from reelward.language import compile_reward
 from reelward.language.commands import checked
 from reelward.sim.robot import Robot, load_robot
@@ -30,12 +31,17 @@ class Args:
     """folder to create"""
     robot: str
     """robots/NAME"""
+    ledger: Path
+    """loop.yaml"""
+    iteration: str
+    """name of this iteration"""
 
 
-def entry(candidate: dict[str, Any], robot: Robot) -> dict[str, Any]:
-    """The candidate's line of the index; `file` is null when the reward is refused."""
+def entry(candidate: dict[str, Any], robot: Robot, refused: str | None = None) -> dict[str, Any]:
+    """The candidate's line of the index; `file` is null when the reward is refused, be it by a
+    person for the reason `refused`."""
     kept = {key: candidate[key] for key in ("name", "start", "seed", "note")}
-    if error := candidate.get("error"):
+    if error := candidate.get("error") or (refused and f"a person refused it: {refused}"):
         return kept | {"file": None, "error": error}
     verdict = checked(
         candidate["source"], robot.fields, require_jail=stage.how("require_jail", False)
@@ -63,7 +69,8 @@ def figures(constant: Any) -> dict[str, float]:
 def main(args: Args) -> None:
     robot = load_robot(args.robot)
     candidates = files.read_json(args.proposal)["candidates"]
-    index = [entry(c, robot) for c in candidates]
+    refused = ledger.refused(args.ledger.read_text()).get(args.iteration)
+    index = [entry(c, robot, refused) for c in candidates]
     with files.new_folder(args.out) as out:
         for candidate, line in zip(candidates, index, strict=True):
             if line["file"]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reelward.ledger import FIRST, LedgerError, extended, last, parents
+from reelward.ledger import FIRST, LedgerError, extended, last, parents, refusal, refused
 
 OWN_FORM = """\
 last: iter-01        # published
@@ -66,6 +66,7 @@ def test_a_fork_goes_on_from_what_is_published() -> None:
         (FIRST.replace("seed", "seed, x: 1"), "iter-00: expected {parent: one of seed}"),
         (FIRST.replace("last: iter-00", "last: iter-07"), "last: expected one of iter-00"),
         (FIRST.replace("{parent: seed}", "seed"), "got seed"),
+        (FIRST.replace("seed}", "seed, refused: ' '}"), "and refused: why"),
         ("iterations: [\n", "no YAML"),
     ],
 )
@@ -82,3 +83,19 @@ def test_it_never_shrinks() -> None:
 def test_braces_around_all_are_refused() -> None:
     with pytest.raises(LedgerError, match="one iteration a line"):
         extended("iterations: {iter-00: {parent: seed}}\nlast: iter-00\n", 2)
+
+
+def test_a_refusal_is_written_beside_the_parent() -> None:
+    said = refusal(refusal(OWN_FORM, "iter-01", "it's\n too #wild"), "iter-00", "no")
+    assert refused(said) == {"iter-00": "no", "iter-01": "it's too #wild"}
+    lines = said.replace("""{parent: iter-00, refused: "it's too #wild"}""", "{parent: iter-00}")
+    assert lines.replace('        refused: "no"\n', "") == OWN_FORM
+    assert parents(extended(said, 3))["iter-02"] == "iter-01"
+
+
+@pytest.mark.parametrize("why", ["", " \n"])
+def test_a_refusal_needs_a_reason_and_is_said_once(why: str) -> None:
+    with pytest.raises(LedgerError, match="expected one reason"):
+        refusal(FIRST, "iter-00", why)
+    with pytest.raises(LedgerError, match="expected one reason"):
+        refusal(refusal(FIRST, "iter-00", "no"), "iter-00", "still no")

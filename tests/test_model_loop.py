@@ -20,7 +20,7 @@ from language_attacks import ATTACKS
 from scripted_server import MODEL, Call, Server
 from test_loop import BIPED, EXPERT, STANDS, motion
 
-from reelward import files, stage
+from reelward import files, ledger, stage
 from reelward.authors import llm
 from reelward.critics import measured, vlm
 from reelward.critics.view import View
@@ -488,7 +488,9 @@ def test_when_all_fail_the_last_good_reward_stays_and_it_is_marked(
     serve(lambda call: "I cannot write that.")
     made = propose_with(told(WORDS))
     files.write_json(place / "proposal.json", {"candidates": made})
-    rewards.main(rewards.Args(place / "proposal.json", place / "candidates", "biped"))
+    (place / "loop.yaml").write_text(ledger.FIRST)
+    given = (place / "candidates", "biped", place / "loop.yaml", "iter-00")
+    rewards.main(rewards.Args(place / "proposal.json", *given))
     index = files.read_json(place / "candidates/index.json")["candidates"]
     assert [e["error"] for e in index] == ["refused: I cannot write that."] * 3
     files.write_json(place / "rollouts/index.json", {"candidates": index})
