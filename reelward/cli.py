@@ -1,4 +1,5 @@
-"""The command `reelward`: studies, the ledger, what a repro would do, and rewards by hand."""
+"""The command `reelward`: studies, the ledger, what a repro would do, rewards by hand and side by
+side."""
 
 from __future__ import annotations
 
@@ -79,6 +80,42 @@ def doctor() -> None:
     from reelward.doctor import doctor as look
 
     raise SystemExit(look())
+
+
+@app.command
+def diff(
+    rev: Positional[str],
+    other: Positional[str | None] = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+    html: Path | None = None,
+) -> None:
+    """Hold two versions of a reward together: terms, targets, weights, and what came of them.
+
+    A version is a git revision (its rewards/best.py), an iteration of the working tree (iter-02,
+    seed), or both (HEAD~3:iter-02).
+
+    Args:
+        rev: the older version; alone, the newer one, held against its parent: an iteration's in
+            the ledger, or the commit before
+        other: the newer version
+        as_json: for programs
+        html: one self-contained page to write
+    """
+    from rich.console import Console
+
+    from reelward import diff as of
+    from reelward.files import write_text
+
+    old, new = (rev, other) if other is not None else (of.before(rev), rev)
+    found = of.compare(of.version(old), of.version(new))
+    if html is not None:
+        write_text(html, of.page(found))
+    if as_json:
+        print(json.dumps(found, indent=1))
+    elif html is None:
+        of.show(found, Console(highlight=False))
+    else:
+        print(f"wrote {html}")
 
 
 @app.command

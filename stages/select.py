@@ -129,6 +129,7 @@ def learning(curve: list[dict[str, str]]) -> dict[str, Any]:
     total = sum(moved.values()) or 1.0
     return {
         "env_steps": at_moments(column("env_steps")),
+        "return": at_moments(column("return")),
         "episode_length": at_moments(column("episode_length")),
         "terms": {
             name: {

@@ -28,6 +28,7 @@ LAYERS = (
     {"language", "motion", "models"},
     {"rollout", "authors", "critics"},
     {"doctor", "plan", "study"},
+    {"diff"},
     {"cli"},
 )
 """The packages and modules of reelward; each may use those of lower layers, and itself."""

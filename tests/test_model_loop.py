@@ -516,12 +516,13 @@ def test_when_all_fail_the_last_good_reward_stays_and_it_is_marked(
 
 def test_a_learning_curve_is_told_in_ten_points() -> None:
     curve = [
-        {"env_steps": str(i), "episode_length": "nan" if i < 30 else "9", "term/a": str(i / 100),
-         "term/b": "-1.5", "loss": "3"}
+        {"env_steps": str(i), "return": str(2 * i), "episode_length": "nan" if i < 30 else "9",
+         "term/a": str(i / 100), "term/b": "-1.5", "loss": "3"}
         for i in range(1, 101)
     ]  # fmt: skip
     said = select.learning(curve)
     assert said["env_steps"] == [11, 21, 31, 41, 51, 60, 70, 80, 90, 100]
+    assert said["return"] == [22, 42, 62, 82, 102, 120, 140, 160, 180, 200]
     assert said["episode_length"] == [None, None] + [9.0] * 8
     a, b = said["terms"]["a"], said["terms"]["b"]
     assert (a["min"], a["mean"], a["max"]) == (0.01, 0.505, 1.0) and len(a["points"]) == 10
