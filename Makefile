@@ -19,9 +19,8 @@ demo: .venv/ready
 	@echo "this is branch study/demo: git log -p rewards/ tells how the reward grew, git switch - goes back"
 
 demo-models: .venv/ready
-	git show-ref --quiet --verify refs/heads/study/demo-models || { reelward new demo-models && \
-	  sed -i -e 's/^  author: measured/  author: llm/' -e 's/^  critic: measured/  critic: vlm/' \
-	    -e 's/^  model: null/  model: scripted/' params.yaml; }
+	git show-ref --quiet --verify refs/heads/study/demo-models || \
+	  reelward new demo-models --author scripted --critic scripted
 	python tests/scripted_server.py -- python -m flows.learn --study demo-models --iterations 3
 	@echo
 	@echo "a script answered in place of a model; what came of it: $(CURDIR)/report/index.html"

@@ -24,6 +24,8 @@ def new(
     robot: str | None = None,
     video: str | None = None,
     task: str | None = None,
+    author: Annotated[str | None, arg(metavar="MODEL")] = None,
+    critic: Annotated[str | None, arg(metavar="MODEL")] = None,
 ) -> None:
     """Begin a study: a git branch study/NAME with its settings and no results.
 
@@ -34,10 +36,15 @@ def new(
         robot: robots/NAME
         video: a file, a link, a page of a video site, or pypi:NAME==VERSION/path
         task: a sentence
+        author: the model that writes rewards, by its name on its server; measured: none
+        critic: the model that looks, likewise; person: you write what you see
     """
-    from reelward import study
+    from reelward import stage, study
 
-    study.new(name, from_, preset, robot=robot, video=video, task=task)
+    with stage.lock(study.LEDGER):  # a flow at work here commits to the branch that it is on
+        study.new(
+            name, from_, preset, robot=robot, video=video, task=task, author=author, critic=critic
+        )
     print(f"on branch study/{name}; next: dvc repro, or python -m flows.learn --iterations 3")
 
 
@@ -48,9 +55,10 @@ def extend(to: int | None = None) -> None:
     Args:
         to: how many there are to be; by default one more
     """
-    from reelward import study
+    from reelward import stage, study
 
-    names = study.extend(to)
+    with stage.lock(study.LEDGER):
+        names = study.extend(to)
     print(f"loop.yaml has {len(names)} iterations, the last {list(names)[-1]}; next: dvc repro")
 
 

@@ -21,11 +21,16 @@ from reelward import ledger
 from reelward.files import digest, write_text
 
 KEPT = ("params.yaml", "loop.yaml", "rewards")
-RESULTS = ("dvc.lock", "metrics.json", "rewards/best.py", "rewards/history.csv", "rewards/iter-*")
+WORDS = "critiques.yaml"
+"""what a person says who is the critic; begun from the example that explains it"""
+RESULTS = (
+    "dvc.lock", "metrics.json", "rewards/best.py", "rewards/history.csv", "rewards/iter-*", WORDS,
+)  # fmt: skip
 PARAMS = Path("params.yaml")
 LEDGER = Path("loop.yaml")
 SEED = Path("rewards/seed/selected.py")
 PRESETS = Path("presets")
+EXAMPLE = Path("prompts/critiques.yaml")
 
 
 class StudyError(ValueError):
@@ -79,7 +84,9 @@ def new(
     """Make the branch of a study from where we are: its settings, a ledger of one iteration, the
     reward it starts from, and no results. The settings are those of params.yaml, or of the study
     `source`, whose best reward it then starts from; those of `preset` replace theirs, and `robot`,
-    `task` and `video` those. A robot brings its preset for the CPU where none is named.
+    `task`, `video`, `author` and `critic` those. A robot brings its preset for the CPU where none
+    is named. Author and critic are models by their names; `measured` is none, and the critic may be
+    a `person`.
     Raises StudyError before anything is changed."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(?<!\.lock)(?<!\.)", name):
         raise StudyError(f"expected a name of a-z, 0-9, -, _ and dots, got {name!r}")
@@ -101,7 +108,24 @@ def new(
     write_text(PARAMS, params)
     write_text(LEDGER, ledger.FIRST)
     write_text(SEED, reward)
+    if settings.get("critic") == "person":
+        write_text(Path(WORDS), EXAMPLE.read_text())
     commit((*KEPT, *RESULTS), f"Begin study {name}", always=True)
+
+
+def hold(**settings: str | None) -> None:
+    """Hold the settings of the study that is checked out against these. Raises StudyError where
+    they differ."""
+    mine: Any = yaml.safe_load(PARAMS.read_text())
+    for place, value in _values(settings).items():
+        if place[0] == "fetch" and place[1] != "source":
+            continue  # how a video is cut and pinned may have been said since
+        found = mine[place[0]] if len(place) == 1 else mine[place[0]].get(place[1])
+        if found != value:
+            raise StudyError(
+                f"{'.'.join(place)}: study {current()} has {found}, asked for was {value}; "
+                "leave it out, or make another study"
+            )
 
 
 def changed(*paths: str) -> bool:
@@ -186,6 +210,17 @@ def _values(settings: dict[str, str | None]) -> dict[tuple[str, ...], Any]:
         values["fetch", "sha256"] = digest(local) if local.is_file() else None
         values["fetch", "start"] = 0.0
         values |= {("fetch", key): None for key in ("end", "crop", "licence")}
+    if (author := settings.get("author")) is not None:
+        model = None if author == "measured" else author
+        values["propose", "author"] = "llm" if model else "measured"
+        values["propose", "model"] = model
+    if (critic := settings.get("critic")) is not None:
+        model = None if critic in ("measured", "person") else critic
+        kinds = {"measured": "measured", "person": "file"}
+        values["critique", "critic"] = kinds.get(critic, "vlm")
+        values["critique", "model"] = model
+        if critic == "person":
+            values["critique", "file"] = WORDS
     return values
 
 

@@ -1,0 +1,62 @@
+"""What Prefect shows of an iteration: how the reward changed and what came of it, and the event
+that others wait for."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.events import emit_event
+
+from reelward.files import read_json
+
+REWARDS = Path("rewards")
+SELECTED = "reelward.reward.selected"
+"""the event: a reward was selected and committed"""
+
+
+def slug(name: str) -> str:
+    """A name in the letters that Prefect allows in a key."""
+    return re.sub("[^a-z0-9]+", "-", name.lower())
+
+
+def difference(before: Path, after: Path) -> str:
+    """What became of a text, in markdown."""
+    old, new = (p.read_text().splitlines() for p in (before, after))
+    lines = difflib.unified_diff(old, new, str(before), str(after), lineterm="")
+    return "\n".join(("```diff", *lines, "```")) + "\n"
+
+
+def motion(key: str, parent: str) -> list[dict[str, Any]]:
+    """A row for each descriptor that can be measured on the expert: its figure, that of the
+    parent's best and that of this iteration's, None where a learner shows none."""
+    mine, before = (
+        read_json(REWARDS / name / "feedback.json").get("differences", {}) for name in (key, parent)
+    )
+    return [
+        {"descriptor": name, "expert": row["expert"]}
+        | {"parent": before.get(name, {}).get("learner"), "selected": row["learner"]}
+        for name, row in mine.items()
+    ]
+
+
+def selected(study: str, key: str, parent: str, commit: str, trailers: dict[str, str]) -> None:
+    """Show what an iteration selected, and say so to whoever waits for it."""
+    reward = difference(REWARDS / parent / "selected.py", REWARDS / key / "selected.py")
+    said = "\n".join(f"- {name}: {value}" for name, value in trailers.items())
+    create_markdown_artifact(
+        key=f"reward-{slug(study)}",
+        description=f"the reward of {key}",
+        markdown=f"{said}\n\n{reward}",
+    )
+    create_table_artifact(
+        key=f"motion-{slug(study)}", description=f"the motion of {key}", table=motion(key, parent)
+    )
+    emit_event(
+        SELECTED,
+        resource={"prefect.resource.id": f"reelward.study.{study}", "prefect.resource.name": study},
+        payload={"study": study, "iteration": key, "commit": commit, **trailers},
+    )
