@@ -16,14 +16,17 @@ import ctypes
 import difflib
 import errno
 import fcntl
+import functools
 import io
 import json
+import math
 import multiprocessing
 import os
 import re
 import select
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -178,9 +181,36 @@ def _follow(pid: int) -> None:
 def lock(path: Path) -> io.TextIOWrapper:
     """Exclusive lock of an output, held until the file returned is closed or its process ends.
     Raises ResourceError naming the other writer when it is still there after LOCK_WAIT."""
+
+    def refuse(pid: str) -> None:
+        raise ResourceError(
+            f"{path} is being written by process {pid}; wait for it, or end it: kill {pid}"
+        )
+
     LOCKS.mkdir(parents=True, exist_ok=True)
-    held = open(LOCKS / quote(os.path.relpath(path), safe=""), "a+")
-    deadline = time.monotonic() + LOCK_WAIT
+    return _held(LOCKS / quote(os.path.relpath(path), safe=""), LOCK_WAIT, refuse)
+
+
+@functools.cache
+def device_lock(name: str) -> io.TextIOWrapper:
+    """Exclusive lock of a device of this machine, for the rest of this process, whichever clone and
+    whoever's it is. Waits for another process to end, and says so in one line."""
+
+    def say(pid: str) -> None:
+        print(f"reelward: {name} is in use by process {pid}; waiting for it", file=sys.stderr)
+
+    path = Path(tempfile.gettempdir()) / f"reelward-{quote(name, safe='')}.lock"
+    if not path.exists():
+        with open(path, "a") as new, contextlib.suppress(PermissionError):
+            os.fchmod(new.fileno(), 0o666)  # another user locks the same file
+    return _held(path, 0.5, say)
+
+
+def _held(path: Path, patience: float, late: Callable[[str], None]) -> io.TextIOWrapper:
+    """The file, locked by the kernel, which lets go of it when this process ends, however it ends.
+    Calls `late` with the holder's PID after `patience` s, then waits on."""
+    held = open(path, "r+" if path.exists() else "a+")
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,12 +218,11 @@ def lock(path: Path) -> io.TextIOWrapper:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 held.seek(0)
-                pid = held.read()
-                raise ResourceError(
-                    f"{path} is being written by process {pid}; wait for it, or end it: kill {pid}"
-                ) from None
+                late(held.read())
+                deadline = math.inf
             time.sleep(0.1)
-    held.truncate(0)
+    held.seek(0)
+    held.truncate()
     held.write(str(os.getpid()))
     held.flush()
     return held

@@ -4,12 +4,18 @@ Kernels are compiled at the first run (a minute or two) and cached by Warp.
 """
 
 import math
+import tempfile
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mujoco
 import pytest
 import torch
+from test_stage import holder
 from test_train import ARGS, REWARD, job
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -210,3 +216,18 @@ def test_a_solver_that_the_gpu_has_not_is_refused_in_one_line():
     robot.__dict__.pop("mj_model", None)  # compiled with Newton at loading
     with pytest.raises(RobotError, match="robot humanoid: mujoco_warp refuses the model: .*PGS"):
         GpuPhysics(robot, 2, "cpu")
+
+
+def test_a_gpu_is_one_training_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="one"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with holder("GPU one", tmp_path) as other:
+        assert other.stdout.readline() == "mine\n"
+        threading.Timer(1.0, other.kill).start()
+        begun = time.monotonic()
+        with suppress(Exception):  # no GPU here, perhaps
+            GpuPhysics(load_robot("biped"), 1)
+        assert time.monotonic() - begun > 0.9
+    said = f"reelward: GPU one is in use by process {other.pid}; waiting for it"
+    assert said in capsys.readouterr().err

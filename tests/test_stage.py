@@ -1,5 +1,6 @@
 """A stage's entry point: one writer, no orphan, one line, the right exit code."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -477,3 +478,42 @@ def test_check_writes_the_same_bytes_or_nothing(tmp_path):
     lines = done.stderr.splitlines()
     assert len(lines) == 2 and all(s.startswith("reelward check: ") for s in lines)
     assert "train.env_stepz" in lines[0] and "train.env_steps is missing" in lines[1]
+
+
+HOLDER = """
+import sys, time
+from reelward.stage import device_lock
+for _ in range(2):  # the same process has it already
+    device_lock(sys.argv[1])
+print("mine", flush=True)
+time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def holder(name: str, tmp: Path) -> Iterator[subprocess.Popen]:
+    """A process that takes a device and keeps it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, name], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp)},
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_device_is_one_process_alone_until_it_dies(tmp_path):
+    with holder("GPU 1", tmp_path) as first:
+        assert first.stdout.readline() == "mine\n"
+        with holder("GPU 1", tmp_path) as second, holder("GPU 2", tmp_path) as other:
+            said = second.stderr.readline()
+            assert said == f"reelward: GPU 1 is in use by process {first.pid}; waiting for it\n"
+            assert other.stdout.readline() == "mine\n"
+            time.sleep(0.3)
+            assert select.select([second.stdout, second.stderr], [], [], 0)[0] == []
+            first.kill()
+            assert second.stdout.readline() == "mine\n"
+    file = tmp_path / "reelward-GPU%201.lock"
+    assert file.read_text() == str(second.pid) and file.stat().st_mode & 0o777 == 0o666

@@ -15,6 +15,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from reelward import stage
 from reelward.sim.robot import Robot, RobotError
 
 MAX_VALUE = 1e10
@@ -33,6 +34,8 @@ class GpuPhysics:
     A control step and the refreshing of the derived fields are each one CUDA graph. Nothing is read
     back: simulations that are lost, or had more contacts than there is room for, are put back to the
     model's posture and flagged in `diverged`.
+
+    A GPU is this process's alone from here on: another one that wants it waits for this one's end.
     """
 
     everywhere = True
@@ -40,6 +43,8 @@ class GpuPhysics:
     def __init__(self, robot: Robot, n: int, device: str = "cuda") -> None:
         here = f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
         self.device = torch.device(here)
+        if self.device.type == "cuda":
+            stage.device_lock(f"GPU {torch.cuda.get_device_properties(self.device).uuid}")
         wp.config.log_level = wp.LOG_ERROR
         wp.init()
         model, start = robot.mj_model, mujoco.MjData(robot.mj_model)
