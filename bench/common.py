@@ -25,6 +25,7 @@ from reelward.sim.robot import load_robot  # noqa: E402
 from stages import train  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
+PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def learner(
     source = folder / f"{robot}.py"
     source.write_text(task.reward)
     args = train.Args(
-        rewards=folder, parent=folder, out=folder, robot=robot, seed=seed,
+        rewards=folder, parent=folder, out=folder, robot=robot, native=PARAMS, seed=seed,
         env_steps=10**12, warm_env_steps=1, **settings,
     )  # fmt: skip
     job = train.Job("c0", source, None, seed, folder, folder / "scratch", args, threads)

@@ -103,6 +103,7 @@ def trained(
         parent=best or folder,
         out=folder,
         robot=args.robot,
+        native=Path(__file__).parents[1] / "params.yaml",
         seed=1000 * seed,
         **work,
     )

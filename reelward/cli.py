@@ -128,7 +128,11 @@ def diff(
 
 @app.command
 def check(
-    file: Positional[Path], robot: str, as_json: Annotated[bool, arg(name="json")] = False
+    file: Positional[Path],
+    robot: str,
+    as_json: Annotated[bool, arg(name="json")] = False,
+    require_jail: bool = False,
+    params: Path = Path("params.yaml"),
 ) -> None:
     """Check a reward file against a robot, in a jail and without executing it.
 
@@ -136,10 +140,12 @@ def check(
         file: Python syntax, never executed as Python
         robot: robots/NAME
         as_json: for programs
+        require_jail: refuse to try it where a layer of the jail is missing
+        params: the params.yaml that names native terms, where there is one
     """
     from reelward.language.commands import cli_check
 
-    sys.exit(cli_check(file, robot, as_json))
+    sys.exit(cli_check(file, robot, as_json, require_jail, params))
 
 
 @app.command

@@ -1,8 +1,8 @@
 """Runs one function on untrusted input in a locked child process.
 
 `jailed("package.module:function", payload)` starts a fresh interpreter, imports the module, calls its
-`prepare()` if it has one (what is imported lazily), locks itself in, and only then calls the function;
-payload and result are JSON. Each layer is used where
+`prepare(payload)` if it has one (what is loaded lazily), locks itself in, and only then calls the
+function; payload and result are JSON. Each layer is used where
 the system has it, and none is what safety rests on alone:
 
     rlimits     memory, processor time, no file growth, no core
@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 MAX_RESULT = 1 << 20
 LAYERS = ("rlimits", "privileges", "landlock", "seccomp", "bubblewrap")
 
@@ -74,7 +74,7 @@ def jailed(
         "memory": memory,
         "read": [str(p.resolve()) for p in read],
     }
-    command = [*_bubblewrap(tuple(request["read"])), sys.executable, "-I", "-m", "reelward.jail"]
+    command = [*_bubblewrap(tuple(request["read"])), sys.executable, "-I", __file__]
     environment = {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -147,7 +147,7 @@ def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
     program = shutil.which("bwrap")
     if program is None:
         return ()
-    home = [str(p) for p in {Path(sys.prefix), Path(sys.base_prefix), PACKAGE}]
+    home = [str(p) for p in {Path(sys.prefix), Path(sys.base_prefix), PACKAGE.parent}]
     command = (
         program,
         "--ro-bind",
@@ -184,8 +184,8 @@ def _main() -> None:
     module, _, name = request["function"].partition(":")
     imported = importlib.import_module(module)
     function = getattr(imported, name)
-    getattr(imported, "prepare", lambda: None)()
     try:
+        getattr(imported, "prepare", lambda payload: None)(request["payload"])
         _lock(request["memory"], request["timeout"], request["read"])
         answer = {"result": function(request["payload"])}
         text = json.dumps(answer, allow_nan=False)
@@ -302,4 +302,5 @@ def _seccomp(libc: ctypes.CDLL) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(PACKAGE.parent))  # this very package, whichever one is installed
     _main()

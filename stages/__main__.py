@@ -1,6 +1,6 @@
 """Hold all of params.yaml against what the stages take, before any work.
 
-reads   params.yaml     a section a stage; robot, task and seed for all
+reads   params.yaml     a section a stage; robot, task, seed and native terms for all
         dvc.yaml        which options a stage gets from elsewhere
 writes  params.ok       always the same bytes: a change that passes reruns nothing by itself
 """
@@ -16,6 +16,8 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import Field
 
 from reelward import files, stage
+from reelward.language import NativeError
+from reelward.language.commands import native_faults
 from reelward.sim.robot import RobotError, load_robot
 
 STAGES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
@@ -36,12 +38,14 @@ class Shared:
     robot: str
     task: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0)]
+    native: Any
 
 
 def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> list[str]:
     """One line for each thing wrong in `params`. `commands` holds each stage's command line."""
-    shared = {k: v for k, v in params.items() if not isinstance(v, dict)}
-    found = [f"{where}{k} is missing" for k in get_type_hints(Shared) if k not in shared]
+    known = get_type_hints(Shared)
+    shared = {k: v for k, v in params.items() if k in known or not isinstance(v, dict)}
+    found = [f"{where}{k} is missing" for k in known if k not in shared]
     found += stage.validate(Shared, shared, where)
     try:
         robot = load_robot(str(shared.get("robot")))
@@ -50,9 +54,14 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
                 f"{where}train.symmetric = true: {robot.name} is no planar robot with mirrored legs"
             )
             found.append(why + "; false here, or take its preset: reelward new NAME --robot")
+        found += [f"{where}{line}" for line in native_faults(params.get("native") or {}, robot)]
     except RobotError as e:
         found += [f"{where}robot: {e}"] if "robot" in shared else []
+    except NativeError as e:
+        found.append(f"{where}{e}")
     for name, section in params.items():
+        if name in shared:
+            continue
         if isinstance(section, dict) and name not in STAGES:
             found.append(f"{where}{name}: no stage of this name; {stage.nearest(name, STAGES)}")
         elif isinstance(section, dict):

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from reelward import files, stage
 from reelward.authors import llm, measured
-from reelward.language import RewardError, compile_reward
+from reelward.language import RewardError, compile_reward, native_terms, read_native
 from reelward.models.chat import Chat
 from reelward.models.server import ready
 from reelward.motion.record import Motion, from_json
@@ -39,6 +39,8 @@ class Args:
     """proposal.json to write"""
     robot: str
     """robots/NAME"""
+    native: Path
+    """params.yaml: its section `native` names the user's own terms"""
     task: str
     """what is to be learned, in a sentence"""
     critic: Literal["measured", "vlm", "file"]
@@ -61,12 +63,13 @@ class Args:
 def measured_candidates(
     args: Args, robot: Robot, expert: Motion, source: str, feedback: dict[str, Any]
 ) -> dict[str, Any]:
+    native = read_native(args.native)
     try:
-        parent = compile_reward(source, robot.fields)
+        parent = compile_reward(source, robot.fields, native=native_terms(native))
     except RewardError:
         parent = None
     proposed = measured.propose(
-        robot, expert, parent, feedback, task=args.task, count=args.candidates
+        robot, expert, parent, feedback, task=args.task, count=args.candidates, native=tuple(native)
     )
     if not proposed:
         raise stage.InputError(
@@ -85,7 +88,7 @@ def written_candidates(
     shown = [s.read_bytes() for s in sheets if s.is_file()] if args.evidence == "sheets" else []
     proposed = llm.propose(
         chat, robot, expert, source, feedback, task=args.task, count=args.candidates,
-        evidence=args.evidence, described=files.read_json(args.criteria), sheets=shown,
+        evidence=args.evidence, native=read_native(args.native), described=files.read_json(args.criteria), sheets=shown,
     )  # fmt: skip
     return {"candidates": proposed} | chat.record()
 

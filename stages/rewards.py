@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from reelward import files, ledger, stage
-from reelward.language import compile_reward
+from reelward.language import compile_reward, native_terms, read_native
 from reelward.language.commands import checked
+from reelward.language.native import Settings
 from reelward.sim.robot import Robot, load_robot
 
 
@@ -35,21 +36,26 @@ class Args:
     """loop.yaml"""
     iteration: str
     """name of this iteration"""
+    native: Path
+    """params.yaml: its section `native` names the user's own terms"""
 
 
-def entry(candidate: dict[str, Any], robot: Robot, refused: str | None = None) -> dict[str, Any]:
+def entry(
+    candidate: dict[str, Any],
+    robot: Robot,
+    refused: str | None = None,
+    native: Settings | None = None,
+) -> dict[str, Any]:
     """The candidate's line of the index; `file` is null when the reward is refused, be it by a
     person for the reason `refused`."""
     kept = {key: candidate[key] for key in ("name", "start", "seed", "note")}
     if error := candidate.get("error") or (refused and f"a person refused it: {refused}"):
         return kept | {"file": None, "error": error}
-    verdict = checked(
-        candidate["source"], robot.fields, require_jail=stage.how("require_jail", False)
-    )
+    verdict = checked(candidate["source"], robot, native)
     if not verdict["ok"]:
         said = "; ".join(f"line {e['line']}: {e['message']}" for e in verdict["errors"])
         return kept | {"file": None, "error": said}
-    reward = compile_reward(candidate["source"], robot.fields)
+    reward = compile_reward(candidate["source"], robot.fields, native=native_terms(native or {}))
     return kept | {
         "file": f"{candidate['name']}.py",
         "error": None,
@@ -70,7 +76,8 @@ def main(args: Args) -> None:
     robot = load_robot(args.robot)
     candidates = files.read_json(args.proposal)["candidates"]
     refused = ledger.refused(args.ledger.read_text()).get(args.iteration)
-    index = [entry(c, robot, refused) for c in candidates]
+    native = read_native(args.native)
+    index = [entry(c, robot, refused, native) for c in candidates]
     with files.new_folder(args.out) as out:
         for candidate, line in zip(candidates, index, strict=True):
             if line["file"]:

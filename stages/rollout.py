@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reelward import files, stage
-from reelward.language import compile_reward
+from reelward.language import compile_reward, native_terms, read_native
 from reelward.policy import Policy
 from reelward.rollout import film
 from reelward.sim.robot import load_robot
@@ -31,6 +31,8 @@ class Args:
     """folder to create"""
     robot: str
     """robots/NAME"""
+    native: Path
+    """params.yaml: its section `native` names the user's own terms"""
     seed: Annotated[int, Field(ge=0)]
     """of the start states"""
     episodes: Annotated[int, Field(ge=1, le=64)]
@@ -43,12 +45,14 @@ class Args:
 
 def main(args: Args) -> None:
     robot = load_robot(args.robot)
+    native = native_terms(read_native(args.native))
     index = files.read_json(args.policies / "index.json")["candidates"]
     trained = [c for c in index if not c["error"]]
     with files.new_folder(args.out) as out, stage.progress(len(trained), "filming") as bar:
         for c in trained:
             policy = Policy.load(files.verified(args.policies / f"{c['name']}.pt"))
-            reward = compile_reward((args.rewards / c["file"]).read_text(), robot.fields)
+            text = (args.rewards / c["file"]).read_text()
+            reward = compile_reward(text, robot.fields, native=native)
             (out / c["name"]).mkdir()
             shown = film(
                 robot, policy, reward, episodes=args.episodes, seconds=args.seconds,

@@ -31,7 +31,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from reelward import files, stage
-from reelward.language import compile_reward
+from reelward.language import compile_reward, native_terms, read_native
 from reelward.policy import Policy
 from reelward.sim.checkpoint import Checkpoints
 from reelward.sim.cpu import CpuPhysics
@@ -56,6 +56,8 @@ class Args:
     """folder to create"""
     robot: str
     """robots/NAME"""
+    native: Path
+    """params.yaml: its section `native` names the user's own terms"""
     seed: Annotated[int, Field(ge=0)]
     """of the study; each candidate adds its own"""
     env_steps: Positive
@@ -179,7 +181,8 @@ class Learner:
         args, robot = job.args, load_robot(job.args.robot)
         torch.manual_seed(job.seed)
         self.args = args
-        self.reward = compile_reward(job.reward.read_text(), robot.fields)
+        native = native_terms(read_native(args.native))
+        self.reward = compile_reward(job.reward.read_text(), robot.fields, native=native)
         self.env = Env(
             robot,
             simulate(robot, args, job.threads),
@@ -379,6 +382,7 @@ def jobs(args: Args, candidates: list[dict[str, Any]], out: Path) -> list[Job]:
         seed = args.seed + c["seed"]
         key = {k: v for k, v in asdict(args).items() if not isinstance(v, Path)} | {
             "reward": files.digest(reward),
+            "native": read_native(args.native),
             "start": start and files.digest(start),
             "seed": seed,
             "robot": files.digest(ROBOTS / args.robot),

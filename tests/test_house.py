@@ -167,6 +167,7 @@ def params_fit(root: Path) -> list[str]:
         found += [f"{name}: {key} is no option" for key in given - options]
         found += [f"{name}: {key} given twice" for key in given & set(section)]
         found += [f"{name}: {key} not given" for key in options - given - set(section)]
+        found += [f"{name}: native not in params"] * ("native" in given and "native" not in tracked)
         if section and (f"${{{name}}}" not in entry["cmd"] or name not in tracked):
             found.append(f"{name}: its section is not unpacked into cmd, or not in params")
     return found + [f"{name} is no stage" for name in set(sections) - set(pipeline(root))]
@@ -221,7 +222,8 @@ BREAKS = (
     (arrows_run_down, "reelward/files.py", "import io", "import io\nfrom reelward import stage"),
     (params_fit, "params.yaml", "gamma:", "gama:"),
     (params_fit, "params.yaml", "gamma:", "# gamma:"),
-    (params_fit, "dvc.yaml", "params: [train]", "params: [fetch]"),
+    (params_fit, "dvc.yaml", "params: [train,", "params: [fetch,"),
+    (params_fit, "dvc.yaml", "params: [train, native]", "params: [train]"),
     (params_fit, "dvc.yaml", "--seed ${seed} ${train}", "${train}"),
     (described, "dvc.yaml", "desc: PPO trains", "desc: trains"),
 )

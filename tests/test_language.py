@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,15 @@ from reelward.language import (
     compile_reward,
     dump,
     load,
-    native_terms,
     trial_states,
 )
-from reelward.language.commands import cli_check, cli_fields, robot_card
+from reelward.language.commands import (
+    check,
+    cli_check,
+    cli_fields,
+    recorded_states,
+    robot_card,
+)
 from reelward.language.contract import BOUND
 from reelward.language.errors import CODES
 from reelward.language.ops import OPS, SPELLINGS
@@ -400,10 +406,22 @@ def test_the_contract_tries_native_terms_and_recorded_states():
     assert refusal(text)[0][0] == "E_NAME"
     with pytest.raises(RewardError, match="float32"):
         compile_reward(text, X, native={"style": lambda state: state["v"]})(STATE)
-    named = native_terms(
-        {"style": {"function": "operator:getitem"}, "one": {"function": "torch:clamp", "max": 1.0}}
+
+
+def test_a_reward_that_fails_on_recorded_states_alone_is_refused_before_training():
+    """A foot presses with hundreds of newtons; no made-up state does."""
+    text = (
+        'def reward(s):\n    return {"alive": 1.0,\n'
+        '            "soft": torch.log(300.0 - s.foot_force.amax(dim=-1))}'
     )
-    assert named["one"](STATE["x"]).tolist() == [-1, 0.5, 1, 1]
+    biped = load_robot("biped")
+    reward = compile_reward(text, FIELDS)
+    assert check_contract(reward, FIELDS) == []
+    given = {"source": text, "fields": [asdict(f) for f in FIELDS], "native": {}}
+    (error,) = check(given | {"states": recorded_states(biped)})["errors"]
+    assert (error["code"], error["line"]) == ("E_CONTRACT", 3)
+    assert "term 'soft' is not finite on recorded" in error["message"]
+    assert recorded_states(biped) == recorded_states(biped)
 
 
 def test_an_artefact_is_believed_only_when_its_source_compiles_to_it():

@@ -61,8 +61,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def unjailed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same compiler and trial in this process: a jail takes seconds to build."""
 
-    def checked(source: str, fields: Any) -> dict[str, Any]:
-        return commands.check({"source": source, "fields": [asdict(f) for f in fields]})
+    def checked(source: str, robot: Any, native: Any) -> dict[str, Any]:
+        fields = [asdict(f) for f in robot.fields]
+        return commands.check({"source": source, "fields": fields, "native": native, "states": []})
 
     monkeypatch.setattr(llm, "checked", checked)
 
@@ -248,12 +249,16 @@ CLOCKED = scripted.written(
 
 
 def propose_with(
-    feedback: dict[str, Any], count: int = 3, evidence: str = "critique", sheets: Any = ()
+    feedback: dict[str, Any],
+    count: int = 3,
+    evidence: str = "critique",
+    sheets: Any = (),
+    native: Any = None,
 ) -> list[dict[str, Any]]:
     parent = CLOCKED if feedback else SEED
     return llm.propose(
         author(), BIPED, EXPERT, parent, feedback, task="walk", count=count,
-        evidence=evidence, described=DESCRIBED, sheets=sheets,
+        evidence=evidence, described=DESCRIBED, sheets=sheets, native=native or {},
     )  # fmt: skip
 
 
@@ -296,6 +301,19 @@ def test_the_author_is_told_everything_that_came_of_it(serve: Callable) -> None:
     assert len({c["source"] for c in made}) == 3 and all(c["error"] is None for c in made)
     aimed = rewards.entry(made[2], BIPED)["targets"]["speed"]
     assert aimed == pytest.approx(1.3 + 0.6 * 0.13 * 1.3535 / 0.43, abs=2e-3)
+
+
+@pytest.mark.usefixtures("unjailed")
+def test_the_author_weighs_the_users_terms_and_names_no_other(serve: Callable) -> None:
+    reward = 'def reward(s):\n    return {"alive": alive(s), "low": 0.3 * low(s)}\n'
+    server = serve(lambda call: json.dumps({"note": "n", "reward": reward}))
+    native = {"low": {"function": "native_functions:low", "height": 1.2}}
+    made = propose_with({}, 1, native=native)[0]
+    assert "- `low(s)`: 1 below a height (m) of the root, less above.\n" in server.calls[0].first
+    assert made["error"] is None and made["source"] == reward
+    Path("scratch/calls").rename("scratch/other")
+    refused = propose_with({}, 1)[0]
+    assert "E_NAME" in refused["error"] and "`low(s)`" not in server.calls[-1].first
 
 
 @pytest.mark.usefixtures("unjailed")
@@ -489,7 +507,7 @@ def test_when_all_fail_the_last_good_reward_stays_and_it_is_marked(
     made = propose_with(told(WORDS))
     files.write_json(place / "proposal.json", {"candidates": made})
     (place / "loop.yaml").write_text(ledger.FIRST)
-    given = (place / "candidates", "biped", place / "loop.yaml", "iter-00")
+    given = (place / "candidates", "biped", place / "loop.yaml", "iter-00", ROOT / "params.yaml")
     rewards.main(rewards.Args(place / "proposal.json", *given))
     index = files.read_json(place / "candidates/index.json")["candidates"]
     assert [e["error"] for e in index] == ["refused: I cannot write that."] * 3
@@ -593,7 +611,7 @@ def test_no_server_is_one_line_before_any_work(
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     asked = propose.Args(
         expert=Path("expert"), criteria=Path("criteria.json"), parent=Path("nowhere"),
-        parent_best=Path("parent"), out=Path("proposal.json"), robot="biped", task="walk",
+        parent_best=Path("parent"), out=Path("proposal.json"), robot="biped", native=Path("params.yaml"), task="walk",
         critic="vlm", author="measured", candidates=2, model=None, temperature=None,
         max_tokens=1000, evidence="critique",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from reelward.authors.measured import Candidate, expert_targets, knobs
 from reelward.language import RewardError, compile_reward
 from reelward.language.commands import checked, robot_card
 from reelward.language.errors import Diagnostic
+from reelward.language.native import Settings, native_card, native_terms
 from reelward.language.reference import library_table
 from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import render
@@ -33,17 +34,19 @@ ERRORS = 12
 def propose(
     chat: Chat, robot: Robot, expert: Motion, parent: str, feedback: Mapping[str, Any],
     *, task: str, count: int, evidence: str,
-    described: Mapping[str, Any], sheets: Sequence[bytes],
+    described: Mapping[str, Any], sheets: Sequence[bytes], native: Settings,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """`count` candidates, each with its `error` or None. `parent` is the reward's text, `described`
     the expert in words. `evidence` is what it learns of the motion: critique; sheets, where it
-    looks at expert and learner itself; terms, which is nothing but the reward's own figures."""
+    looks at expert and learner itself; terms, which is nothing but the reward's own figures.
+    `native` holds the user's own terms: it is told of them, and may call and weigh them."""
     iteration = int(feedback.get("iteration_number", -1)) + 1
     first = not feedback.get("trials")
     shared = {
         "task": task, "count": count, "first": first, "parent": parent, "form": form(Written),
         "robot": f"{robot.name}, leg {robot.leg_length_m:.3g} m, a step is {robot.dt:.3g} s",
         "fields": robot_card(robot.fields), "library": library_table(),
+        "native": native_card(native),
         "pictures": len(sheets), "training": _training(feedback.get("training")),
         "refused": [f"{k}: {v.splitlines()[0]}" for k, v in feedback.get("refused", {}).items()],
         **_motion(robot, expert, feedback, evidence, described),
@@ -52,8 +55,8 @@ def propose(
     for i in range(count):
         start = "warm" if feedback.get("selected") and i != 1 else "scratch"
         prompt = render("author", number=i, start=start, **shared)
-        source, note, error = _written(chat, robot, prompt, sheets)
-        if error is None and _clocked(source, robot) != _clocked(parent, robot):
+        source, note, error = _written(chat, robot, native, prompt, sheets)
+        if error is None and _clocked(source, robot, native) != _clocked(parent, robot, native):
             start = "scratch"  # the policy to go on from sees another state
         twins = [c["name"] for c in made if c["source"] == source and not c["error"]]
         twins += ["the parent's"] if source.strip() == parent.strip() else []
@@ -65,7 +68,7 @@ def propose(
 
 
 def _written(
-    chat: Chat, robot: Robot, prompt: str, sheets: Sequence[bytes]
+    chat: Chat, robot: Robot, native: Settings, prompt: str, sheets: Sequence[bytes]
 ) -> tuple[str, str, str | None]:
     """One reward: its text, its note, and why it cannot be used or None."""
     messages = [chat.user(prompt, sheets)]
@@ -75,7 +78,7 @@ def _written(
         for _ in range(1 + REPAIRS):
             answer = chat.ask(Written, messages)
             before, source, note = source, _bare(answer.reward), answer.note
-            found = checked(source, robot.fields)
+            found = checked(source, robot, native)
             if found["ok"]:
                 return source, note, None
             told = [str(Diagnostic(**e)) for e in found["errors"]]
@@ -89,10 +92,11 @@ def _written(
     return source, note, error
 
 
-def _clocked(source: str, robot: Robot) -> bool:
+def _clocked(source: str, robot: Robot, native: Settings) -> bool:
     """Whether a reward sets the gait clock that its policy then sees."""
     try:
-        return compile_reward(source, robot.fields).period is not None
+        terms = native_terms(native)
+        return compile_reward(source, robot.fields, native=terms).period is not None
     except RewardError:
         return False
 

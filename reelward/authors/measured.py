@@ -121,7 +121,8 @@ class Candidate:
 
 def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -> str:
     """The reward file of a draft: what is switched off does not appear."""
-    calls = {name: TERMS[name] for name in TERMS if draft.weights.get(name)}
+    names = [*TERMS, *(name for name in draft.weights if name not in TERMS)]
+    calls = {name: TERMS.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
     text = "\n".join(calls.values())
     units = {name: knob.unit for name, knob in knobs(robot).items()}
     lines = [
@@ -186,7 +187,9 @@ def _written(term: str) -> set[str]:
     return {part.split('"')[0] for part in TERMS[term].split('TARGET["')[1:]}
 
 
-def read(reward: Reward | None, targets: Mapping[str, float]) -> Draft | None:
+def read(
+    reward: Reward | None, targets: Mapping[str, float], native: Sequence[str] = ()
+) -> Draft | None:
     """The draft that a reward file of this form was written from; None for another form."""
     if reward is None:
         return None
@@ -194,7 +197,7 @@ def read(reward: Reward | None, targets: Mapping[str, float]) -> Draft | None:
     if (
         not isinstance(mine, dict)
         or not isinstance(weights, dict)
-        or not weights.keys() <= TERMS.keys()
+        or not weights.keys() <= {*TERMS, *native}
     ):
         return None
     period = {"period": reward.period} if reward.period else {}
@@ -304,8 +307,10 @@ def propose(
     *,
     task: str,
     count: int,
+    native: Sequence[str] = (),
 ) -> list[Candidate]:
-    """`count` candidates. `feedback` is the parent's feedback.json, empty before iteration 0."""
+    """`count` candidates. `feedback` is the parent's feedback.json, empty before iteration 0;
+    `native` names the user's own terms, each weighed 1 until the parent's reward says otherwise."""
     targets, assumed = expert_targets(expert, robot)
     targets.setdefault("period", parent.period if parent and parent.period else 1.0)
     if "speed" not in targets:
@@ -313,8 +318,9 @@ def propose(
     shaping = shapes(robot, targets)
     iteration = int(feedback.get("iteration_number", -1)) + 1
     said = f"{task[:1].upper()}{task[1:]}"
-    base = Draft(targets, dict(GOAL))
-    draft = read(parent, targets) if feedback.get("selected") else None
+    mine = dict.fromkeys(native, 1.0)
+    base = Draft(targets, GOAL | mine)
+    draft = read(parent, targets, native) if feedback.get("selected") else None
     moves: list[tuple[Draft, list[str], str]] = []
     if draft is None:
         clock = [t for t in shaping if t == "clock"]
@@ -322,6 +328,7 @@ def propose(
         timed = replace(base, weights=base.weights | {t: 1.0 for t in clock})
         moves += [(timed, ["goal and gait clock"], "scratch")] * (count - 1)
     else:
+        draft = replace(draft, weights=mine | draft.weights)
         error = errors(expert, feedback["descriptors"])
         slope = slopes(feedback["trials"], expert, robot)
         region = float(feedback["region"])

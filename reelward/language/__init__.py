@@ -3,11 +3,13 @@
 from reelward.language.artefact import dump, load
 from reelward.language.contract import check_contract, trial_states
 from reelward.language.errors import Diagnostic, RewardError
-from reelward.language.reward import Reward, compile_reward, native_terms
+from reelward.language.native import NativeError, native_terms, read_native
+from reelward.language.reward import Reward, compile_reward
 from reelward.language.watch import Watch
 
 __all__ = [
     "Diagnostic",
+    "NativeError",
     "Reward",
     "RewardError",
     "Watch",
@@ -16,5 +18,6 @@ __all__ = [
     "dump",
     "load",
     "native_terms",
+    "read_native",
     "trial_states",
 ]

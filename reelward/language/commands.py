@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from reelward.jail import JailError, JailMissing, jailed, layers
-from reelward.language.contract import check_contract
+from reelward.language.contract import check_contract, trial_states
 from reelward.language.errors import Diagnostic, RewardError
+from reelward.language.native import Settings, native_terms, read_native
 from reelward.language.reward import MAX_SOURCE, compile_reward
+from reelward.sim.cpu import CpuPhysics
+from reelward.sim.env import Env
 from reelward.sim.field import Field
-from reelward.sim.robot import load_robot
+from reelward.sim.robot import Robot, load_robot
+from reelward.stage import how
+
+STEPS = 40
+"""of random actions, from which states are recorded: robots stumble and fall in them"""
 
 
-def checked(source: str, fields: Sequence[Field], *, require_jail: bool = False) -> dict[str, Any]:
+def checked(
+    source: str, robot: Robot, native: Settings | None = None, *, require_jail: bool = False
+) -> dict[str, Any]:
     """Compiles and tries `source` in the jail: its terms and what it reads, or its errors.
 
-    Raises JailMissing when a whole jail is required and this system has none.
+    `native` as in params.yaml. Raises JailMissing when a whole jail is required and this system has
+    none, NativeError for a native term that cannot be used.
     """
-    if len(source.encode(errors="replace")) > MAX_SOURCE:  # the compiler's own words, unjailed
-        return check({"source": source[: MAX_SOURCE + 1], "fields": [asdict(f) for f in fields]})
-    payload = {"source": source, "fields": [asdict(f) for f in fields]}
+    native_terms(native or {})
+    payload = {
+        "source": source[: MAX_SOURCE + 1],  # enough for the compiler to say that it is too long
+        "fields": [asdict(f) for f in robot.fields],
+        "native": native or {},
+        "states": recorded_states(robot),
+    }
     try:
         return jailed(
-            "reelward.language.commands:check", payload, timeout=30.0, require=require_jail
+            "reelward.language.commands:check",
+            payload,
+            timeout=30.0,
+            require=require_jail or how("require_jail", False),
         )
     except JailMissing:
         raise
@@ -34,24 +54,44 @@ def checked(source: str, fields: Sequence[Field], *, require_jail: bool = False)
         return _refused([Diagnostic("E_LIMIT", 0, 0, str(error), "write a shorter reward")])
 
 
-def prepare() -> None:
-    """Has torch load what it loads on first use, before the jail closes."""
+def recorded_states(robot: Robot) -> list[dict[str, Any]]:
+    """States of this robot in its simulator, as lists: at the start and after random actions."""
+    env = Env(robot, CpuPhysics(robot, 8), seed=0, period=1.0)
+    generator = torch.Generator().manual_seed(0)
+    recorded = []
+    for step in range(STEPS + 1):
+        if step % (STEPS // 2) == 0:
+            recorded.append({name: env.fields[name].tolist() for name in env.fields})
+        env.step(2 * torch.rand(env.action.shape, generator=generator) - 1)
+    return recorded
+
+
+def _fields(payload: dict[str, Any]) -> list[Field]:
+    return [
+        Field(f["name"], tuple(f["shape"]), f["unit"], f["meaning"], tuple(f["names"]))
+        for f in payload["fields"]
+    ]
+
+
+def prepare(payload: dict[str, Any]) -> None:
+    """Has torch and the native terms load what they load on first use, before the jail closes."""
     compile_reward(
         'def reward(s):\n    return {"a": (s.x * s.x).sum(dim=-1)}', [Field("x", (3,), "", "")]
     )
+    for term in native_terms(payload["native"]).values():
+        with contextlib.suppress(Exception):  # the contract test will tell
+            term(trial_states(_fields(payload))["random"])
 
 
 def check(payload: dict[str, Any]) -> dict[str, Any]:
     """What runs in the jail."""
-    fields = [
-        Field(f["name"], tuple(f["shape"]), f["unit"], f["meaning"], tuple(f["names"]))
-        for f in payload["fields"]
-    ]
+    fields = _fields(payload)
+    states = [{k: torch.tensor(v) for k, v in state.items()} for state in payload["states"]]
     try:
-        reward = compile_reward(payload["source"], fields)
+        reward = compile_reward(payload["source"], fields, native=native_terms(payload["native"]))
+        faults = check_contract(reward, fields, states)
     except RewardError as error:
         return _refused(error.errors)
-    faults = check_contract(reward, fields)
     if faults:
         return _refused(faults)
     return {
@@ -66,19 +106,39 @@ def check(payload: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def native_faults(named: Settings, robot: Robot) -> list[str]:
+    """What is wrong with the user's native terms, a line each: each is tried as a reward."""
+    found = []
+    for name in native_terms(named):
+        text = f'def reward(s):\n    return {{"{name}": {name}(s)}}\n'
+        answer = check({
+            "source": text, "fields": [asdict(f) for f in robot.fields],
+            "native": {name: named[name]}, "states": recorded_states(robot),
+        })  # fmt: skip
+        found += [f"native.{name}: {e['message']}; {e['hint']}" for e in answer.get("errors", [])]
+    return found
+
+
 def _refused(errors: Sequence[Diagnostic]) -> dict[str, Any]:
     return {"ok": False, "errors": [e.json() for e in errors]}
 
 
-def cli_check(file: Path, robot: str, as_json: bool = False, require_jail: bool = False) -> int:
+def cli_check(
+    file: Path,
+    robot: str,
+    as_json: bool = False,
+    require_jail: bool = False,
+    params: Path = Path("params.yaml"),
+) -> int:
     """Prints the terms of the reward in `file` and gives 0, or prints its errors and gives 1.
 
-    Raises OSError when the file cannot be read, RobotError when there is no such robot,
+    `params` is the params.yaml that names native terms, where there is one. Raises OSError when the file cannot be read, RobotError when there is no such robot,
     JailMissing when a whole jail is required and this system has none.
     """
     with open(file, "rb") as opened:
         source = opened.read(MAX_SOURCE + 1).decode("utf-8", "replace")
-    answer = checked(source, load_robot(robot).fields, require_jail=require_jail)
+    native = read_native(params) if params.exists() else {}
+    answer = checked(source, load_robot(robot), native, require_jail=require_jail)
     answer |= {"jail": [name for name, active in layers().items() if active]}
     if as_json:
         print(json.dumps(answer, indent=1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib
 import json
 import re
 import warnings
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from reelward.language.errors import Diagnostic, Fail, RewardError
-from reelward.language.graph import Graph, Node, Tensor, run_on, shape_text
+from reelward.language.graph import Graph, Node, Tensor, run_on
 from reelward.language.interpret import FELL, Interpreter
 from reelward.language.ops import OPS
 from reelward.language.values import POISON, STATE, Function, Module, Scope, describe, is_number
@@ -196,8 +195,8 @@ def compile_reward(
 ) -> Reward:
     """The reward that `source` describes for a robot with these `fields`.
 
-    `native` names the user's own functions, state -> float32 [N], which the text may call as
-    `name(s)`. Raises RewardError, with every mistake of the text in `.errors`.
+    `native` holds the user's own functions (`native_terms`), state -> float32 [N], which the text
+    may call as `name(s)`. Raises RewardError, with every mistake of the text in `.errors`.
     """
     native = native or {}
     errors: list[Diagnostic] = []
@@ -416,48 +415,27 @@ def _reachable(graph: Graph, terms: Mapping[str, Tensor]) -> tuple[list[Node], d
 
 
 def _checked(name: str, function: Native) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+    """`function`, of which any fault is a RewardError that names it."""
+
     def call(state: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        result = function(state)
+        try:
+            result = function(state)
+        except Exception as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise _native_fault(name, f"raised {why}", "mend the function") from error
         n = len(next(iter(state.values())))
-        if (
-            not isinstance(result, torch.Tensor)
-            or result.shape != (n,)
-            or result.dtype != torch.float32
-        ):
-            got = (
-                f"{shape_text(result)} {result.dtype}"
-                if isinstance(result, torch.Tensor)
-                else type(result).__name__
-            )
-            raise RewardError(
-                [
-                    Diagnostic(
-                        "E_CONTRACT",
-                        0,
-                        0,
-                        f"native term {name!r} gave {got}",
-                        f"a float32 tensor [{n}] is needed",
-                    )
-                ]
-            )
+        if not isinstance(result, torch.Tensor):
+            raise _native_fault(name, f"gave {type(result).__name__}", f"return float32 [{n}]")
+        if result.shape != (n,) or result.dtype != torch.float32:
+            got = f"{list(result.shape)} {result.dtype}"
+            raise _native_fault(name, f"gave {got}", f"return float32 [{n}]")
         return result
 
     return call
 
 
-def native_terms(named: Mapping[str, Mapping[str, Any]]) -> dict[str, Native]:
-    """The user's own terms: `{name: {"function": "package.module:name", keyword: value, ...}}`.
-
-    This imports what it is told to: only the user's settings may name it, never an author's text.
-    """
-    terms: dict[str, Native] = {}
-    for name, settings in named.items():
-        module, _, function = str(settings["function"]).partition(":")
-        keywords = {k: v for k, v in settings.items() if k != "function"}
-        terms[name] = functools.partial(
-            getattr(importlib.import_module(module), function), **keywords
-        )
-    return terms
+def _native_fault(name: str, what: str, hint: str) -> RewardError:
+    return RewardError([Diagnostic("E_CONTRACT", 0, 0, f"native term {name!r} {what}", hint)])
 
 
 def canonical(value: Any) -> str:

@@ -1,0 +1,34 @@
+"""Functions as a user may install them, for tests/test_native.py."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def low(state: dict[str, Tensor], height: float = 1.0) -> Tensor:
+    """1 below a height (m) of the root, less above.
+
+    Only the first line reaches the author.
+    """
+    return torch.sigmoid(8 * (height - state["root_pos"][:, 2]))
+
+
+def flat(state: dict[str, Tensor]) -> Tensor:
+    return state["root_pos"]
+
+
+def double(state: dict[str, Tensor]) -> Tensor:
+    return state["time"].double()
+
+
+def infinite(state: dict[str, Tensor]) -> Tensor:
+    return torch.log(state["root_pos"][:, 2])
+
+
+def raises(state: dict[str, Tensor]) -> Tensor:
+    return state["no such field"]
+
+
+def number(state: dict[str, Tensor]) -> float:
+    return 1.0

@@ -1,0 +1,126 @@
+"""Native terms: named by the user alone, tried before any work, in every stage that reads a reward."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from test_loop import BIPED, EXPERT
+from test_train import ARGS
+
+from reelward import files, ledger
+from reelward.authors import measured
+from reelward.language import NativeError, compile_reward, native_terms
+from reelward.language.commands import cli_check, native_faults
+from stages import __main__ as check
+from stages import rewards, rollout, train
+
+sys.path.insert(0, str(ROOT))  # where the jail finds a module of the project, too
+HERE = "tests.native_functions"
+LOW = {"low": {"function": f"{HERE}:low", "height": 1.2}}
+
+
+@pytest.mark.parametrize(("named", "says"), [
+    ({"low": None}, "native.low: expected function: package.module:name, got None"),
+    ({"low": {"function": "math"}}, "expected function: package.module:name, got math"),
+    ({"low": {"function": "nowhere.at.all:f"}}, "ModuleNotFoundError: No module named 'nowhere'"),
+    ({"low": {"function": f"{HERE}:high"}}, "has no attribute 'high'"),
+    ({"low": {"function": f"{HERE}:low", "hight": 1}}, "unexpected keyword argument 'hight'"),
+    ({"speed": {"function": f"{HERE}:low"}}, "native.speed: the language has a function"),
+    ({"max": {"function": f"{HERE}:low"}}, "native.max: the language has a function"),
+    ({"a b": {"function": f"{HERE}:low"}}, "letters, digits and _"),
+    ([1], "native: expected names"),
+])  # fmt: skip
+def test_a_wrong_setting_is_one_line(named, says):
+    with pytest.raises(NativeError) as caught:
+        native_terms(named)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("function", "says"), [
+    ("flat", "native term 'bad' gave [64, 3] torch.float32; return float32 [64]"),
+    ("double", "native term 'bad' gave [64] torch.float64; return float32 [64]"),
+    ("number", "native term 'bad' gave float"),
+    ("raises", "native term 'bad' raised KeyError: 'no such field'"),
+    ("infinite", "term 'bad' is not finite on random states"),
+])  # fmt: skip
+def test_a_wrong_function_is_named_before_any_work(function, says):
+    found = native_faults({"bad": {"function": f"{HERE}:{function}"}} | LOW, BIPED)
+    assert len(found) == 1 and found[0].startswith("native.bad: ") and says in found[0]
+
+
+def test_params_are_held_against_the_functions():
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert params["native"] is None and check.complaints(params, {}, "") == []
+    assert check.complaints(params | {"native": LOW}, {}, "") == []
+    assert "native.low" in check.complaints(params | {"native": {"low": 1}}, {}, "")[0]
+    assert "native: expected names" in check.complaints(params | {"native": 3}, {}, "")[0]
+    missing = {k: v for k, v in params.items() if k != "native"}
+    assert check.complaints(missing, {}, "") == ["native is missing"]
+
+
+def test_the_measured_author_weighs_them_and_changes_nothing_without():
+    plain = measured.propose(BIPED, EXPERT, None, {}, task="walk", count=2)
+    made = measured.propose(BIPED, EXPERT, None, {}, task="walk", count=2, native=["low"])
+    for without, with_it in zip(plain, made, strict=True):
+        lines = [line for line in with_it.source.splitlines() if "low" not in line]
+        assert lines == without.source.splitlines()
+        assert '"low": WEIGHT["low"] * low(s),' in with_it.source
+    heavier = made[0].source.replace('"low": 1.0', '"low": 2.5')
+    parent = compile_reward(heavier, BIPED.fields, native=native_terms(LOW))
+    draft = measured.read(parent, {}, ["low"])
+    assert draft is not None and draft.weights["low"] == 2.5
+    assert measured.read(parent, {}) is None
+
+
+def test_a_native_term_goes_through_every_stage(tmp_path: Path, capsys: pytest.CaptureFixture):
+    """Candidates are tried in the jail, trained, filmed; another keyword is another training."""
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"native": LOW}))
+    (tmp_path / "loop.yaml").write_text(ledger.FIRST)
+    made = measured.propose(BIPED, EXPERT, None, {}, task="walk", count=1, native=["low"])[0]
+    files.write_json(tmp_path / "proposal.json", {"candidates": [vars(made) | {"error": None}]})
+    given = (tmp_path / "candidates", "biped", tmp_path / "loop.yaml", "iter-00", params)
+    rewards.main(rewards.Args(tmp_path / "proposal.json", *given))
+    (good,) = files.read_json(tmp_path / "candidates/index.json")["candidates"]
+    assert good["error"] is None and good["weights"]["low"] == 1.0 and "low" in good["terms"]
+
+    small = replace(
+        ARGS, rewards=tmp_path / "candidates", parent=tmp_path, out=tmp_path / "policies",
+        native=params, env_steps=512,
+    )  # fmt: skip
+    train.main(small)
+    shown = rollout.Args(
+        small.out, small.rewards, tmp_path / "rollouts", "biped", params, 1, 1, 1.0, 0.2
+    )
+    rollout.main(shown)
+    assert 0 < files.read_json(tmp_path / "rollouts/c0/stats.json")["term_means"]["low"] < 1
+    assert "term/low" in (small.out / "c0.csv").read_text().splitlines()[0]
+
+    before = train.jobs(small, [good], small.out)[0].scratch
+    params.write_text(yaml.safe_dump({"native": {"low": LOW["low"] | {"height": 0.9}}}))
+    assert train.jobs(small, [good], small.out)[0].scratch != before
+
+    reward = tmp_path / "candidates/c0.py"
+    assert cli_check(reward, "biped", params=params) == 0
+    assert "low" in capsys.readouterr().out
+
+
+def test_the_jail_runs_the_package_that_it_was_started_from(tmp_path: Path):
+    """Two clones may share one environment: the installed package is another one."""
+    package = tmp_path / "clone/reelward"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "jail.py").write_text((ROOT / "reelward/jail.py").read_text())
+    (package / "marked.py").write_text("def here(_):\n    return __file__\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(package.parent)!r}); from reelward.jail import jailed;"
+        "print(jailed('reelward.marked:here', None))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == str(package / "marked.py"), done.stderr
