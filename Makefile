@@ -2,12 +2,13 @@
 # demo-models   the same loop with a critic that looks and an author that writes code; no key, no
 #        model: a script answers in their place, and every page says so. Branch study/demo-models
 # test   the same set-up, then lint and the tests
-# Both may be run again at any time: what is done is not done twice.
+# serve  Prefect's server and page, a worker and the deployments, on this machine; Ctrl-C ends them
+# The demos may be run again at any time: what is done is not done twice.
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo demo-models test lint
+.PHONY: demo demo-models serve test lint
 
 demo: .venv/ready
 	reelward doctor
@@ -24,6 +25,9 @@ demo-models: .venv/ready
 	python tests/scripted_server.py -- python -m flows.learn --study demo-models --iterations 3
 	@echo
 	@echo "a script answered in place of a model; what came of it: $(CURDIR)/report/index.html"
+
+serve: .venv/ready
+	@exec python -m flows.serve
 
 test: lint
 	python -m pytest -n 2 --dist loadfile

@@ -51,7 +51,7 @@ def dvc(*args: str, say: Callable[[str], None]) -> None:
                 say(said[-1])
         process.wait()
     finally:
-        _end(process)
+        end(process)
     if process.returncode:
         raise failure(said, process.returncode)
 
@@ -64,11 +64,14 @@ def failure(said: list[str], code: int) -> DvcError:
             code = 128 - code if code < 0 else code  # killed, as a shell would put it
     complaints = [line for line in said if re.match(r"reelward \w+: ", line)]
     errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
+    if busy := re.search(r"'([^']+)' is busy.*?\(PID (\d+)\)", "\n".join(said), re.S):
+        path, pid = busy.groups()
+        errors = [f"{path} is being written by process {pid}; wait for it, or end it: kill {pid}"]
     return DvcError("; ".join(complaints) or (errors or said or ["dvc failed"])[-1], code)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """The whole group: DVC does not stop its stage when it is stopped itself."""
+def end(process: subprocess.Popen[str]) -> None:
+    """End a process and its whole group: DVC does not stop its stage when it is stopped itself."""
     with contextlib.suppress(ProcessLookupError):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import tyro
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import deployment
 from prefect.settings import PREFECT_API_URL
 
 from flows import person, show
@@ -121,6 +123,8 @@ def learn(
         hours: nor after this time
     """
     end = time.monotonic() + 3600 * (math.inf if hours is None else hours)
+    if deployment.id:
+        stage.follow(os.getppid())
     if PREFECT_API_URL.value() is None:
         if ask:
             raise stage.InputError("nobody could answer here: make serve, and name its address")

@@ -156,7 +156,7 @@ def die_with_parent() -> None:
     if before != os.getppid():
         os.kill(os.getpid(), signal.SIGKILL)
     if pid > 1:
-        threading.Thread(target=_follow, args=(pid,), daemon=True, name="parent").start()
+        follow(pid)
 
 
 def death_signal() -> None:
@@ -172,7 +172,12 @@ def _behind_shells(pid: int) -> int:
     return pid
 
 
-def _follow(pid: int) -> None:
+def follow(pid: int) -> None:
+    """End this process at once when process `pid` ends."""
+    threading.Thread(target=_end_with, args=(pid,), daemon=True, name="parent").start()
+
+
+def _end_with(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         select.select([os.pidfd_open(pid)], [], [])
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,45 @@
+"""What follows a selected reward: the report of its commit is published.
+
+The flow that selected it may be at work on the next iteration: so nothing of the working tree is
+touched, and the page comes from DVC's cache as it was committed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.dvc_cli import dvc
+from flows.show import slug
+from reelward.files import new_file
+
+
+@task(task_run_name="publish {commit}", cache_policy=NO_CACHE)
+def publish(commit: str, out: Path) -> None:
+    with new_file(out) as folder:
+        dvc(
+            "get", ".", "report", "--rev", commit, "--out", str(folder), "--force",
+            say=get_run_logger().info,
+        )  # fmt: skip
+
+
+@flow(name="on-reward")
+def on_reward(study: str, iteration: str, commit: str, site: str = "scratch/site") -> None:
+    """Publish the report of a commit as site/STUDY.
+
+    Args:
+        study: whose report
+        iteration: that it ends with
+        commit: the study's
+        site: a folder, which a web server may show
+    """
+    out = Path(site) / study
+    publish(commit, out)
+    page = (out / "index.html").absolute()
+    create_markdown_artifact(
+        key=f"report-{slug(study)}", description=f"the report up to {iteration}",
+        markdown=f"{iteration} of {study}, commit `{commit}`: `{page}`",
+    )  # fmt: skip
