@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -68,10 +70,17 @@ def git() -> Check:
 
 
 def sandbox() -> Check:
-    from reelward import jail
+    import numpy as np
+
+    from reelward import foreign, jail
+    from reelward.motion.video import encode_mp4
 
     layers = jail.layers()
     found = ", ".join(name for name, active in layers.items() if active) or "none"
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder).resolve() / "film.mp4"
+        film.write_bytes(encode_mp4([np.zeros((32, 32, 3), np.uint8)], 25.0))
+        foreign.probe(film)  # rewards are tried in it, and videos decoded
     return Check("sandbox", layers["rlimits"] and layers["seccomp"], found, "use Linux 5.13", False)
 
 

@@ -2,8 +2,8 @@
 
 `jailed("package.module:function", payload)` starts a fresh interpreter, imports the module, calls its
 `prepare(payload)` if it has one (what is loaded lazily), locks itself in, and only then calls the
-function; payload and result are JSON. Each layer is used where
-the system has it, and none is what safety rests on alone:
+function; payload and result are JSON. `streamed` gives what a generator yields, bytes each. Each
+layer is used where the system has it, and none is what safety rests on alone:
 
     rlimits     memory, processor time, no file growth, no core
     privileges  no_new_privs
@@ -27,12 +27,15 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
 MAX_RESULT = 1 << 20
+MAX_CHUNK = 1 << 26
 LAYERS = ("rlimits", "privileges", "landlock", "seccomp", "bubblewrap")
 
 
@@ -42,6 +45,11 @@ PATIENCE = 10
 
 class JailError(RuntimeError):
     """The jailed function raised, ran out of time or memory, died, or answered with no JSON."""
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        """of the error that the function raised, where that had one"""
 
 
 class JailMissing(JailError):
@@ -64,9 +72,29 @@ def jailed(
     take on top of what its imports did; `read` files or folders that it may read. Raises JailError,
     and with `require` JailMissing when a layer other than bubblewrap is not active here.
     """
+    answer = streamed(function, payload, timeout=timeout, memory=memory, read=read, require=require)
+    try:
+        next(answer)
+    except StopIteration as end:
+        return end.value
+    answer.close()
+    raise JailError(f"{function} gave bytes, not a result")
+
+
+def streamed(
+    function: str,
+    payload: Any,
+    *,
+    timeout: float,
+    memory: int,
+    read: Sequence[Path] = (),
+    require: bool = False,
+) -> Generator[bytes, None, Any]:
+    """What the generator `function(payload)` yields in the jail, bytes each; returns its result.
+    Limits and errors are those of `jailed`."""
     missing = [name for name in LAYERS[:4] if require and not layers()[name]]
     if missing:
-        raise JailMissing(f"this system lacks {', '.join(missing)}: use Linux 5.13 or later")
+        raise JailMissing(f"this system lacks {', '.join(missing)}: use Linux 5.13 or later", 5)
     request = {
         "function": function,
         "payload": payload,
@@ -81,33 +109,52 @@ def jailed(
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        start_new_session=True,
-    )
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+        assert child.stdin and child.stdout
+        late = threading.Timer(PATIENCE * timeout, child.kill)
+        late.start()
+        try:
+            with contextlib.suppress(BrokenPipeError), child.stdin:
+                child.stdin.write(json.dumps(request).encode())
+            while (line := child.stdout.readline(MAX_RESULT + 1)).rstrip().isdigit():
+                size = int(line[:20])
+                chunk = child.stdout.read(min(size, MAX_CHUNK))
+                if len(chunk) < size:
+                    break
+                yield chunk
+            if child.stdout.read(1):
+                raise JailError(f"{function} gave no answer of at most {MAX_RESULT} bytes")
+            child.wait()
+        finally:
+            timed_out = not late.is_alive()
+            late.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            child.stdout.close()
+        if timed_out:
+            raise JailError(f"{function} took longer than {PATIENCE * timeout:g} s")
+        if child.returncode < 0:
+            raise JailError(f"{function} died of {signal.Signals(-child.returncode).name}")
+        log.seek(0)
+        last = log.read().decode(errors="replace").strip().splitlines()[-1:]
     try:
-        out, err = child.communicate(json.dumps(request).encode(), PATIENCE * timeout)
-    except subprocess.TimeoutExpired:
-        raise JailError(f"{function} took longer than {PATIENCE * timeout:g} s") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    if child.returncode < 0:
-        raise JailError(f"{function} died of {signal.Signals(-child.returncode).name}")
-    try:
-        answer = json.loads(out) if len(out) <= MAX_RESULT else None
+        answer = json.loads(line) if len(line) <= MAX_RESULT else None
     except ValueError:
         answer = None
-    if not isinstance(answer, dict) or answer.keys() not in ({"result"}, {"error"}):
-        last = err.decode(errors="replace").strip().splitlines()[-1:]
+    if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
         raise JailError(f"{function} gave no answer" + "".join(f": {line[:200]}" for line in last))
     if "error" in answer:
-        raise JailError(str(answer["error"])[:500])
+        code = answer.get("code")
+        raise JailError(str(answer["error"])[:500], code if isinstance(code, int) else None)
     return answer["result"]
 
 
@@ -179,7 +226,7 @@ def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
 
 def _main() -> None:
     request = json.load(sys.stdin)
-    answer_fd = os.dup(1)
+    out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     module, _, name = request["function"].partition(":")
     imported = importlib.import_module(module)
@@ -187,14 +234,22 @@ def _main() -> None:
     try:
         getattr(imported, "prepare", lambda payload: None)(request["payload"])
         _lock(request["memory"], request["timeout"], request["read"])
-        answer = {"result": function(request["payload"])}
-        text = json.dumps(answer, allow_nan=False)
+        result = function(request["payload"])
+        if isinstance(result, Iterator):
+            for chunk in result:
+                out.write(b"%d\n" % len(chunk))
+                out.write(chunk)
+            result = None
+        text = json.dumps({"result": result}, allow_nan=False)
     except MemoryError:
         text = json.dumps({"error": f"{request['function']} ran out of memory"})
     except Exception as error:
-        text = json.dumps({"error": f"{type(error).__name__}: {error}"[:500]})
-    with os.fdopen(answer_fd, "w") as file:
-        file.write(text)
+        if isinstance(code := getattr(error, "code", None), int):
+            text = json.dumps({"error": str(error)[:500], "code": code})
+        else:
+            text = json.dumps({"error": f"{type(error).__name__}: {error}"[:500]})
+    out.write(text.encode())
+    out.flush()
     os._exit(0)
 
 

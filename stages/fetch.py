@@ -4,7 +4,8 @@ reads   source          a file, an http(s) link, a page of a video site, a file 
 writes  video.mp4       H.264 at a constant rate, no sound, nothing but pictures
         provenance.json where it comes from, its licence, digests of source and result, measures
 
-A file and a wheel are pinned by SHA-256; so may a link be. DVC removes a stage's outputs before it
+The source is a stranger's: it is decoded in the jail, out of which come pixels alone, and encoded
+here. A file and a wheel are pinned by SHA-256; so may a link be. DVC removes a stage's outputs before it
 runs; when a fetch fails, `dvc checkout` brings back the video that was there.
 """
 
@@ -19,7 +20,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from reelward import files, stage
+from reelward import files, foreign, stage
 from reelward.download import Limits, bring
 from reelward.motion import video
 
@@ -87,7 +88,7 @@ def steady(frames: Iterator[video.Frame], fps: float) -> Iterator[np.ndarray]:
 
 def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
     """The section and crop of `source` as an mp4, and its measures."""
-    info = video.probe(source)
+    info = foreign.probe(source)
     end = info.seconds if args.end is None else args.end
     if not args.start < end <= info.seconds + 1 / info.fps:
         raise stage.InputError(
@@ -98,7 +99,7 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
     side = min(longest, round(SIDE * longest / max(w, h)))
     left, top, right, bottom = (round(v * side / longest) for v in (x, y, x + w, y + h))
     fps = min(info.fps, 60.0)
-    whole = video.frames(source, start=args.start - 1e-6, stop=end - 1e-6, side=side)
+    whole = foreign.frames(source, start=args.start - 1e-6, stop=end - 1e-6, side=side)
     count = 0
 
     def pictures() -> Iterator[np.ndarray]:
@@ -115,7 +116,7 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
 def main(args: Args, private: bool = False) -> None:
     limits = Limits(bytes=args.max_mb * 1_000_000, private=private)
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source"
+        source = Path(folder).resolve() / "source"
         about = bring(args.source, source, limits)
         digest = files.digest(source)
         if not args.sha256 and not args.source.startswith(("http://", "https://")):

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reelward import download, files, stage
+from reelward import download, files, foreign, jail, stage
 from reelward.download import Limits, bring, link, page, public_address
 from reelward.motion import video
 from stages import fetch, pose
@@ -194,6 +195,66 @@ def test_a_section_outside_the_video_is_refused(clip, tmp_path, section):
     args = arguments(tmp_path, str(clip), sha256=files.digest(clip), start=start, end=end)
     with pytest.raises(stage.InputError, match=r"expected a section of 2\.00 s"):
         fetch.main(args)
+
+
+# --- a decoder is not to be trusted with a stranger's bytes
+
+
+def test_the_source_is_opened_in_the_jail_alone_and_gives_the_same_frames(
+    clip, tmp_path, monkeypatch
+):
+    assert foreign.probe(clip) == video.probe(clip)
+    opened = list(video.frames(clip, start=0.5, stop=1.0, side=100))
+    for here, there in zip(
+        opened, foreign.frames(clip, start=0.5, stop=1.0, side=100), strict=True
+    ):
+        assert (here.index, here.time) == (there.index, there.time)
+        assert np.array_equal(here.image, there.image)
+    real, seen = video.av.open, []
+
+    def watched(path, *given, **options):
+        seen.append((Path(path).name, *given))
+        return real(path, *given, **options)
+
+    monkeypatch.setattr(video.av, "open", watched)
+    fetch.main(arguments(tmp_path, str(clip), sha256=files.digest(clip)))
+    assert ("film.mp4", "w") in seen and not any(name == "source" for name, *_ in seen)
+
+
+def test_what_a_hijacked_decoder_says_is_not_believed(clip, monkeypatch):
+    def says(*chunks: bytes) -> None:
+        monkeypatch.setattr(foreign, "streamed", lambda *_, **__: iter(chunks))
+
+    def decoded() -> list[video.Frame]:
+        return list(foreign.frames(clip, start=0.0, stop=1.0, side=8))
+
+    pixels = bytes(8 * 8 * 3)
+    says(foreign.HEAD.pack(0, 0.0, 8, 8) + pixels)
+    assert decoded()[0].image.shape == (8, 8, 3)
+    for time_, height, length in ((1e300, 8, 192), (math.nan, 8, 192), (0.0, 9, 216), (0.0, 8, 7)):
+        says(foreign.HEAD.pack(0, time_, height, 8) + bytes(length))
+        with pytest.raises(video.VideoError, match="decoder"):
+            decoded()
+    good = {"width": 8, "height": 8, "fps": 25.0, "seconds": 1.0}
+    for wrong in ({"width": 1e9}, {"fps": math.nan}, {"seconds": -1.0}, {"height": "x"}):
+        monkeypatch.setattr(foreign, "jailed", lambda *_, w=wrong, **__: good | w)
+        with pytest.raises(video.VideoError, match="makes no sense"):
+            foreign.probe(clip)
+
+
+def test_a_decoder_that_crashes_is_a_bad_video_and_a_missing_layer_is_told(clip, monkeypatch):
+    killed = jail.JailError("reelward.foreign:decoded died of SIGSEGV")
+    monkeypatch.setattr(foreign, "jailed", lambda *_, **__: (_ for _ in ()).throw(killed))
+    with pytest.raises(video.VideoError, match="could not be decoded .*SIGSEGV"):
+        foreign.probe(clip)
+    monkeypatch.undo()
+    monkeypatch.setenv("REELWARD_REQUIRE_JAIL", "1")
+    assert foreign.probe(clip).fps == 30.0
+    monkeypatch.setattr(jail, "layers", lambda: dict.fromkeys(jail.LAYERS, False))
+    with pytest.raises(jail.JailMissing) as e:
+        foreign.probe(clip)
+    code, line = stage.explain(e.value)
+    assert code == 5 and "lacks rlimits, privileges, landlock, seccomp" in line
 
 
 # --- bad files; what was there stays

@@ -26,7 +26,7 @@ LAYERS = (
     {"stage"},
     {"jail", "download", "policy", "sim"},
     {"language", "motion", "models"},
-    {"rollout", "authors", "critics"},
+    {"rollout", "authors", "critics", "foreign"},
     {"doctor", "plan", "study"},
     {"diff"},
     {"cli"},

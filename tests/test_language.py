@@ -510,6 +510,10 @@ def test_the_jail_holds():
     assert jail.jailed("json:dumps", [1, 2]) == "[1, 2]"
     with pytest.raises(jail.JailError, match="ZeroDivisionError|TypeError"):
         jail.jailed("math:sqrt", "x")
+    with pytest.raises(jail.JailError, match="died of SIGSEGV"):
+        jail.jailed("ctypes:string_at", 0)
+    with pytest.raises(jail.JailError, match="no answer of at most"):
+        jail.jailed("json:dumps", [0] * 600_000)
     with pytest.raises(jail.JailError, match="longer than"):
         jail.jailed("time:sleep", 30, timeout=0.3)
     with pytest.raises(jail.JailError, match="memory|MemoryError"):
