@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from conftest import ran, run, settle
 from scripted_server import Server
+
+from reelward import stage
+from stages import describe
 
 KEY = "-".join(("sk", "canary", "3f9a1c77e0b24d"))
 """written in pieces: in one piece it must be found nowhere"""
 
 
-def repro(folder: Path, server: Server, key: str = KEY) -> str:
+def repro(
+    folder: Path, server: Server, key: str = KEY, code: int = 0, **settings: str
+) -> str:  # fmt: skip
     more = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": key, "REELWARD_DEBUG": "1"}
     args = ("repro", "--verbose", "select@iter-00")
-    code = 0 if key == KEY else 255
-    return run(folder, sys.executable, "-m", "dvc", *args, code=code, **more)
+    return run(folder, sys.executable, "-m", "dvc", *args, code=code, **more, **settings)
 
 
 def renamed(folder: Path, old: str, new: str) -> None:
@@ -28,19 +34,44 @@ def renamed(folder: Path, old: str, new: str) -> None:
     path.write_text(text.replace(f"model: {old}", f"model: {new}"))
 
 
-def test_a_study_with_models_pays_once_and_leaves_no_key(mine: Path) -> None:
+def replayed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorded stage needs no key and no server, and gives the same bytes; what was not recorded
+    is named."""
+    given = describe.Args(
+        expert=Path("data/expert/keyframes"), out=Path("scratch/again.json"),
+        task="walk like the person in the video", critic="vlm", model="scripted",
+        temperature=None, max_tokens=8000,
+    )  # fmt: skip
+    with monkeypatch.context() as here:
+        here.chdir(folder)
+        here.setenv("REELWARD_MODE", "replay")
+        describe.main(given)
+        assert given.out.read_bytes() == Path("data/expert/criteria.json").read_bytes()
+        with pytest.raises(stage.InputError, match="the first difference is .*video.*, now .*run"):
+            describe.main(replace(given, task="run"))
+
+
+def test_a_study_with_models_pays_once_and_leaves_no_key(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settle(mine, author="llm", critic="vlm")
     renamed(mine, "null ", "scripted ")
     with Server("openai", key=KEY) as server:
-        refused = repro(mine, server, "sk-wrong-key-0123456789")
+        refused = repro(mine, server, "sk-wrong-key-0123456789", code=255)
         assert "401, Incorrect API key provided" in refused and "OPENAI_API_KEY" in refused
         assert "sk-wrong" not in refused and ran(refused)[-1] == "describe"
 
-        said = repro(mine, server)
-        # One description, two rewards, two candidates judged twice.
+        # One description, asked for twice for the server's manner, and two rewards.
+        stopped = repro(mine, server, code=255, REELWARD_BUDGET_CALLS="4")
+        assert "budget_calls: 4 of 4 spent" in stopped and ran(stopped)[-1] == "critique@iter-00"
+        assert server.answered == 1 + 2
+        said = repro(mine, server, REELWARD_BUDGET_CALLS="8")
+        # Two candidates judged twice.
         assert server.answered == 1 + 2 + 4 and server.faults == []
+        assert "train@iter-00" not in ran(said)
+        replayed(mine, monkeypatch)
         paid = {"describe", "propose@iter-00", "critique@iter-00"}
-        assert paid <= set(ran(said)) and "train@iter-00" in ran(said)
+        assert paid <= {*ran(stopped), *ran(said)}
         for name in ("criteria", "proposal", "critique"):
             (path,) = (mine / "data").rglob(f"{name}.json")
             assert json.loads(path.read_text())["scripted"] is True
@@ -63,4 +94,4 @@ def test_a_study_with_models_pays_once_and_leaves_no_key(mine: Path) -> None:
     assert b"With models" in objects and b"model: scripted" in objects
     assert KEY.encode() not in objects
     assert not [p for p in mine.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
-    assert KEY not in said + other + back
+    assert KEY not in stopped + said + other + back
