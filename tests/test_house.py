@@ -21,6 +21,8 @@ import pytest
 import yaml
 from conftest import ROOT, run
 
+from reelward.plan import MODEL
+
 LAYERS = (
     {"files", "ledger"},
     {"stage"},
@@ -203,7 +205,46 @@ def tree_matches(root: Path, readme: str) -> list[str]:
     return found + [f"README.md: {n} is not in the tree" for n in sorted(tracked - hidden - top)]
 
 
-RULES = (deps_tell_the_truth, arrows_run_down, params_fit, described)
+def outs_of(root: Path) -> dict[str, tuple[str, bool]]:
+    """Each plain result: the stage that writes it, and whether DVC keeps it (else git does)."""
+    found = {}
+    for name, entry in pipeline(root).items():
+        for out in entry["outs"]:
+            ((path, options),) = out.items() if isinstance(out, dict) else ((out, {}),)
+            found[path] = (name, options.get("cache", True) and not options.get("persist"))
+    return found
+
+
+def paid_for_once(root: Path) -> list[str]:
+    """DVC forgets a run with a result that it does not keep: training and models would be paid for
+    again where a setting is changed and changed back."""
+    paid = {"train", *MODEL}
+    outs = outs_of(root).items()
+    return [
+        f"{name}: {path} is not kept" for path, (name, kept) in outs if name in paid and not kept
+    ]
+
+
+def kept_apart(root: Path) -> list[str]:
+    """DVC writes a .gitignore beside each result that git would see, takes it back when a later
+    stage fails, and counts it into a folder's digest. And it takes a folder for changed of which a
+    clone has a part."""
+    outs = outs_of(root)
+    ignored = (root / ".gitignore").read_text().splitlines()
+    found = [] if ".gitignore" in (root / ".dvcignore").read_text().splitlines() else [".dvcignore"]
+    found += [
+        f".gitignore: no /{top}/ for {path}"
+        for path, (_, kept) in outs.items()
+        if kept and f"/{(top := path.split('/')[0])}/" not in ignored
+    ]
+    for name, entry in pipeline(root).items():
+        for dep in entry["deps"]:
+            below = {kept for path, (_, kept) in outs.items() if f"{path}/".startswith(f"{dep}/")}
+            found += [f"{name}: {dep} is kept in part"] * (len(below) > 1)
+    return found
+
+
+RULES = (deps_tell_the_truth, arrows_run_down, params_fit, described, paid_for_once, kept_apart)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -226,6 +267,27 @@ BREAKS = (
     (params_fit, "dvc.yaml", "params: [train, native]", "params: [train]"),
     (params_fit, "dvc.yaml", "--seed ${seed} ${train}", "${train}"),
     (described, "dvc.yaml", "desc: PPO trains", "desc: trains"),
+    (
+        paid_for_once,
+        "dvc.yaml",
+        '"data/iterations/${key}/policies"]',
+        '"data/iterations/${key}/policies": {cache: false}]',
+    ),
+    (
+        paid_for_once,
+        "dvc.yaml",
+        "data/expert/criteria.json]",
+        "data/expert/criteria.json: {persist: true}]",
+    ),
+    (kept_apart, "dvc.yaml", "outs: [report]", "outs: [page]"),
+    (kept_apart, ".dvcignore", ".gitignore", ""),
+    (kept_apart, ".gitignore", "/data/", "/data/expert/"),
+    (
+        kept_apart,
+        "dvc.yaml",
+        '- "data/iterations/${key}/best"',
+        '- "data/iterations/${key}/best": {cache: false}',
+    ),
 )
 
 
@@ -235,7 +297,7 @@ def test_a_broken_house_is_seen(
 ) -> None:
     for name in ("reelward", "stages", "flows"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml"):
+    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, tmp_path)
     text = (tmp_path / file).read_text()
     begin = text.index("from __future__") if file.endswith(".py") else 0
