@@ -31,7 +31,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from reelward import files, stage
-from reelward.language import compile_reward, native_terms, read_native
+from reelward.language import RewardError, Watch, compile_reward, native_terms, read_native
 from reelward.policy import Policy
 from reelward.sim.checkpoint import Checkpoints
 from reelward.sim.cpu import CpuPhysics
@@ -183,6 +183,7 @@ class Learner:
         self.args = args
         native = native_terms(read_native(args.native))
         self.reward = compile_reward(job.reward.read_text(), robot.fields, native=native)
+        self.watch = Watch(self.reward, MAX_WILD)
         self.env = Env(
             robot,
             simulate(robot, args, job.threads),
@@ -226,7 +227,7 @@ class Learner:
         policy, env, b, args = self.policy, self.env, self.batch, self.args
         std = policy.log_std.exp()
         term_sum = torch.zeros(len(self.reward.terms), device=env.device)
-        wild, lost = torch.zeros_like(term_sum), torch.zeros((), device=env.device)
+        lost = torch.zeros((), device=env.device)
         episodes = torch.zeros(2, *b.rewards.shape, device=env.device)
         means = torch.zeros_like(b.actions)
         for t in range(args.num_steps):
@@ -238,11 +239,8 @@ class Learner:
 
             terminated, truncated = env.step(b.actions[t])
             b.terminated[t], b.truncated[t] = terminated, truncated
-            terms = torch.stack(list(self.reward(env.fields).values()))  # [terms, N]
-            finite = terms.isfinite()
-            wild += (~finite).float().mean(1)
+            terms = self.watch.masked(self.reward(env.fields))  # [terms, N]
             lost += env.physics.diverged.sum()
-            terms = torch.where(finite, terms, 0.0)
             reward = torch.where(env.physics.diverged, 0.0, terms.sum(0))
             term_sum += terms.mean(1)
             self.discounted = self.discounted * args.gamma + reward
@@ -267,7 +265,12 @@ class Learner:
         b.next_values = torch.where(b.truncated > 0, b.next_values, after)
         policy.obs.update(self.seen.flatten(0, 1))
         self.env_steps += args.num_steps * args.num_envs
-        self._refuse_wild(wild.cpu() / args.num_steps, lost.item() / b.rewards.numel())
+        try:
+            self.watch.check()
+        except RewardError as e:
+            raise stage.TrainingError(str(e)) from e
+        if (share := lost.item() / b.rewards.numel()) > MAX_WILD:
+            raise stage.TrainingError(f"the physics diverged in {share:.2%} of the steps")
         figures = dict(zip(self.reward.terms, (term_sum / args.num_steps).tolist(), strict=True))
         # Means over the episodes that ended; NaN where none did.
         ret, length = episodes[:, (b.terminated + b.truncated) > 0].mean(1).tolist()
@@ -277,16 +280,6 @@ class Learner:
             "falls": float(b.terminated.sum()),
             **{f"term/{name}": value for name, value in figures.items()},
         }
-
-    def _refuse_wild(self, wild: Tensor, diverged: float) -> None:
-        if wild.max() > MAX_WILD:
-            name = self.reward.terms[int(wild.argmax())]
-            share = f"{100 * wild.max():.2g} %"
-            raise stage.TrainingError(f"term {name!r} was not finite in {share} of the steps")
-        if diverged > MAX_WILD:
-            raise stage.TrainingError(
-                f"the physics diverged in {100 * diverged:.2g} % of the steps"
-            )
 
     def update(self) -> dict[str, float]:
         """Improve the policy on the batch: clipped surrogate and value regression."""
