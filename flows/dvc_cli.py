@@ -31,14 +31,19 @@ class DvcError(Exception):
         self.code = code
 
 
-def dvc(*args: str, say: Callable[[str], None]) -> None:
-    """Run `dvc args`; what it and its stages print goes to `say`, a line at a time and without
-    DVC's hints. Whatever ends this call ends all that it started. Raises DvcError."""
+def dvc(*args: str, say: Callable[[str], None], folder: Path = Path()) -> None:
+    """Run `dvc args` in `folder`; what it and its stages print goes to `say`, a line at a time and
+    without DVC's hints. Whatever ends this call ends all that it started. Raises DvcError."""
+    run("dvc", "--wait-for-lock", *args, say=say, folder=folder)
+
+
+def run(module: str, *args: str, say: Callable[[str], None], folder: Path, **env: str) -> None:
+    """The same for `python -m module args`, with more in its environment."""
     here = str(Path(sys.executable).parent)
-    env = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    env |= {"PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        (sys.executable, "-m", "dvc", "--wait-for-lock", *args),
-        env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
+        (sys.executable, "-m", module, *args),
+        env=os.environ | env, cwd=folder, text=True, errors="replace", stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, preexec_fn=death_signal,
     )  # fmt: skip

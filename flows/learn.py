@@ -47,7 +47,8 @@ def network(_task: Any, _run: Any, state: Any) -> bool:
     retry_condition_fn=network,
 )
 def repro(target: str) -> None:
-    dvc("repro", target, say=get_run_logger().info)
+    remote = ("--pull", "--allow-missing") if stage.how("pull", False) else ()
+    dvc("repro", *remote, target, say=get_run_logger().info)
 
 
 @task(task_run_name="commit {key}", cache_policy=NO_CACHE)
@@ -128,7 +129,7 @@ def learn(
     if PREFECT_API_URL.value() is None:
         if ask:
             raise stage.InputError("nobody could answer here: make serve, and name its address")
-        _guard()
+        guard()
     given = dict(video=video, robot=robot, task=task, author=author, critic=critic)
     settings = {key: value for key, value in given.items() if value is not None}
     with stage.lock(LEDGER):
@@ -183,7 +184,7 @@ class _OneLine(logging.Filter):
         return True
 
 
-def _guard() -> None:
+def guard() -> None:
     """Prefect's temporary server ends with this process even when that is killed outright."""
     from prefect.server.api.server import SubprocessASGIServer  # heavy: only where it runs
 
@@ -197,17 +198,18 @@ def _guard() -> None:
         )
 
 
-def main() -> int:
+def main(chosen: Any = learn, module: str = "learn") -> int:
+    """A flow as a command: 0, or one line and the code of what ended it."""
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         logging.getLogger(name).addFilter(_OneLine())
     try:
-        tyro.cli(learn, prog="python -m flows.learn")
+        tyro.cli(chosen, prog=f"python -m flows.{module}")
         return 0
     except KeyboardInterrupt:
         text, code = "stopped; the same command goes on from here", 130
     except Exception as e:
         code, text = stage.explain(e)
-    text = text if text.startswith("reelward ") else f"reelward learn: {text}"
+    text = text if text.startswith("reelward ") else f"reelward {module}: {text}"
     print(text, file=sys.stderr)
     return code
 

@@ -24,6 +24,7 @@ def new(
     robot: str | None = None,
     video: str | None = None,
     task: str | None = None,
+    seed: int | None = None,
     author: Annotated[str | None, arg(metavar="MODEL")] = None,
     critic: Annotated[str | None, arg(metavar="MODEL")] = None,
 ) -> None:
@@ -36,6 +37,7 @@ def new(
         robot: robots/NAME
         video: a file, a link, a page of a video site, or pypi:NAME==VERSION/path
         task: a sentence
+        seed: of its trainings
         author: the model that writes rewards, by its name on its server; measured: none
         critic: the model that looks, likewise; person: you write what you see
     """
@@ -43,8 +45,9 @@ def new(
 
     with stage.lock(study.LEDGER):  # a flow at work here commits to the branch that it is on
         study.new(
-            name, from_, preset, robot=robot, video=video, task=task, author=author, critic=critic
-        )
+            name, from_, preset, robot=robot, video=video, task=task,
+            seed=None if seed is None else str(seed), author=author, critic=critic,
+        )  # fmt: skip
     print(f"on branch study/{name}; next: dvc repro, or python -m flows.learn --iterations 3")
 
 

@@ -85,7 +85,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FileError(f"{path} is missing; make it: dvc repro") from None
+        raise FileError(f"{path} is missing; make it: dvc repro, or bring it: dvc pull") from None
     except ValueError as e:
         raise FileError(f"{path}: expected JSON: {e}") from None
 
@@ -117,7 +117,7 @@ def load_tensors(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise FileError(f"{path} is missing; make it: dvc repro") from None
+        raise FileError(f"{path} is missing; make it: dvc repro, or bring it: dvc pull") from None
     except Exception as e:
         line = (str(e) or type(e).__name__).splitlines()[0]
         raise FileError(f"{path}: expected tensors: {line}") from None

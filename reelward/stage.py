@@ -135,7 +135,7 @@ def explain(e: BaseException) -> tuple[int, str]:
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return 5, f"{what}; make it writable for this user and run it again"
         if isinstance(e, FileNotFoundError):
-            return 2, f"{what}; make it: dvc repro"
+            return 2, f"{what}; make it: dvc repro, or bring it: dvc pull"
         if e.errno is not None:
             return 5, what
     where = traceback.extract_tb(e.__traceback__)[-1:]

@@ -84,9 +84,9 @@ def new(
     """Make the branch of a study from where we are: its settings, a ledger of one iteration, the
     reward it starts from, and no results. The settings are those of params.yaml, or of the study
     `source`, whose best reward it then starts from; those of `preset` replace theirs, and `robot`,
-    `task`, `video`, `author` and `critic` those. A robot brings its preset for the CPU where none
-    is named. Author and critic are models by their names; `measured` is none, and the critic may be
-    a `person`.
+    `task`, `video`, `seed`, `author` and `critic` those. A robot brings its preset for the CPU where
+    none is named. Author and critic are models by their names; `measured` is none, and the critic
+    may be a `person`.
     Raises StudyError before anything is changed."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(?<!\.lock)(?<!\.)", name):
         raise StudyError(f"expected a name of a-z, 0-9, -, _ and dots, got {name!r}")
@@ -198,6 +198,8 @@ def _values(settings: dict[str, str | None]) -> dict[tuple[str, ...], Any]:
         if robot not in known:
             raise StudyError(f"robot: expected one of {', '.join(known)}, got {robot}")
         values["robot",] = robot
+    if (seed := settings.get("seed")) is not None:
+        values["seed",] = int(seed)
     if (task := settings.get("task")) is not None:
         values["task",] = task
     if (video := settings.get("video")) is not None:
