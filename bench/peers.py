@@ -1,7 +1,8 @@
 """What others do on the same tasks, in a throw-away environment that never touches ours.
 
 The benches call this file with the Python of `scratch/peers`, which they make on first use and which
-sees our torch, Gymnasium and MuJoCo. Each command prints one line of JSON.
+sees our torch, Gymnasium and MuJoCo; CleanRL's file has one of its own, with the older ones that it
+is written for. Each command prints one line of JSON.
 
   python bench/peers.py sb3 HalfCheetah-v5 --seconds 3         env-steps/s of PPO with 8 environments
   python bench/peers.py sb3-return HalfCheetah-v5 --reach 3000 --cap 600 --seed 1
@@ -23,6 +24,8 @@ from typing import Any
 
 HOME = Path("scratch/peers")
 PACKAGES = ("stable-baselines3==2.9.2", "envpool==1.2.5")
+CLEANRL = Path("scratch/cleanrl")
+CLEANRL_PACKAGES = ("gymnasium==0.29.1", "mujoco==2.3.7", "numpy<2", "tensorboard")
 ENVS = 8
 
 # The zoo's tuned PPO settings of each task (DLR-RM/rl-baselines3-zoo, hyperparams/ppo.yml, v3 tasks);
@@ -42,15 +45,16 @@ TUNED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def python() -> Path | None:
+def python(home: Path = HOME, packages: tuple[str, ...] = PACKAGES) -> Path | None:
     """The peers' Python, made where it is not; None where they cannot be installed."""
-    found = HOME / "bin/python"
-    ready = HOME / "ready"
+    found = home.absolute() / "bin/python"
+    ready = home / "ready"
     if not ready.exists():
-        venv.create(HOME, with_pip=True, clear=True)
-        packages = next((HOME / "lib").glob("python*/site-packages"))
-        (packages / "ours.pth").write_text("\n".join(site.getsitepackages()) + "\n")
-        command = [found, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES]
+        venv.create(home, with_pip=True, clear=True)
+        theirs = next((home / "lib").glob("python*/site-packages"))
+        (theirs / "ours.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+        quiet = ("-q", "--disable-pip-version-check", "--no-warn-conflicts")  # ours stay hidden
+        command = [found, "-m", "pip", "install", *quiet, *packages]
         if subprocess.run(list(map(str, command))).returncode:
             print("the peers cannot be installed: they are left out", file=sys.stderr)
             return None
@@ -149,15 +153,18 @@ def envpool(task: str, seconds: float, envs: int = 64) -> dict[str, Any]:
 
 
 def cleanrl(checkout: Path, task: str, seconds: float) -> float | None:
-    """Env-steps/s of CleanRL's ppo_continuous_action at its defaults, from the `SPS:` lines that it
-    prints; its own requirements have to be met by the Python that runs it."""
-    script = checkout / "cleanrl/ppo_continuous_action.py"
-    steps = 2048 * max(2, round(seconds))
-    command = [str(python()), str(script), "--env-id", task, "--total-timesteps", str(steps)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    """Env-steps/s of CleanRL's ppo_continuous_action at its defaults (one environment), from the
+    `SPS:` lines that it prints. Its Gymnasium knows the tasks up to v4."""
+    interpreter = python(CLEANRL, CLEANRL_PACKAGES)
+    if interpreter is None:
+        return None
+    script = checkout.absolute() / "cleanrl/ppo_continuous_action.py"
+    steps = 2048 * max(2, round(seconds / 4))
+    command = [interpreter, script, "--env-id", task.replace("-v5", "-v4")]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=HOME.resolve()
-    )
+        [*map(str, command), "--total-timesteps", str(steps)],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=CLEANRL,
+    )  # fmt: skip
     rates = [float(x.split()[1]) for x in done.stdout.splitlines() if x.startswith("SPS:")]
     return rates[-1] if done.returncode == 0 and rates else None
 

@@ -4,6 +4,7 @@ what others reach; all in one run, as ratios.
   python bench/throughput.py                      all robots, 3 repeats of 10 s
   python bench/throughput.py --seconds 3 --repeats 1 --robots half_cheetah --peers ""
   python bench/throughput.py --device cuda        on a GPU, with the implicitfast integrator
+  python bench/throughput.py --cleanrl PATH       CleanRL's ppo_continuous_action too, from a checkout
 
 physics   one process a core of mj_step on the same model and integrator: the ceiling
 training  as many candidates as cores, each training alone (what the train stage does)
@@ -43,7 +44,7 @@ class Args:
     peers: str = "sb3,envpool"
     """of sb3, envpool; empty for none"""
     cleanrl: Path | None = None
-    """a checkout of CleanRL to measure too"""
+    """a checkout of CleanRL, whose ppo_continuous_action is measured too"""
 
 
 def bare(robot: Robot, seconds: float, seed: int) -> float:
