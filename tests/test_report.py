@@ -282,6 +282,10 @@ def test_a_script_is_not_taken_for_a_model(modelled, of):
         getattr(modelled, of)["scripted"] = True
     modelled.iteration("iter-00", {"c0": {"speed": 1.1}})
     modelled.critic["scripted"] = modelled.author["scripted"] = False
+    said = modelled.report("before").said
+    words = {"critic": "Critic: a script in place of the vision-language model."}
+    words["author"] = "Author: a script in place of the language model."
+    assert words.get(of, "Critic: the vision-language model looker-3.") in said
     modelled.iteration("iter-01", {"c0": {"speed": 1.15}})
     page = modelled.report()
     assert (
