@@ -116,22 +116,18 @@ def author(prompt: str) -> dict[str, Any]:
     weights = dict(named["WEIGHT"])
     targets = wanted | named["TARGET"] | {"period": named.get("PERIOD", wanted["period"])}
     missing = [t for t in MORE if t not in weights and (t in wanted or t in ("clock", "slip"))]
-    asked = re.findall(r"^(?:rewrite: move the target of|add: a term for) (\w+)", prompt, re.M)
-    falls = "failure: fall" in prompt
-    added = [n for n in asked if n in missing] or (missing if falls else [])
-    if way == 1 or way == 0 and added:
-        added = (added or missing)[:1]
-        if added:
-            return written(targets, weights | {added[0]: 1.0}, leg, f"adds a term: {added[0]}")
-        weights |= {n: 2.0 * weights[n] for n in asked[:1] if n in weights}
-        return written(targets, weights, leg, f"doubles the weight of {' '.join(asked[:1])}")
+    rewrite = re.findall(r"^rewrite: move the target of (\w+)", prompt, re.M)
+    add = [n for n in re.findall(r"^add: a term for (\w+)", prompt, re.M) if n in missing]
+    added = (add or missing)[:1]
+    if added and (way == 1 or "failure: fall" in prompt):
+        return written(targets, weights | {added[0]: 1.0}, leg, f"adds a term: {added[0]}")
     aims = [
         name for name, (_, expert, robot, off) in rows.items()
         if name in wanted and f'["{name}"]' in calls(weights) and float(expert) and robot != "-"
         and abs(float(off)) >= DEAD
     ]  # fmt: skip
     if way == 0:
-        aims = [n for n in asked if n in aims][:1] or aims[:1]
+        aims = [n for n in rewrite if n in aims] or aims[:1]
     else:
         weights |= {n: 1.5 * weights[n] for n in aims[:1]}
     for name in aims:
