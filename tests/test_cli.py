@@ -15,6 +15,7 @@ from conftest import ROOT, dvc, reelward, run, settle
 from reelward.language import compile_reward
 from reelward.plan import changes, reasons, steps
 from reelward.sim.robot import load_robot
+from reelward.study import StudyError, hold
 from stages.__main__ import complaints
 
 ROBOTS = sorted(p.name for p in (ROOT / "robots").iterdir())
@@ -61,6 +62,38 @@ def test_a_video_of_ones_own_is_pinned_and_whole(desk: Path, tmp_path: Path) -> 
     assert fetch["max_mb"] == params(ROOT)["fetch"]["max_mb"]
     link = reelward(desk, "new", "linked", "--video", "https://example.com/v.mp4")
     assert "study/linked" in link and params(desk)["fetch"]["sha256"] is None
+
+
+def test_a_study_names_who_writes_and_who_judges(desk: Path) -> None:
+    reelward(desk, "new", "models", "--author", "qwen", "--critic", "llava")
+    author, critic = params(desk)["propose"], params(desk)["critique"]
+    assert (author["author"], author["model"]) == ("llm", "qwen")
+    assert (critic["critic"], critic["model"]) == ("vlm", "llava")
+    reelward(desk, "new", "mine", "--author", "measured", "--critic", "person")
+    author, critic = params(desk)["propose"], params(desk)["critique"]
+    assert (author["author"], author["model"]) == ("measured", None)
+    assert (critic["critic"], critic["model"]) == ("file", None)
+    assert (desk / critic["file"]).read_text() == (ROOT / "prompts/critiques.yaml").read_text()
+    assert run(desk, "git", "status", "--porcelain") == ""
+    reelward(desk, "new", "next")  # what was said of another study's films
+    assert not (desk / critic["file"]).exists()
+
+
+def test_a_study_is_held_to_what_is_asked_of_it(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reelward(desk, "new", "walk", "--critic", "person", "--task", "hop")
+    settle(desk, start=2.5)
+    monkeypatch.chdir(desk)
+    hold(robot="biped", task="hop", critic="person", video=params(desk)["fetch"]["source"])
+    for settings, complaint in (
+        ({"robot": "ant"}, "robot: study walk has biped, asked for was ant"),
+        ({"critic": "measured"}, "critique.critic: study walk has file, asked for was measured"),
+        ({"author": "qwen"}, "propose.author: study walk has measured, asked for was llm"),
+        ({"video": "https://example.com/v.mp4"}, "fetch.source: study walk has pypi:"),
+    ):
+        with pytest.raises(StudyError, match=complaint):
+            hold(**settings)
 
 
 @pytest.mark.parametrize(
