@@ -460,6 +460,16 @@ def test_money_is_counted_at_the_users_prices(
         Budget.given()
 
 
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": None}])
+def test_tokens_that_a_server_does_not_count_are_estimated_from_above(
+    says: Callable[..., Server], usage: Any
+) -> None:
+    says(completion(GOOD, usage=usage))
+    ask("word " * 400, pictures=2)
+    # 400 words, a token each, and an answer of one token for four characters or so.
+    assert 400 + 2 * chatting.PICTURE_TOKENS + len(GOOD) // 4 < spent()["tokens"] < 6000
+
+
 def test_an_attempt_that_never_ended_counts_in_full(tmp_path: Path) -> None:
     log = Spend(tmp_path / "spend.jsonl", Budget())
     first = log.take("a", "m", (100, 50))
