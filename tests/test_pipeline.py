@@ -86,6 +86,31 @@ def test_a_fresh_clone_has_nothing_to_do(mine: Path, tmp_path: Path) -> None:
     assert ran(said) == []
 
 
+def test_another_machine_goes_on_with_what_it_needs(mine: Path, tmp_path: Path) -> None:
+    share = str(tmp_path / "share")
+    dvc(mine, "remote", "add", "--quiet", "--default", "share", share)
+    run(mine, "git", "commit", "--quiet", "--all", "--message", "A remote")
+    dvc(mine, "push", "--quiet", "--run-cache")
+    run(tmp_path, "git", "clone", "--quiet", str(mine), "clone")
+    clone = tmp_path / "clone"
+    assert ran(dvc(clone, "repro", "--pull", "--allow-missing")) == []
+    assert not (clone / "data").exists()
+
+    reelward(clone, "extend")
+    said = dvc(clone, "repro", "--pull", "--allow-missing", "propose@iter-01")
+    assert ran(said) == ["propose@iter-01"]
+    assert (clone / "data/iterations/iter-00/best/policy.pt").is_file()
+    assert not (clone / "data/iterations/iter-00/policies").exists()
+
+    # A folder of which a part is there counts as changed, and DVC brings nothing of the rest.
+    run(clone, "git", "checkout", "--quiet", "loop.yaml", "dvc.lock")
+    assert ran(said := dvc(clone, "repro", "--pull", "--allow-missing", code=255)) == ["report"]
+    assert "is missing; make it: dvc repro, or bring it: dvc pull" in said
+    dvc(clone, "pull", "--quiet")
+    assert ran(dvc(clone, "repro", "--pull", "--allow-missing")) == []
+    assert status(clone) == {}
+
+
 def writers(folder: Path) -> list[psutil.Process]:
     """Processes of the train stage at work in `folder`: the stage itself, not its workers."""
     found = []
