@@ -47,15 +47,16 @@ def plain(source: str, fields: Any, state: dict[str, torch.Tensor]) -> Callable[
 
 
 def alternating(calls: dict[str, Callable[[], Any]], rounds: int = 40) -> dict[str, float]:
-    """Median µs of each call; they take turns, so that a busy machine troubles all alike."""
+    """Median µs of processor time of each call; they take turns, so that a busy machine troubles
+    all alike."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds + 5):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = time.thread_time()
             for _ in range(5):
                 call()
             if i >= 5:
-                times[name].append((time.perf_counter() - start) / 5 * 1e6)
+                times[name].append((time.thread_time() - start) / 5 * 1e6)
     return {name: statistics.median(t) for name, t in times.items()}
 
 

@@ -463,9 +463,14 @@ def test_compiled_equals_eager():
         'def reward(s):\n    return {"a": kernel(s.v[:, 0] - s.x, 2.0), "b": s.m.norm(dim=-1).sum(-1)}',
         X,
     )
-    fast = reward.compiled()(STATE)
-    for name, x in reward(STATE).items():
-        torch.testing.assert_close(fast[name], x, rtol=1e-5, atol=1e-6)
+    fast = reward.compiled()
+    for state in (STATE, {name: x[:3] for name, x in STATE.items()}):
+        for name, x in reward(state).items():
+            torch.testing.assert_close(fast(state)[name], x, rtol=1e-5, atol=1e-6)
+    # Another reward of the same shapes is not taken for it, and a native term is called as it is.
+    text = reward.source.replace("2.0", "0.5").replace("s.x", "style(s)")
+    other = compile_reward(text, X, native={"style": lambda state: state["x"] + 1})
+    torch.testing.assert_close(other.compiled()(STATE), other(STATE))
 
 
 def test_the_watch_masks_counts_and_names():

@@ -68,12 +68,14 @@ class Reward:
         self._assemble()
 
     def _assemble(self) -> None:
-        """Lowers the graph to registers and a flat list of instructions, columns of inputs first."""
+        """Lowers the graph to registers and a flat list of instructions; first native terms and
+        columns of inputs, which no compiler looks into."""
         nodes = self.nodes
         columns = set[int]()
         for i, node in enumerate(nodes):
-            if node.op in ("select", "narrow") and (
-                _refs(node)[0] in columns or nodes[_refs(node)[0]].op == "input"
+            if node.op == "native" or (
+                node.op in ("select", "narrow")
+                and (_refs(node)[0] in columns or nodes[_refs(node)[0]].op == "input")
             ):
                 columns.add(i)
         order = sorted(range(len(nodes)), key=lambda i: (i not in columns, i))
@@ -142,39 +144,40 @@ class Reward:
         return dict(zip(self.terms, [registers[place] for place in self._results], strict=True))
 
     def compiled(self) -> Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]:
-        """The same reward through `torch.compile`: slow to start, then several times faster.
+        """The same reward through torch's compiler: seconds to start, for each number of
+        environments again, then several times faster.
 
-        On a CPU the columns that it reads are copied side by side first: the kernels of torch's
-        compiler use vector instructions on such columns only.
+        The columns that it reads are copied side by side first: on a CPU the compiler's kernels use
+        vector instructions on such columns only. The graph goes to Inductor as it is: Dynamo would
+        read this Python first, look at it again at every call, and take the code of one reward for
+        another's of the same shapes.
         """
-        columns = {place for _, place, _ in self._columns}
-        read = {place for _, _, args in self._body for place in args}
-        held = sorted(read & (columns | {place for place, _ in self._inputs}))
+        from torch._inductor import compile as inductor  # slow to import
+        from torch.fx.experimental.proxy_tensor import make_fx
 
-        def body(
-            values: Sequence[torch.Tensor], state: Mapping[str, torch.Tensor] | None
-        ) -> list[torch.Tensor]:
+        first = {place for _, place, _ in self._columns}
+        read = {place for _, _, args in self._body for place in args}
+        held = sorted(read & (first | {place for place, _ in self._inputs}))
+        made: dict[tuple[torch.device, int], Callable[..., Sequence[torch.Tensor]]] = {}
+
+        def body(*values: torch.Tensor) -> list[torch.Tensor]:
             registers = self._registers[values[0].device].copy()
-            registers[0] = state
             for place, value in zip(held, values, strict=True):
                 registers[place] = value
             _run(self._body, registers)
             return [registers[place] for place in self._results]
 
-        keep = torch.compiler.keep_tensor_guards_unsafe  # the graph never changes
-        fast = torch.compile(body, options={"guard_filter_fn": keep})
-        whole = any(node.op == "native" for node in self.nodes)
-
         def call(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             registers = self._loaded(state)
             _run(self._columns, registers)
-            values = [registers[place] for place in held]
-            if values[0].device.type == "cpu":
-                values = [
-                    _side_by_side(v) if place in columns else v
-                    for place, v in zip(held, values, strict=True)
-                ]
-            return dict(zip(self.terms, fast(values, state if whole else None), strict=True))
+            values = [
+                _side_by_side(registers[place]) if place in first else registers[place]
+                for place in held
+            ]
+            size = values[0].device, len(values[0])
+            if size not in made:
+                made[size] = inductor(make_fx(body)(*values), values)
+            return dict(zip(self.terms, made[size](*values), strict=True))
 
         return call
 
