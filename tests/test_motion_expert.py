@@ -195,6 +195,14 @@ def test_travel_is_turned_forward_and_the_near_side_told(turn, near):
     assert scale.metres == pytest.approx(0.8745)
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_who_walks_backwards_has_a_negative_speed(turn):
+    film = seen_from(walker(fps=30), turn)
+    track, turned = person.to_track(replace(film, points=film.points[::-1]))
+    assert turned == (turn < 0)
+    assert track.centre[-1, 0] < track.centre[0, 0]
+
+
 def test_on_the_spot_the_toes_say_where_forward_is():
     track, turned = person.to_track(seen_from(walker(speed=0.0, lift=0.15), -1))
     assert turned and person.facing(track) > 0

@@ -30,6 +30,8 @@ STATURE_ERROR = 0.05
 """relative uncertainty of that"""
 FRONTAL = 0.4
 """shoulder width over trunk length from which a body is seen from the front or the back"""
+LOOKS = 0.04
+"""share of the body's height that the toes lie before the heels, from which it looks to one side"""
 CAMERA_KNOWN = 0.8
 """share of frames in which the background must have been found again"""
 
@@ -110,13 +112,14 @@ def in_view(pose: Pose, image: np.ndarray) -> bool:
 
 
 def to_track(seen: Followed) -> tuple[Track, bool]:
-    """The track with the camera's motion taken out, y up and travel along +x; and whether left and
-    right had to be turned for that. Who stays in place is turned to where the toes point."""
+    """The track with the camera's motion taken out, y up and the toes pointing along +x, so that who
+    walks backwards has a negative speed; and whether left and right had to be turned for that.
+    Where the toes point to neither side, travel is along +x."""
     world = np.array([moved(v, p) for v, p in zip(seen.views, seen.points, strict=True)])
     track = on_clock(seen.times, world * [1, -1], seen.confidence, NAMES)
     body = np.ptp(track.points[..., 1], axis=1).max()
-    way = track.centre[-1, 0] - track.centre[0, 0]
-    turned = bool((way if abs(way) > 0.5 * body else facing(track)) < 0)
+    way, looks = track.centre[-1, 0] - track.centre[0, 0], facing(track)
+    turned = bool((looks if abs(looks) > LOOKS * body else way) < 0)
     if turned:
         points = track.points * np.array([-1, 1], np.float32)
         track = Track(points, track.confidence, track.fps, track.names)

@@ -58,6 +58,13 @@ def follow_person(
     seen = person.follow(stream, follower)
     if seen is None:
         return None
+    return measure_person(seen, high, count=count, stature=stature, time_scale=time_scale)
+
+
+def measure_person(
+    seen: person.Followed, high: int, *, count: int, stature: float, time_scale: float | None
+) -> Subject:
+    """The same from the points that were followed."""
     track, turned = person.to_track(seen)
     near = person.near_leg(track, turned)
     scale = person.scale_of(track, stature, time_scale)

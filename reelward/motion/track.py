@@ -16,7 +16,7 @@ points digitised from video"""
 class Track:
     """Points `[T, K, 2]` float32 and their confidence `[T, K]` (0 to 1) at constant `fps`.
 
-    x is the direction of travel and y is up; the unit is metres for a robot and pixels (with
+    x is where the body looks and y is up; the unit is metres for a robot and pixels (with
     the camera's own motion taken out) for a video. Names are those of a robot's keypoints: `head`,
     `shoulder`, `hip`, and for each leg `right_hip`, `right_knee`, `right_ankle`, `right_heel`,
     `right_toe`; what a body has not is left out.
