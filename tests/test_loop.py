@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from reelward.authors import measured as author
 from reelward.critics import measured as critic
@@ -64,6 +65,42 @@ def test_iteration_0_is_the_goal_and_the_goal_with_a_clock():
     assert terms[1] == terms[2] == ("alive", "speed", "upright", "clock", "smooth", "energy")
     assert {goal.start, clock.start, again.start} == {"scratch"}
     assert clock.source == again.source and clock.seed != again.seed
+
+
+def test_backwards_the_leg_that_lands_is_behind():
+    targets, _ = author.expert_targets(motion(speed=-0.25), BIPED)
+    assert targets["speed"] == pytest.approx(-0.25 * math.sqrt(9.81 * 1.01))
+    draft = author.Draft(targets, author.GOAL | {name: 1.0 for name in author.SHAPES})
+    text = author.source(draft, BIPED, "Walk.")
+    assert 'step(s, -TARGET["step"]' in text and 'thigh(s, -TARGET["thigh"]' in text
+    assert compile_reward(text, BIPED.fields).constants["TARGET"]["step"] > 0
+    assert author.read(compile_reward(text, BIPED.fields), targets).weights == draft.weights
+
+
+def written(expert: Motion, robot, *terms: str):
+    """The reward of some terms at the expert's own figures."""
+    targets, _ = author.expert_targets(expert, robot)
+    draft = author.Draft(targets, dict.fromkeys(terms, 1.0))
+    return compile_reward(author.source(draft, robot, "Move."), robot.fields)
+
+
+def test_legs_that_do_not_alternate_share_one_clock():
+    state = {"phase": torch.tensor([0.3, 0.8]), "foot_contact": torch.ones(2, 2)}
+    hop = written(motion(lag=0.03), BIPED, "clock")(state)["clock"]
+    walk = written(EXPERT, BIPED, "clock")(state)["clock"]
+    assert hop[0] > 0.9 and hop[1] < 0.1
+    assert walk.tolist() == pytest.approx([0.5, 0.5], abs=0.05)  # one foot of two is in time
+
+
+def test_a_hopper_is_lowest_while_it_stands_and_highest_half_a_cycle_later():
+    hopper = load_robot("hopper")
+    middle, swing = 0.95 * hopper.leg_length_m, 0.07 * hopper.leg_length_m / 2
+    hip = torch.zeros(2, len(hopper.keypoints), 3)
+    hip[:, list(hopper.keypoints).index("hip"), 2] = torch.tensor([middle - swing, middle + swing])
+    state = {"phase": torch.tensor([0.3, 0.8]), "keypoint_pos": hip, "foot_contact": hip[:, :1, 0]}
+    assert written(EXPERT, hopper, "bob")(state)["bob"].tolist() == pytest.approx(
+        [1.0, 1.0], abs=1e-3
+    )
 
 
 def feedback(draft: author.Draft, reached: Motion, **more) -> dict:

@@ -35,6 +35,8 @@ REACH = 2.5
 """a target stays within this many tolerances of the expert's figure"""
 RAISE = 1.7
 MAX_WEIGHT = 4.0
+TOGETHER = 0.25
+"""legs that are less than this (cycles) apart are not meant to alternate"""
 ASSUMED_DUTY = 0.6
 """where the video does not show how long a foot stands; said so in the reward's comment"""
 
@@ -121,8 +123,9 @@ class Candidate:
 
 def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -> str:
     """The reward file of a draft: what is switched off does not appear."""
-    names = [*TERMS, *(name for name in draft.weights if name not in TERMS)]
-    calls = {name: TERMS.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
+    terms = _calls(draft, robot)
+    names = [*terms, *(name for name in draft.weights if name not in terms)]
+    calls = {name: terms.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
     text = "\n".join(calls.values())
     units = {name: knob.unit for name, knob in knobs(robot).items()}
     lines = [
@@ -144,6 +147,21 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
     return "\n".join([*lines, "    }", ""])
 
 
+def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
+    """`TERMS` for this motion: who walks backwards lands with the leg that is behind; who hops
+    lands on all feet at once, and is lowest while they stand."""
+    calls = dict(TERMS)
+    if draft.targets.get("speed", 0.0) < 0:
+        for name in ("step", "thigh"):
+            calls[name] = calls[name].replace("TARGET", "-TARGET", 1)
+    if draft.targets.get("lag", 0.5) < TOGETHER:
+        for name in ("clock", "knee", "thigh", "bob"):
+            calls[name] = calls[name][:-1] + ", together=True)"
+    if len(robot.feet) == 1 or "together" in calls["bob"]:
+        calls["bob"] = calls["bob"][:-1] + ', lowest=TARGET["duty"] / 2)'
+    return calls
+
+
 def hip_height(robot: Robot) -> float:
     """Mean height (m) of the hip in a walk: a little less than the leg is long."""
     return 0.95 * robot.leg_length_m
@@ -155,7 +173,7 @@ def _figure(value: float) -> str:
 
 def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tuple[str, ...]]:
     """Every target at the expert's own figure, in the reward's units, and the names of those that
-    the video did not give."""
+    the video did not give; and the legs' lag, which no term takes as its target."""
     fallback = {"lean": 0.0, "duty": ASSUMED_DUTY}
     targets, assumed = {}, []
     for name, knob in knobs(robot).items():
@@ -165,6 +183,9 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
         elif name in fallback:
             targets[name] = knob.to_reward(fallback[name])
             assumed.append(name)
+    lag = expert.descriptors["lag"]
+    if lag.usable and lag.value is not None:
+        targets["lag"] = lag.value
     return targets, tuple(assumed)
 
 

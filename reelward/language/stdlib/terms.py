@@ -1,7 +1,7 @@
 """Reward terms over the robot's fields, each [N]: rewards run from 0 to 1, costs from -1 to 0.
 
 Phase 0 is the landing of the first foot (the right one); the others follow evenly, so the left one half
-a cycle later. Only `step` asks for a right and a left leg.
+a cycle later, or land with it where `together` is said. Only `step` asks for a right and a left leg.
 """
 
 import math
@@ -42,12 +42,12 @@ def heading(s, target=0.0, width=0.3):
     return kernel(torch.atan2(torch.sin(away), torch.cos(away)), width)
 
 
-def clock(s, duty):
+def clock(s, duty, together=False):
     """Each foot stands for the share `duty` of its cycle and swings for the rest."""
     feet = s.foot_contact.shape[1]
     obeyed = 0.0
     for i in range(feet):
-        stands = stance(s.phase - i / feet, duty)
+        stands = stance(s.phase - (0 if together else i / feet), duty)
         contact = s.foot_contact[:, i]
         obeyed += stands * contact + (1 - stands) * (1 - contact)
     return obeyed / feet
@@ -59,22 +59,22 @@ def step(s, length, width):
     return kernel(apart - length * gait_clock(s.phase, 0.03), width)
 
 
-def knee(s, bend, duty, width):
+def knee(s, bend, duty, width, together=False):
     """Each knee bends by `bend` rad in the middle of its swing, and hardly while its foot stands."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
-        swing = bump(s.phase - i / len(sides), duty + 0.11, 0.14)
+        swing = bump(s.phase - (0 if together else i / len(sides)), duty + 0.11, 0.14)
         wanted += kernel(flexion(s, side) - 0.09 - bend * swing, width)
     return wanted / len(sides)
 
 
-def thigh(s, swing, width, offset=0.0):
+def thigh(s, swing, width, offset=0.0, together=False):
     """Each thigh swings by `swing` rad (range) about `offset` rad, in front when its foot lands."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
-        angle = offset + swing / 2 * gait_clock(s.phase, i / len(sides))
+        angle = offset + swing / 2 * gait_clock(s.phase, 0 if together else i / len(sides))
         wanted += kernel(thigh_angle(s, side) - angle, width)
     return wanted / len(sides)
 
@@ -85,9 +85,11 @@ def thigh_angle(s, side):
     return torch.atan2(thigh_vector[:, 0], -thigh_vector[:, 2])
 
 
-def bob(s, height, range, width):
-    """The hip rises and falls twice a cycle: `range` m from lowest to highest about `height` m."""
-    wave = torch.cos(4 * math.pi * (s.phase - 0.03))
+def bob(s, height, range, width, lowest=0.03, together=False):
+    """The hip rises and falls with every landing, twice a cycle on two legs: `range` m from lowest
+    (at phase `lowest`) to highest, about `height` m."""
+    landings = 1 if together else s.foot_contact.shape[1]
+    wave = torch.cos(2 * landings * math.pi * (s.phase - lowest))
     return kernel(s.keypoint_pos["hip"][:, 2] - height + range / 2 * wave, width)
 
 
