@@ -5,6 +5,8 @@ expert (data/expert/keyframes/motion.json of a study):
 
   measured   the measured author
   random     the same candidates, starts and trainings, but targets and weights moved at random
+  keep_off   an iteration's best candidate goes on, though the parent's best was better
+  warm_off   every candidate starts from scratch
   at_once    no loop: the whole library switched on, trained for the loop's lineage of env-steps
 
   python bench/loop_quality.py --expert data/expert/keyframes/motion.json --seeds 1 2 3 4 5
@@ -18,6 +20,7 @@ import json
 import math
 import statistics
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +28,7 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 import yaml
+from common import train
 
 from reelward import files
 from reelward.authors import measured as author
@@ -36,9 +40,11 @@ from reelward.policy import Policy
 from reelward.rollout import measure, run
 from reelward.sim.robot import Robot, load_robot
 from reelward.sim.workers import spread
-from stages import select, train
+from stages import select
 
 RESULTS = Path("bench/results/loop_quality.json")
+Look = Callable[[Path, str], dict[str, Any]]
+"""what else to say of a policy and its reward"""
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,17 @@ class Args:
     expert: Path
     """motion.json of the expert"""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
-    modes: tuple[Literal["measured", "random", "at_once"], ...] = ("measured",)
+    modes: tuple[Literal["measured", "random", "keep_off", "warm_off", "at_once"], ...] = (
+        "measured",
+    )
     iterations: int = 3
     """after iteration 0"""
     candidates: int = 3
     robot: str = "biped"
     processes: int = 2
     results: Path = RESULTS
+    scratch: Path = Path("scratch/checkpoints")
+    """where finished trainings are kept; loops that agree in one share it"""
 
 
 def options() -> dict[str, Any]:
@@ -113,7 +123,8 @@ def trained(
         {"name": c.name, "file": f"{c.name}.py", "start": c.start, "seed": c.seed} for c in made
     ]
     todo = [
-        replace(j, scratch=folder / "scratch" / j.name) for j in train.jobs(settings, index, folder)
+        replace(j, scratch=args.scratch / j.scratch.name)
+        for j in train.jobs(settings, index, folder)
     ]
     failed = spread(train.learn, todo, args.processes, lambda steps: None)
     assert not any(failed), failed
@@ -126,11 +137,17 @@ def trained(
     return found
 
 
-def loop(mode: str, seed: int, expert: Motion, args: Args, work: dict) -> list[dict[str, Any]]:
-    """One study. Returns the selected of each iteration: closeness, figures, what was tried."""
+def loop(
+    mode: str, seed: int, expert: Motion, args: Args, work: dict,
+    look: Look = lambda *_: {}, again: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One study. Returns the selected of each iteration: closeness, figures, what was tried, and
+    what `look` says of its policy (at first also of the goal's alone); where asked for, the last
+    reward trained from scratch `again`."""
     robot, rng = load_robot(args.robot), np.random.default_rng(seed)
     none = {n: replace(d, value=None, usable=False) for n, d in expert.descriptors.items()}
-    motion = replace(expert, descriptors=none, survival=0.0, keypoints=tuple(robot.keypoints))
+    unmoved = replace(expert, descriptors=none, survival=0.0, keypoints=tuple(robot.keypoints))
+    motion, seen = unmoved, {}
     feedback: dict[str, Any] = {}
     source, best, curve = "", None, []
     with tempfile.TemporaryDirectory() as scratch:
@@ -141,13 +158,16 @@ def loop(mode: str, seed: int, expert: Motion, args: Args, work: dict) -> list[d
             made = author.propose(
                 robot, expert, parent, feedback, task="walk", count=args.candidates
             )
-            if mode == "random" and k:
+            if mode == "random" and source:
                 made = random_moves(robot, expert, made, source, rng)
+            if mode == "warm_off":
+                made = [replace(c, start="scratch") for c in made]
             reached = trained(made, best, seed, folder, args, work)
+            rival = unmoved if mode == "keep_off" else motion
             critique = {
-                "parent": critic.critique(expert, motion, motion, 0.03),
+                "parent": critic.critique(expert, rival, rival, 0.03),
                 "candidates": {
-                    n: critic.critique(expert, m, motion, 0.03) for n, (_, m) in reached.items()
+                    n: critic.critique(expert, m, rival, 0.03) for n, (_, m) in reached.items()
                 },
             }
             chosen = select.choose(critique, 0.0)
@@ -176,22 +196,26 @@ def loop(mode: str, seed: int, expert: Motion, args: Args, work: dict) -> list[d
                 with files.new_folder(best) as new:
                     (new / "policy.pt").write_bytes(path.read_bytes())
                 source = next(c.source for c in made if c.name == chosen)
+                seen = look(path, source)
+            if not k:
+                goal = look(reached["c0"][0], made[0].source) if made else {}
+                seen = seen or goal
             row = {
                 "iteration": k, "chosen": chosen, "closeness": judged["closeness"],
                 "eligible": judged["eligible"], "survival": motion.survival,
                 "figures": {n: d.value for n, d in motion.descriptors.items()},
                 "tried": {n: c["closeness"] for n, c in critique["candidates"].items()},
                 "notes": {c.name: c.note for c in made},
-            }  # fmt: skip
-            curve.append(row)
+            } | seen  # fmt: skip
+            curve.append(row if k else row | {"goal": goal})
             print(
                 f"{mode} seed {seed} iteration {k}: {row['closeness']:.3f} {chosen} {row['tried']}",
                 flush=True,
             )
-        if mode == "measured":
-            again = author.Candidate("again", source, "scratch", 900, "")
+        if again and source:
+            last = author.Candidate("again", source, "scratch", 900, "")
             (Path(scratch) / "again").mkdir()
-            reached = trained([again], None, seed, Path(scratch) / "again", args, work)
+            reached = trained([last], None, seed, Path(scratch) / "again", args, work)
             final = critic.critique(expert, reached["again"][1], motion, 0.03)
             curve[-1]["final_reward_from_scratch"] = final["closeness"]
             curve[-1]["reward"] = source
@@ -272,7 +296,7 @@ def main(args: Args) -> None:
                 made = (
                     at_once(seed, expert, args, work)
                     if mode == "at_once"
-                    else loop(mode, seed, expert, args, work)
+                    else loop(mode, seed, expert, args, work, again=mode == "measured")
                 )
                 results[key] = made
                 files.write_json(args.results, json.loads(json.dumps(results)))

@@ -1,0 +1,232 @@
+"""Does the loop recover a motion whose truth is known?
+
+  full        the loop as it is
+  critic_off  the same starts and trainings, but targets and weights moved at random
+  author_off  iteration 0 only: it comes for free with the full loop
+  keep_off    an iteration's best candidate goes on, though the parent's best was better
+  warm_off    every candidate starts from scratch
+
+The score is how far the learned policy went from that of the goal's terms alone (0) to the hidden
+expert (1): by the hidden reward, and by descriptors that the loop never sees.
+
+  python bench/recovery.py --seeds 1 2 3 --modes full critic_off
+
+Prints tables and writes bench/results/recovery.json; what is there already is not run again. Experts
+and finished trainings stay in --scratch: a run that was killed goes on from its newest checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import loop_quality
+import numpy as np
+import tyro
+from common import show
+from experts import EXPERTS, FPS, FRAMES, Hidden, expert_policy, watched
+
+from reelward import files, rollout
+from reelward.language import compile_reward
+from reelward.motion import signals
+from reelward.motion.descriptors import GRAVITY
+from reelward.motion.expert import OUTLINE_SIDE
+from reelward.motion.record import to_json
+from reelward.motion.subject import follow_outline
+from reelward.motion.video import encode_mp4, frames
+from reelward.policy import Policy
+from reelward.sim.render import Renderer
+from reelward.sim.robot import Robot, load_robot
+
+HELD_OUT = {"height": 0.1, "lean": 10.0, "sway": 5.0, "clearance": 0.1, "bend": 20.0, "pitch": 15.0,
+            "surge": 0.1, "uneven": 0.2}  # fmt: skip
+"""what the loop never sees, and how much of each counts as one: mean height of the hip, mean and
+deviation of the trunk's pitch, rise of the ankles, mean bend of the knees, deviation of the feet's
+pitch, deviation of the speed, how much longer the first leg stands than the second"""
+
+
+def held_out(robot: Robot, episodes: rollout.Episodes) -> dict[str, float]:
+    """Medians over the episodes, from exact points."""
+    leg, found = robot.leg_length_m, []
+    for track in rollout.measure(robot, episodes)[1]:
+        cut = track.cut(rollout.START_UP_S)
+        t = (cut if cut.seconds > 1.0 else track).smooth()
+        if len(t) < 8:
+            continue
+        trunk = signals.trunk(t)
+        speed = np.diff(t.centre[:, 0]) * t.fps / math.sqrt(GRAVITY * leg)
+        ankles = [t.point(f"{g}_ankle")[:, 1] / leg for g in t.legs]
+        stands = [signals.standing(t, g, leg).mean() for g in t.legs]
+        found.append({
+            "height": t.centre[:, 1].mean() / leg,
+            "lean": trunk.mean(),
+            "sway": trunk.std(),
+            "clearance": float(np.mean([np.percentile(a, 95) - np.percentile(a, 5) for a in ankles])),
+            "bend": float(np.mean([np.abs(signals.flexion(t, g)).mean() for g in t.legs])),
+            "pitch": float(np.mean([signals.limb(t, f"{g}_ankle", f"{g}_toe").std() for g in t.legs])),
+            "surge": speed.std(),
+            "uneven": stands[0] - stands[-1],
+        })  # fmt: skip
+    return {n: float(np.median([f[n] for f in found])) for n in HELD_OUT}
+
+
+def apart(a: Mapping[str, float], b: Mapping[str, float]) -> float:
+    """Mean difference, none above two."""
+    return float(np.mean([min(abs(a[n] - b[n]) / HELD_OUT[n], 2.0) for n in HELD_OUT]))
+
+
+def judged(
+    robot: Robot, policy: Policy, hidden: Hidden, period: float, seed: int
+) -> dict[str, Any]:
+    """What the truth says of a policy: the hidden reward over ten seconds, and what was held out."""
+    truth = compile_reward(hidden.source(robot.leg_length_m, period), robot.fields)
+    episodes = rollout.run(robot, policy, truth, episodes=4, seconds=10.0, seed=seed)
+    lived = episodes.lived.mean() / len(episodes.points)
+    return {
+        "hidden": float(episodes.terms["hidden"] * lived),
+        "held_out": held_out(robot, episodes),
+    }
+
+
+MODES = {"full": "measured", "critic_off": "random", "keep_off": "keep_off", "warm_off": "warm_off"}
+
+
+@dataclass(frozen=True)
+class Args:
+    experts: tuple[str, ...] = tuple(EXPERTS)
+    seeds: tuple[int, ...] = (1, 2, 3)
+    modes: tuple[Literal["full", "critic_off", "keep_off", "warm_off"], ...] = (
+        "full",
+        "critic_off",
+    )
+    iterations: int = 4
+    """after iteration 0"""
+    env_steps: int = 200_000
+    """of a candidate from scratch; a warm one has half"""
+    processes: int = 1
+    results: Path = Path(__file__).parent / "results/recovery.json"
+    scratch: Path = Path("scratch/recovery")
+    """experts and finished trainings"""
+    outlines: bool = False
+    """only film the experts before a plain wall, and print what their outlines give"""
+
+
+def study(name: str, mode: str, seed: int, args: Args) -> dict[str, Any]:
+    """One loop towards one expert: what the truth says of the expert, of the goal's policy and of
+    each iteration's best."""
+    hidden, (body, policy, truth) = EXPERTS[name], expert_policy(name, args.scratch / "experts")
+    learner = load_robot(hidden.robot)
+    shown = rollout.run(body, policy, truth, episodes=4, seconds=10.0, seed=seed)
+    rng = np.random.default_rng([seed, *name.encode()])
+    motion = watched(body, shown, rng)
+
+    def look(path: Path, source: str) -> dict[str, Any]:
+        period = compile_reward(source, learner.fields).period
+        return judged(learner, Policy.load(path), hidden, period, seed)
+
+    work = loop_quality.options() | {
+        "symmetric": learner.symmetric, "env_steps": args.env_steps, "warm_env_steps": args.env_steps // 2,
+    }  # fmt: skip
+    how = loop_quality.Args(
+        Path(), iterations=args.iterations, robot=learner.name, processes=args.processes,
+        scratch=args.scratch / "trainings",
+    )  # fmt: skip
+    best = judged(body, policy, hidden, truth.period, seed)
+    curve = loop_quality.loop(MODES[mode], seed, motion, how, work, look)
+    return {"expert": best, "motion": to_json(motion)["descriptors"], "curve": curve}
+
+
+def outlined(name: str, args: Args) -> dict[str, Any]:
+    """What the outline path measures of a film of the expert, beside the truth."""
+    robot, policy, truth = expert_policy(name, args.scratch / "experts")
+    shown = rollout.run(robot, policy, truth, episodes=1, seconds=8.0, seed=1)
+    motion, _ = rollout.measure(robot, shown)
+    camera, every = Renderer(robot, 480, 360), 1 / FPS
+    first = round(rollout.START_UP_S / shown.dt)
+    rows = [first + round(i * every / shown.dt) for i in range(FRAMES)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        path.write_bytes(encode_mp4((camera.frame(shown.qpos[r, 0]) for r in rows), FPS))
+        seen = follow_outline(frames(path, side=OUTLINE_SIDE), count=8, time_scale=1.0)
+    found = seen.motion if seen else None
+    return {
+        "expert": name,
+        "period": motion.period and motion.period.value,
+        "seen": found and found.period and found.period.value,
+        "airborne": motion.descriptors["airborne"].value,
+        "seen ": found and found.descriptors["airborne"].value,
+    }
+
+
+def scores(found: dict[str, Any], row: int) -> tuple[float, float]:
+    """How far an iteration's best went from the goal's policy (0) to the expert (1), by the hidden
+    reward and by what was held out; at least -1, at most 1, no number where there was no way to go."""
+    expert, goal, mine = found["expert"], found["curve"][0]["goal"], found["curve"][row]
+    if not goal:  # the video did not even give a speed: nothing was proposed
+        return 0.0, 0.0
+    way = expert["hidden"] - goal["hidden"]
+    by_reward = (mine["hidden"] - goal["hidden"]) / way if way > 0.02 else math.nan
+    was, now = (apart(x["held_out"], expert["held_out"]) for x in (goal, mine))
+    return float(np.clip(by_reward, -1, 1)), float(np.clip(1 - now / was, -1, 1))
+
+
+def report(results: Mapping[str, dict[str, Any]]) -> None:
+    rows, means = [], {}
+    for name, hidden in EXPERTS.items():
+        columns: dict[str, list[tuple[float, float]]] = {}
+        for key, found in results.items():
+            expert, mode, _ = key.split("-")
+            if expert == name:
+                columns.setdefault(mode, []).append(scores(found, -1))
+                if mode == "full":
+                    columns.setdefault("author_off", []).append(scores(found, 0))
+        row: dict[str, Any] = {"expert": name, "body": "other" if hidden.other else "own"}
+        for mode in ("author_off", *MODES):
+            if mode in columns:
+                means[name, mode] = tuple(np.nanmean(columns[mode], axis=0))
+            for by, value in zip(
+                ("reward", "held out"), means.get((name, mode), (None, None)), strict=True
+            ):
+                row[f"{mode} {by}"] = value
+        row["seeds"] = len(columns.get("full", []))
+        rows.append(row)
+    show("way from the goal's policy (0) to the hidden expert (1)", rows)
+    for i, by in enumerate(("hidden reward", "held-out descriptors")):
+        full = {n: v[i] for (n, mode), v in means.items() if mode == "full"}
+        if full:
+            print(
+                f"\n{by}: full, mean over {len(full)} experts {np.nanmean(list(full.values())):.2f}"
+            )
+        for mode in ("author_off", *MODES):
+            other = {
+                n: v[i] for (n, m), v in means.items() if m == mode and n in full and mode != "full"
+            }
+            gains = [full[n] - other[n] for n in other if math.isfinite(full[n] - other[n])]
+            if len(gains) > 1:
+                mean, low, high = loop_quality.interval(gains)
+                print(
+                    f"  full - {mode}: {mean:+.2f}, 90 % interval {low:+.2f} .. {high:+.2f}, {len(gains)} experts"
+                )
+
+
+def main(args: Args) -> None:
+    if args.outlines:
+        show("experts as outlines", [outlined(name, args) for name in args.experts])
+        return
+    results = files.read_json(args.results) if args.results.is_file() else {}
+    for seed in args.seeds:
+        for name in args.experts:
+            for mode in args.modes:
+                if (key := f"{name}-{mode}-{seed}") not in results:
+                    results[key] = json.loads(json.dumps(study(name, mode, seed, args)))
+                    files.write_json(args.results, results)
+    report(results)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))
