@@ -37,8 +37,9 @@ from reelward.motion import signals
 from reelward.motion.descriptors import GRAVITY
 from reelward.motion.expert import OUTLINE_SIDE
 from reelward.motion.record import to_json
+from reelward.motion.sheet import sheet
 from reelward.motion.subject import follow_outline
-from reelward.motion.video import encode_mp4, frames
+from reelward.motion.video import encode_jpeg, encode_mp4, frames
 from reelward.policy import Policy
 from reelward.sim.render import Renderer
 from reelward.sim.robot import Robot, load_robot
@@ -113,7 +114,7 @@ class Args:
     scratch: Path = Path("scratch/recovery")
     """experts and finished trainings"""
     outlines: bool = False
-    """only film the experts before a plain wall, and print what their outlines give"""
+    """only film the experts before a plain wall, print what their outlines give, and draw sheets"""
 
 
 def study(name: str, mode: str, seed: int, args: Args) -> dict[str, Any]:
@@ -145,7 +146,10 @@ def outlined(name: str, args: Args) -> dict[str, Any]:
     """What the outline path measures of a film of the expert, beside the truth."""
     robot, policy, truth = expert_policy(name, args.scratch / "experts")
     shown = rollout.run(robot, policy, truth, episodes=1, seconds=8.0, seed=1)
-    motion, _ = rollout.measure(robot, shown)
+    motion, (track,) = rollout.measure(robot, shown)
+    close, picks = Renderer(robot, 320, 320), rollout.picks(track, motion)
+    drawn = sheet(rollout.tiles(close, shown.qpos[:, 0], track, picks))
+    (args.scratch / f"{name}.jpg").write_bytes(encode_jpeg(drawn))
     camera, every = Renderer(robot, 480, 360), 1 / FPS
     first = round(rollout.START_UP_S / shown.dt)
     rows = [first + round(i * every / shown.dt) for i in range(FRAMES)]
