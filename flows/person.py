@@ -48,7 +48,7 @@ def approve(key: str, parent: str) -> None:
         + difference(REWARDS / parent / "selected.py", folder / c["file"])
         for c in good
     ]
-    question = f"Train these rewards of {key}? The next author reads why not."
+    question = f"Train these rewards of {key}? If not, say why: the next author reads it."
     form = Approval.with_initial_data(description="\n\n".join((question, *shown)))
     answer = pause_flow_run(form, PATIENCE, POLL, key=f"approve-{slug(key)}") if good else form()
     if not answer.approve:
