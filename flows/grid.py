@@ -124,12 +124,17 @@ def remotes() -> bool:
 def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
     """Have a study's branch and folder, made from here where nobody has them."""
     branch, folder = f"study/{member.name}", member.folder
-    if travels:
-        git("fetch", "--quiet", "origin")
-    theirs = travels and git("branch", "--remotes", "--list", f"origin/{branch}").strip()
+    theirs = ""
+    if travels:  # whatever the clone was told to fetch
+        git("fetch", "--quiet", "origin", "+refs/heads/study/*:refs/remotes/origin/study/*")
+        theirs = git("branch", "--remotes", "--list", f"origin/{branch}").strip()
     if not folder.is_dir():
         git("worktree", "prune")
-        at = (str(folder), branch) if theirs or exists(member.name) else ("--detach", str(folder))
+        at = ["--detach", str(folder)]
+        if exists(member.name):
+            at = [str(folder), branch]
+        elif theirs:
+            at = ["--no-track", "-b", branch, str(folder), theirs]
         git("worktree", "add", "--quiet", *at)
     for private in (".dvc/config.local", "local.yaml"):
         if Path(private).is_file():
@@ -145,7 +150,7 @@ def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
         settings = [str(x) for option in given if option[1] is not None for x in option]
         run("reelward.cli", "new", member.name, *settings, say=say, folder=folder)
     if theirs:
-        git("-C", str(folder), "merge", "--quiet", "--ff-only", f"origin/{branch}")
+        git("-C", str(folder), "merge", "--quiet", "--ff-only", theirs)
     elif travels:
         git("push", "--quiet", "origin", branch)
 

@@ -124,7 +124,17 @@ def history_is_readable(folder: Path) -> None:
     params = json.loads(dvc(folder, "params", "diff", "main", "--json"))["params.yaml"]
     assert params["train.env_steps"]["new"] == 8192
     assert "train@iter-01" in dvc(folder, "dag", "--mermaid")
+    dvc(folder, "plots", "diff", "HEAD~1", "HEAD")
+    page = (folder / "dvc_plots/index.html").read_text()
+    assert page.count('"iteration": "iter-00"') == 2 and page.count('"iteration": "iter-01"') == 1
     assert run(folder, "git", "log", "--format=%s", "--", "rewards/iter-01").count("iter-01") == 1
+    assert run(folder, "git", "status", "--porcelain") == ""
+    found = json.loads(reelward(folder, "diff", "HEAD", "--json"))
+    assert (found["old"]["iteration"], found["new"]["iteration"]) == ("iter-00", "iter-01")
+    told = {name: {"old": f["old"], "new": f["new"]} for name, f in found["effect"].items()}
+    for name in ("closeness", "knee"):
+        if name in metrics["metrics.json"]:  # else it has not changed
+            assert told[name].items() <= metrics["metrics.json"][name].items()
 
 
 def test_on_main_it_says_what_to_do(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

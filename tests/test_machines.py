@@ -127,8 +127,8 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         p.kill()
 
 
-def machine(origin: Path, folder: Path) -> Path:
-    run(folder.parent, "git", "clone", "--quiet", str(origin), folder.name)
+def machine(origin: Path, folder: Path, *how: str) -> Path:
+    run(folder.parent, "git", "clone", "--quiet", *how, f"file://{origin}", folder.name)
     return folder
 
 
@@ -181,7 +181,8 @@ def test_a_grid_on_two_machines_one_of_which_dies(
     origin: Path, server: str, tmp_path: Path
 ) -> None:
     book = tmp_path / "book"
-    home, one, two = (machine(origin, tmp_path / name) for name in ("home", "one", "two"))
+    home = machine(origin, tmp_path / "home")
+    one, two = (machine(origin, tmp_path / n, "--depth", "1") for n in ("one", "two"))  # as Prefect
     envs = {m.name: said(m, book, "PREFECT_API_URL", server) for m in (home, one, two)}
 
     asyncio.run(deploy(server))
