@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -16,10 +17,14 @@ import pytest
 import yaml
 from conftest import copy, dvc, environment, reelward, run
 
-from flows.dvc_cli import HINTS, NETWORK, failure
-from flows.learn import learn, message, network
+from flows import person, show
+from flows.dvc_cli import HINTS, NETWORK, DvcError, failure
+from flows.dvc_cli import dvc as follow
+from flows.learn import NO_CACHE, commit, enough, learn, message, network, repro
+from flows.on_reward import publish
 from reelward import stage
 from reelward.files import digest
+from reelward.study import EXAMPLE
 
 SAID = """\
 Running stage 'fetch':
@@ -41,9 +46,14 @@ def test_a_failure_is_the_stages_own_line_and_code() -> None:
     assert silent.code == 137 and "'a'" in str(silent)
     assert failure(["ERROR: Unable to acquire lock."], 255).code == 255
     assert failure(["ERROR: failed to run: a, exited with -9"], 255).code == 137
+    busy = "ERROR: failed to reproduce 'a': '/x/data/a' is busy, it is being blocked by:"
+    taken = failure([busy, "(PID 71): dvc repro", "If there are no processes with such PIDs"], 255)
+    assert str(taken) == "/x/data/a is being written by process 71; wait for it, or end it: kill 71"
 
 
-@pytest.mark.parametrize(("code", "again"), [("4", True), ("6", False), ("2", False)])
+@pytest.mark.parametrize(
+    ("code", "again"), [("4", True), ("6", False), ("2", False), ("143", False)]
+)
 def test_only_the_network_deserves_another_try(code: str, again: bool) -> None:
     from prefect.states import Failed
 
@@ -62,14 +72,95 @@ def test_hints_are_left_out_and_the_rest_is_heard() -> None:
 def test_a_commit_says_what_came_of_the_iteration(tmp_path: Path) -> None:
     reward = tmp_path / "selected.py"
     reward.write_text("PERIOD = 1.3\n")
-    history = "iteration,candidate,closeness\niter-01,c2,0.8812\niter-02,kept,0.912\n"
-    assert message("iter-02", "iter-01", history, reward) == (
-        "iter-02: kept, closeness 0.912 (+0.031)\n\n"
-        "Reelward-Iteration: iter-02\nReelward-Candidate: kept\nReelward-Parent: iter-01\n"
-        f"Reelward-Closeness: 0.912000\nReelward-Reward: sha256:{digest(reward)}\n"
-    )
-    first = "iteration,candidate,closeness\niter-00,c0,0.5\n"
-    assert message("iter-00", "seed", first, reward).startswith("iter-00: c0, closeness 0.500\n")
+    subject, trailers = message("iter-02", "iter-01", history("c2 0.8812", "kept 0.912"), reward)
+    assert subject == "iter-02: kept, closeness 0.912 (+0.031)"
+    assert trailers == {
+        "Reelward-Iteration": "iter-02", "Reelward-Candidate": "kept",
+        "Reelward-Parent": "iter-01", "Reelward-Closeness": "0.912000",
+        "Reelward-Reward": f"sha256:{digest(reward)}",
+    }  # fmt: skip
+    first, _ = message("iter-00", "seed", history("c0 0.5"), reward)
+    assert first == "iter-00: c0, closeness 0.500"
+
+
+def history(*rows: str) -> list[dict[str, str]]:
+    return [dict(zip(("candidate", "closeness"), row.split(), strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "closeness", "patience", "left", "why"),
+    [
+        (("c0 0.5", "c1 0.9"), 1.0, None, math.inf, None),
+        (("c0 0.5", "c1 0.9"), 0.9, None, math.inf, "closeness 0.900 is enough"),
+        (("c0 0.5", "c1 0.9"), 1.0, None, -1.0, "the time is up"),
+        (("c0 0.5", "kept 0.5", "failed 0.5"), 1.0, 2, 1.0, "2 iterations brought nothing"),
+        (("c0 0.5", "kept 0.5", "failed 0.5"), 1.0, 3, 1.0, None),
+        (("kept 0.5", "c0 0.6", "kept 0.6"), 1.0, 2, 1.0, None),
+        (("kept 0.5",), 1.0, 2, 1.0, None),
+    ],
+)
+def test_it_stops_when_it_is_enough(
+    rows: tuple[str, ...], closeness: float, patience: int | None, left: float, why: str | None
+) -> None:
+    assert enough(history(*rows), closeness, patience, left) == why
+
+
+def test_what_is_shown_of_an_iteration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(show, "REWARDS", tmp_path)
+    knee = {"expert": 63.7, "learner": 50.0, "off": -1.0}
+    duty = {"expert": 0.6, "learner": None, "off": None}
+    told = {"seed": {}, "iter-00": {"differences": {"knee": knee, "duty": duty}}}
+    told["iter-01"] = {"differences": {"knee": knee | {"learner": 61.5}}}
+    for name, feedback in told.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "feedback.json").write_text(json.dumps(feedback))
+    assert show.motion("iter-01", "iter-00") == [
+        {"descriptor": "knee", "expert": 63.7, "parent": 50.0, "selected": 61.5}
+    ]
+    assert show.motion("iter-00", "seed") == [
+        {"descriptor": "knee", "expert": 63.7, "parent": None, "selected": 50.0},
+        {"descriptor": "duty", "expert": 0.6, "parent": None, "selected": None},
+    ]
+    old, new = tmp_path / "old.py", tmp_path / "new.py"
+    old.write_text("a = 1\nb = 2\n")
+    new.write_text("a = 1\nb = 3\n")
+    lines = show.difference(old, new).splitlines()
+    assert (lines[0], lines[-1]) == ("```diff", "```") and {"-b = 2", "+b = 3"} <= set(lines)
+
+
+def test_a_critique_is_added_and_what_stands_there_stays() -> None:
+    said = {"wrong": "drags: a foot", "verdict": "same"}
+    text = person.added(EXAMPLE.read_text(), "iter-00", "c0", said)
+    assert text.startswith(EXAMPLE.read_text().removesuffix("{}\n"))
+    more = person.added(person.added(text, "iter-00", "c1", said), "iter-01", "c0", said)
+    assert yaml.safe_load(more) == {"iter-00": {"c0": said, "c1": said}, "iter-01": {"c0": said}}
+
+
+def test_dvc_is_the_only_cache() -> None:
+    for task in (repro, commit, publish):
+        assert task.cache_policy == NO_CACHE and not task.persist_result
+
+
+ASK = """
+import json, sys, flows.learn, flows.on_reward
+import prefect.settings
+s = prefect.settings.get_current_settings()
+print(json.dumps({
+    "home": str(s.home), "analytics": s.server.analytics_enabled, "api": s.api.url,
+    "persist": s.results.persist_by_default, "wait": s.server.ephemeral.startup_timeout_seconds,
+    "server": "prefect.server.api.server" in sys.modules,
+}))
+"""
+
+
+def test_prefect_stays_at_home_and_waits_for_its_server(desk: Path) -> None:
+    settings = json.loads(run(desk, sys.executable, "-c", ASK))
+    assert settings == {
+        "home": "scratch/prefect", "analytics": False, "api": None, "persist": False,
+        "wait": 120, "server": False,  # whose import takes seconds, and no run of a worker needs it
+    }  # fmt: skip
+    config = dvc(desk, "config", "--list")
+    assert "core.analytics=false" in config and "core.check_update=false" in config
 
 
 def test_the_flow_commits_what_it_made(study: tuple[Path, str]) -> None:
@@ -85,7 +176,7 @@ def test_the_flow_commits_what_it_made(study: tuple[Path, str]) -> None:
     assert "rewards/iter-00/candidates/c0.py" in changed
     assert not [name for name in changed if name.startswith(("data", "report", "scratch", ".dvc"))]
     assert run(folder, "git", "status", "--porcelain") == ""
-    assert (folder / ".prefect/prefect.db").is_file()
+    assert (folder / "scratch/prefect/prefect.db").is_file()
     assert "Running stage 'train@iter-00'" in said and "Use `dvc push`" not in said
 
 
@@ -146,8 +237,28 @@ def test_on_main_it_says_what_to_do(desk: Path, monkeypatch: pytest.MonkeyPatch)
 def test_two_flows_do_not_write_one_study(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(mine)
     monkeypatch.setattr(stage, "LOCK_WAIT", 0.2)
-    with stage.lock(Path("loop.yaml")), pytest.raises(stage.ResourceError, match=str(os.getpid())):
-        learn.fn(1)
+    run(mine, "git", "switch", "--quiet", "main")
+    with stage.lock(Path("loop.yaml")):
+        for name in ("tiny", None):
+            with pytest.raises(stage.ResourceError, match=f"process {os.getpid()}; wait for it"):
+                learn.fn(1, name)
+        assert run(mine, "git", "branch", "--show-current") == "main\n"
+        said = reelward(mine, "new", "other", code=5)
+        assert f"is being written by process {os.getpid()}" in said
+
+
+def test_a_study_of_other_settings_is_not_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    reelward(desk, "new", "walk")
+    with pytest.raises(ValueError, match="robot: study walk has biped, asked for was ant"):
+        learn.fn(1, "walk", robot="ant")
+    with pytest.raises(ValueError, match="no study wolk; make it: reelward new wolk"):
+        learn.fn(1, "wolk")
+
+
+def test_nobody_is_asked_who_cannot_answer() -> None:
+    with pytest.raises(stage.InputError, match="nobody could answer here: make serve"):
+        learn.fn(1, ask=True)
 
 
 SLOW = """
@@ -159,14 +270,16 @@ stages:
 """
 STAGE = """
 import time
-print("at work", flush=True)
+print("at work")
 time.sleep(60)
 """
 CALLER = "from flows.dvc_cli import dvc; dvc('repro', say=lambda line: print(line, flush=True))"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_what_ends_the_caller_ends_the_stage(desk: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_what_ends_the_caller_ends_the_stage(
+    desk: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (desk / "dvc.yaml").write_text(SLOW)
     (desk / "stages/slow.py").write_text(STAGE)
     caller = subprocess.Popen(
@@ -178,10 +291,31 @@ def test_what_ends_the_caller_ends_the_stage(desk: Path, number: signal.Signals)
         assert line, "it ended before the stage began"
     below = psutil.Process(caller.pid).children(recursive=True)
     assert any("stages.slow" in " ".join(p.cmdline()) for p in below)
+    monkeypatch.chdir(desk)
+    with pytest.raises(DvcError, match=f"/out is being written by process {below[0].pid}; wait"):
+        follow("repro", say=lambda line: None)
     caller.send_signal(number)
     _, alive = psutil.wait_procs(below, timeout=3)
     caller.wait(3)
     assert alive == []
+
+
+HOLD = """
+import sys, time, zc.lockfile
+held = zc.lockfile.LockFile(".dvc/tmp/lock")
+print("held", flush=True)
+time.sleep(5)
+"""
+
+
+def test_it_waits_for_the_lock_of_another_dvc(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk / "dvc.yaml").write_text("stages:\n  quick:\n    cmd: touch out\n    outs: [out]\n")
+    (desk / ".dvc/tmp").mkdir(exist_ok=True)
+    holder = subprocess.Popen((sys.executable, "-c", HOLD), cwd=desk, stdout=subprocess.PIPE)
+    assert holder.stdout and holder.stdout.readline() == b"held\n"
+    monkeypatch.chdir(desk)
+    follow("repro", say=lambda line: None)
+    assert (desk / "out").is_file() and holder.wait() == 0
 
 
 def test_a_flow_that_is_killed_leaves_nothing(mine: Path) -> None:
