@@ -36,7 +36,7 @@ class Shared:
     """What stands at the top of params.yaml."""
 
     robot: str
-    task: Annotated[str, Field(min_length=1)]
+    task: Annotated[str, Field(pattern=r"^[^']+$")]  # dvc.yaml hands it on in single quotes
     seed: Annotated[int, Field(ge=0)]
     native: Any
 

@@ -446,6 +446,8 @@ def test_our_params_pass(params):
         ({"seed": -1}, "params: seed = -1: expected a whole number at least 0"),
         ({"sed": 1}, "params: sed = 1: unknown key; did you mean seed?"),
         ({"robot": "wolker2d"}, "params: robot: "),
+        ({"task": "it's"}, "params: task = it's: expected text of the form ^[^']+$"),
+        ({"task": ""}, "params: task = : expected text of the form ^[^']+$"),
         ({"trian": {}}, "params: trian: no stage of this name; did you mean train?"),
     ],
 )
