@@ -54,6 +54,12 @@ def test_a_wrong_function_is_named_before_any_work(function, says):
     assert len(found) == 1 and found[0].startswith("native.bad: ") and says in found[0]
 
 
+def test_the_page_shows_settings_that_can_be_read():
+    page = (ROOT / "docs/reward-language.md").read_text()
+    shown = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    assert shown == {"native": {"style": {"function": "my_package.terms:style", "scale": 2.0}}}
+
+
 def test_params_are_held_against_the_functions():
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert params["native"] is None and check.complaints(params, {}, "") == []
