@@ -86,14 +86,6 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
 
 
 @app.command
-def doctor() -> None:
-    """Look whether this machine can do it all; each failure names the command that mends it."""
-    from reelward.doctor import doctor as look
-
-    raise SystemExit(look())
-
-
-@app.command
 def diff(
     rev: Positional[str],
     other: Positional[str | None] = None,
@@ -127,6 +119,14 @@ def diff(
         of.show(found, Console(highlight=False))
     else:
         print(f"wrote {html}")
+
+
+@app.command
+def doctor() -> None:
+    """Look whether this machine can do it all; each failure names the command that mends it."""
+    from reelward.doctor import doctor as look
+
+    raise SystemExit(look())
 
 
 @app.command
