@@ -190,7 +190,7 @@ def report(results: Mapping[str, dict[str, Any]]) -> None:
                 if mode == "full":
                     columns.setdefault("author_off", []).append(scores(found, 0))
         row: dict[str, Any] = {"expert": name, "body": "other" if hidden.other else "own"}
-        for mode in ("author_off", *MODES):
+        for mode in ("author_off", *(m for m in MODES if f"-{m}-" in " ".join(results))):
             if mode in columns:
                 means[name, mode] = tuple(np.nanmean(columns[mode], axis=0))
             for by, value in zip(
