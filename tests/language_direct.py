@@ -1,15 +1,11 @@
 """Runs honest reward texts as the Python they look like, one environment at a time: the oracle.
 
-    python tests/language_direct.py < request.json > answer.json
-
-This executes text and so only ever sees the tests' own, in a child process.
+This executes text and so only ever sees the tests' own, in the jail.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -105,16 +101,19 @@ def run(source: str, state: dict[str, torch.Tensor], robot: str) -> dict[str, li
     return rows
 
 
-def main() -> None:
-    answers = []
-    for request in json.load(sys.stdin):
+def prepare(requests: list[dict[str, str]]) -> None:
+    """What the jail does not let be read."""
+    library()
+    for robot in {r["robot"] for r in requests}:
+        states(robot)
+
+
+def answers(requests: list[dict[str, str]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for request in requests:
         try:
             state = states(request["robot"])
-            answers.append(run(request["source"], state, request["robot"]))
+            found.append(run(request["source"], state, request["robot"]))
         except Exception as error:
-            answers.append({"error": f"{type(error).__name__}: {error}"})
-    json.dump(answers, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+            found.append({"error": f"{type(error).__name__}: {error}"})
+    return found
