@@ -283,7 +283,7 @@ def test_what_ends_the_caller_ends_the_stage(
     (desk / "dvc.yaml").write_text(SLOW)
     (desk / "stages/slow.py").write_text(STAGE)
     caller = subprocess.Popen(
-        (sys.executable, "-c", CALLER), cwd=desk, env=environment(), text=True,
+        (sys.executable, "-c", CALLER), cwd=desk, env=environment(PYTHONUNBUFFERED=""), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert caller.stdout
