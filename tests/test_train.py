@@ -227,7 +227,8 @@ def test_killed_at_random_points_the_result_is_the_same(tmp_path):
     environment = os.environ | {"REELWARD_CHECKPOINT_S": "0"}
     rng = torch.Generator().manual_seed(0)
     kills, ends, left = 0, 0, int(os.environ.get("REELWARD_KILLS", "3"))
-    while left or not ends:
+    whole_again = False
+    while left or not whole_again:
         folder = tmp_path / f"killed-{ends}"
         if not folder.exists():
             folder.mkdir()
@@ -244,7 +245,8 @@ def test_killed_at_random_points_the_result_is_the_same(tmp_path):
             time.sleep(float(torch.rand(1, generator=rng)) * 0.1)
             process.send_signal(signal.SIGKILL)
         process.communicate()
-        if process.returncode == 0:
+        whole_again = process.returncode == 0
+        if whole_again:
             assert whole == tuple((folder / "out" / f"c0.{k}").read_bytes() for k in ("pt", "csv"))
             ends += 1
         else:
