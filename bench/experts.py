@@ -149,14 +149,14 @@ EXPERTS = {
         "going(s, 0.28) * uneven(s) * stiff(s) * grounded(s) * level(s) * calm(s)",
         "swap(s)"),
     "bounce": Hidden("Hops fast.", "hopper_fast", 0.45, False,
-        "going(s, 0.45) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "beat(s) + 2.0"),
+        "going(s, 0.45) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)"),
     "squat_hop": Hidden("Hops with a bent knee.", "hopper_fast", 0.40, True,
         "going(s, 0.25) * rhythm(s, 0.7, 0.6) * firm(s).mean(dim=-1) * low(s, 0.85) * level(s) * calm(s)",
-        "beat(s) + 2.0"),
+        "(beat(s) + 2.0)"),
     "run": Hidden("Runs.", "half_cheetah", 0.50, False,
-        "going(s, 0.8) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "beat(s) + 2.0"),
+        "going(s, 0.8) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)"),
     "retreat": Hidden("Runs backwards.", "half_cheetah", 0.45, True,
-        "going(s, -0.4) * rhythm(s, 0.65, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "beat(s) + 2.0"),
+        "going(s, -0.4) * rhythm(s, 0.65, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)"),
 }  # fmt: skip
 
 OTHER = {
