@@ -273,7 +273,12 @@ import time
 print("at work")
 time.sleep(60)
 """
-CALLER = "from flows.dvc_cli import dvc; dvc('repro', say=lambda line: print(line, flush=True))"
+CALLER = """
+import signal
+from flows.dvc_cli import dvc
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+dvc("repro", say=lambda line: print(line, flush=True))
+"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

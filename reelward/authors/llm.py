@@ -122,8 +122,9 @@ def _motion(
     units = {name: knob.unit for name, knob in knobs(robot).items()}
     told = nothing | {
         "targets": [
-            {"name": k, "value": f"{v:.4g}", "unit": units[k], "assumed": k in assumed}
-            for k, v in values.items()
+            {"name": k, "value": f"{values[k]:.4g}", "unit": unit, "assumed": k in assumed}
+            for k, unit in units.items()
+            if k in values
         ],
         "differences": [
             {"name": name, "expert": _figure(r["expert"]), "robot": _figure(r["learner"]),
