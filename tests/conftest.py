@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -82,12 +83,21 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def study(house: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A tiny study of one iteration, made by the flow -> its folder and what the flow said.
-    Do not write into it: take a copy."""
-    folder = copy(house, tmp_path_factory.mktemp("study") / "study")
-    reelward(folder, "new", "tiny")
-    settle(folder, **TINY)
-    return folder, run(folder, sys.executable, "-m", "flows.learn", "--iterations", "1")
+    """A tiny study of one iteration, made by the flow once for all processes of pytest -> its
+    folder and what the flow said. Do not write into it: take a copy."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, said = base / "study", base / "study.txt"
+    with open(base / "study.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not said.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            copy(house, folder)
+            reelward(folder, "new", "tiny")
+            settle(folder, **TINY)
+            text = run(folder, sys.executable, "-m", "flows.learn", "--iterations", "1")
+            said.write_text(text)
+    return folder, said.read_text()
 
 
 @pytest.fixture
