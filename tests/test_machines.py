@@ -204,6 +204,7 @@ def test_a_grid_on_two_machines_one_of_which_dies(
     below = psutil.Process(dies.pid).children(recursive=True)
     assert any("stages.toy" in " ".join(p.cmdline()) for p in below)
     dies.kill()
+    dies.wait()
     _, alive = psutil.wait_procs(below, timeout=3)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
     dies.communicate()

@@ -157,6 +157,7 @@ def test_kills_need_no_cleaning_up_and_never_make_two_writers(mine: Path) -> Non
         (stage,) = writers(mine)
         below = stage.children(recursive=True)
         process.kill()
+        process.wait()
         _, alive = psutil.wait_procs([stage, *below], timeout=3)
         assert alive == [], "dvc was killed and its stage went on"
     with training(mine) as process:
@@ -169,6 +170,7 @@ def test_kills_need_no_cleaning_up_and_never_make_two_writers(mine: Path) -> Non
     with training(mine) as process:
         below = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         _, alive = psutil.wait_procs(below, timeout=3)
         assert alive == []
 
