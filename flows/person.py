@@ -26,7 +26,7 @@ from reelward.study import EXAMPLE, LEDGER, PARAMS, StudyError
 
 PATIENCE = 30 * 24 * 3600
 """s that an answer may take"""
-POLL = 3
+POLL = 1
 """s between two looks for it"""
 
 

@@ -16,7 +16,10 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import psutil
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_SERVER_API_PORT
+from prefect.workers.process import ProcessWorker
 
 from flows.dvc_cli import PATIENCE, end
 from reelward.stage import ResourceError, death_signal, explain
@@ -36,7 +39,7 @@ def environment(port: int) -> dict[str, str]:
         "PWD": str(here),
         "PREFECT_HOME": str(here / "scratch/prefect"),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
-        "PREFECT_WORKER_QUERY_SECONDS": "2",  # rather than 10: nobody else asks this server
+        "PREFECT_WORKER_QUERY_SECONDS": "1",  # rather than 10: nobody else asks this server
     }
 
 
@@ -77,18 +80,18 @@ def serve() -> None:
     with ExitStack() as stack:
         server = started(stack, env, "server", "start", "--host", HOST, "--port", str(port))
         answer(server, url)
-        for args in (
-            ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
-            ("--no-prompt", "deploy", "--all"),
-        ):
-            done = subprocess.run(
-                (sys.executable, "-m", "prefect", *args), env=env, text=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            if done.returncode:
-                raise ResourceError(f"prefect {args[0]}: {done.stdout}")
+        with SyncPrefectClient(url) as client:
+            template = ProcessWorker.get_default_base_job_template()
+            pool = WorkPoolCreate(name=POOL, type="process", base_job_template=template)
+            client.create_work_pool(pool, overwrite=True)
         worker = started(stack, env, "worker", "start", "--pool", POOL)
         stack.callback(end_runs, worker)
+        done = subprocess.run(
+            (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"), env=env, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        if done.returncode:
+            raise ResourceError(f"prefect deploy: {done.stdout}")
         print(f"the page: http://{HOST}:{port}", flush=True)
         print(f"in another shell: export PREFECT_API_URL={url}", flush=True)
         while server.poll() is None and worker.poll() is None:
