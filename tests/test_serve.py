@@ -202,18 +202,23 @@ def test_an_approved_training_keeps_others_off_and_is_cancelled(served: Served) 
     assert gone(below) and served.ended(begun) == "Cancelled"
 
 
-def test_a_run_that_waits_for_a_person_may_be_stopped(served: Served) -> None:
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_run_that_waits_for_a_person_may_be_stopped(served: Served, cancelled: bool) -> None:
     begun = served.learn(study="tiny", iterations=1, ask=True)
     served.asked(begun, "approve-iter-00")
     below = served.at_work()
-    below[0].send_signal(signal.SIGINT)
-    assert gone(below) and served.ended(begun) == "Crashed"
+    if cancelled:
+        served.client.set_flow_run_state(begun.id, Cancelling())
+    else:
+        below[0].send_signal(signal.SIGINT)
+    assert gone(below) and served.ended(begun) == ("Cancelled" if cancelled else "Crashed")
 
 
-def test_a_run_that_is_killed_leaves_nothing_and_says_so(served: Served) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_killed_leaves_nothing_and_says_so(served: Served, number: int) -> None:
     begun = served.learn(study="tiny", iterations=1)
     below = served.training()
-    below[0].kill()
+    below[0].send_signal(number)
     assert gone(below) and served.ended(begun) == "Crashed"
 
 
