@@ -64,7 +64,7 @@ def calm(s):
 
 
 def low(s, share):
-    return near(s.keypoint_pos["hip"][:, 2], share * LEG, 0.06 * LEG)
+    return near(s.keypoint_pos["hip"][:, 2], share * LEG, 0.10 * LEG)
 
 
 def level(s):
@@ -139,15 +139,15 @@ EXPERTS = {
     "quick": Hidden("Walks slowly with quick short steps.", "biped", 0.36, True,
         "going(s, 0.28) * rhythm(s, 0.62, 0.42) * grounded(s) * level(s) * calm(s)", "swap(s)", True),
     "crouch": Hidden("Walks with bent knees.", "biped", 0.26, True,
-        "going(s, 0.30) * rhythm(s, 0.65, 0.42) * grounded(s) * level(s) * low(s, 0.80) * calm(s)",
-        "swap(s)", True),
-    "hop": Hidden("Hops on both legs together.", "biped", 0.55, True,
+        "going(s, 0.30) * rhythm(s, 0.65, 0.42) * grounded(s) * level(s) * low(s, 0.78) * calm(s)",
+        "swap(s)", True, steps=800_000),
+    "hop": Hidden("Leaps on both legs together.", "biped", 0.55, True,
         "going(s, 0.35) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s) * together(s)"),
     "backward": Hidden("Walks backwards.", "biped", 0.26, False,
         "going(s, -0.25) * rhythm(s, 0.65, 0.42) * grounded(s) * level(s) * calm(s)", "swap(s)", True),
     "limp": Hidden("Walks with a stiff left leg that hardly stands.", "biped", 0.26, False,
         "going(s, 0.28) * uneven(s) * stiff(s) * grounded(s) * level(s) * calm(s)",
-        "swap(s)"),
+        "swap(s)", steps=1_000_000, seed=2),
     "bounce": Hidden("Hops fast.", "hopper_fast", 0.45, False,
         "going(s, 0.45) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)"),
     "squat_hop": Hidden("Hops with a bent knee.", "hopper_fast", 0.40, True,
