@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,15 @@ def throughput(name: str) -> dict[str, Any]:
 
 
 def learner(
-    task: Task, robot: str, settings: Mapping[str, Any], folder: Path, seed: int, threads: int = 1
+    task: Task,
+    robot: str,
+    settings: Mapping[str, Any],
+    folder: Path,
+    seed: int,
+    threads: int = 1,
+    candidates: int = 1,
 ) -> train.Learner:
-    """A training that has not begun; without end."""
+    """A training of so many candidates that has not begun; without end."""
     source = folder / f"{robot}.py"
     source.write_text(task.reward)
     args = train.Args(
@@ -85,7 +91,7 @@ def learner(
         env_steps=10**12, warm_env_steps=1, **settings,
     )  # fmt: skip
     job = train.Job("c0", source, None, seed, folder, folder / "scratch", args, threads)
-    return train.Learner(job)
+    return train.Learner([replace(job, seed=seed + i) for i in range(candidates)])
 
 
 @torch.no_grad()

@@ -3,8 +3,9 @@
   python bench/scaling.py [--seconds 3] [--robot half_cheetah] [--device cuda]
 
 Environments: one candidate, one core (or the GPU). Candidates: each alone in a process of its own, as
-many at once as there are cores; on a GPU they go one after another, so one that fills it is the whole
-figure. Prints tables and writes bench/results/scaling-DEVICE.json.
+many at once as there are cores; on a GPU all in one process, which share a fixed number of
+environments: `x one` then says what keeping them apart costs. Prints tables and writes
+bench/results/scaling-DEVICE.json.
 """
 
 from __future__ import annotations
@@ -41,17 +42,20 @@ def main() -> None:
     result["envs"] = []
     for n in args.envs or ENVS[args.device]:
         sized = settings | {"num_envs": n}
-        answer = side_by_side(training, 1, args.robot, robot, sized, args.seconds)[0]
+        answer = side_by_side(training, 1, args.robot, robot, sized, args.seconds, 1)[0]
         result["envs"].append({"envs": n, **answer})
     common.show(f"one candidate of {robot}, env-steps/s", result["envs"])
-    if args.device == "cpu":
-        result["candidates"] = []
-        for count in range(1, cores() + 1):
-            answers = side_by_side(training, count, args.robot, robot, settings, args.seconds)
-            rate = sum(a["rate"] for a in answers)
-            first = result["candidates"][0]["rate"] if result["candidates"] else rate
-            result["candidates"].append({"candidates": count, "rate": rate, "x one": rate / first})
-        common.show(f"candidates of {robot} at once, env-steps/s", result["candidates"])
+    result["candidates"] = []
+    for count in range(1, cores() + 1) if cpu else (1, 2, 4, 8):
+        processes, together = (count, 1) if cpu else (1, count)
+        sized = settings | {"num_envs": settings["num_envs"] // together}
+        answers = side_by_side(
+            training, processes, args.robot, robot, sized, args.seconds, together
+        )
+        rate = sum(a["rate"] for a in answers)
+        first = result["candidates"][0]["rate"] if result["candidates"] else rate
+        result["candidates"].append({"candidates": count, "rate": rate, "x one": rate / first})
+    common.show(f"candidates of {robot} at once, env-steps/s", result["candidates"])
     common.write(f"scaling-{args.device}", result)
 
 

@@ -82,10 +82,14 @@ class TimedReward:
         return self._call(state)
 
 
-def training(name: str, robot: str, settings: dict, seconds: float, seed: int, gate: Any) -> dict:
-    """Env-steps/s of one candidate and the microseconds an env-step of its parts."""
+def training(
+    name: str, robot: str, settings: dict, seconds: float, candidates: int, seed: int, gate: Any
+) -> dict[str, float]:
+    """Env-steps/s of all candidates of one process and the microseconds an env-step of its parts."""
     with tempfile.TemporaryDirectory() as folder:
-        learner = common.learner(common.TASKS[name], robot, settings, Path(folder), seed)
+        learner = common.learner(
+            common.TASKS[name], robot, settings, Path(folder), seed, candidates=candidates
+        )
         watch, env = common.Stopwatch(), learner.env
         wait = torch.cuda.synchronize if settings["device"] == "cuda" else lambda: None
         for _ in range(2):
@@ -94,23 +98,29 @@ def training(name: str, robot: str, settings: dict, seconds: float, seed: int, g
         # On a GPU calls return before the work is done: there only the two halves are told apart.
         if settings["device"] == "cpu":
             env.physics.step = watch.around("physics", env.physics.step)  # type: ignore[method-assign]
-            learner.reward = TimedReward(learner.reward, watch)  # type: ignore[assignment]
+            (only,) = learner.candidates
+            only.reward = TimedReward(only.reward, watch)  # type: ignore[assignment]
         collect, update = (
             watch.around("collect", learner.collect),
             watch.around("learning", learner.update),
         )
         gate.wait()
         wait()
-        start, before = time.perf_counter(), learner.env_steps
+        start, before = time.perf_counter(), done(learner)
         while time.perf_counter() - start < seconds:
             collect()
             update()
         wait()
-        spent, steps = time.perf_counter() - start, learner.env_steps - before
+        spent, steps = time.perf_counter() - start, done(learner) - before
     parts = watch.seconds
     inside = parts.pop("collect")
     parts["policy and rest"] = inside - parts.get("physics", 0.0) - parts.get("reward", 0.0)
     return {"rate": steps / spent} | {f"{k} us": v / steps * 1e6 for k, v in parts.items()}
+
+
+def done(learner: common.train.Learner) -> int:
+    """Env-steps of all candidates."""
+    return sum(c.env_steps for c in learner.candidates)
 
 
 def side_by_side(work: Callable[..., Any], count: int, *arguments: Any) -> list[Any]:
@@ -169,7 +179,7 @@ def measure(name: str, args: Args) -> dict[str, Any]:
     else:
         count, robot, settings = cores(), task.robot, common.throughput(name)
         ceiling = side_by_side(_bare, count, robot, seconds)
-    ours = side_by_side(training, count, name, robot, settings, seconds)
+    ours = side_by_side(training, count, name, robot, settings, seconds, 1)
     row: dict[str, Any] = {"robot": robot, "bare physics": sum(ceiling)}
     row["training"] = sum(o["rate"] for o in ours)
     for part in (k for k in ours[0] if k.endswith(" us")):

@@ -53,15 +53,15 @@ def ours(name: str, seed: int, seconds: float) -> dict[str, Any]:
                 learner.update()
                 part += time.perf_counter() - start
             spent += part
-            reached = common.evaluate(learner.policy, task, task.fast)
+            reached = common.evaluate(learner.candidates[0].policy, task, task.fast)
             curve.append((round(spent, 1), round(reached, 1)))
             if reached >= REACH[name]:
                 best = spent
         return {
             "seconds": best,
-            "env_steps": learner.env_steps,
+            "env_steps": learner.candidates[0].env_steps,
             "return": curve[-1][1],
-            "return under the XML": common.evaluate(learner.policy, task, task.robot),
+            "return under the XML": common.evaluate(learner.candidates[0].policy, task, task.robot),
             "curve": curve,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,43 @@ class Policy:
         policy = cls.new(about["obs"], about["actions"], about["hidden"], 1.0)
         policy.load_state(state)
         return policy
+
+
+class Policies:
+    """C policies of one shape side by side: policy c has the c-th part of every `[..., C, M, x]`."""
+
+    def __init__(self, members: Sequence[Policy]) -> None:
+        self.members = members
+
+    @property
+    def log_std(self) -> Tensor:
+        """`[C, 1, A]`"""
+        return _stack([p.log_std for p in self.members])[:, None]
+
+    def normalise(self, obs: Tensor) -> Tensor:
+        parts = zip(self.members, obs.unbind(-3), strict=True)
+        return _stack([p.normalise(part) for p, part in parts], -3)
+
+    def actor(self, obs: Tensor) -> Tensor:
+        return _outputs([p.actor for p in self.members], obs)
+
+    def critic(self, obs: Tensor) -> Tensor:
+        return _outputs([p.critic for p in self.members], obs)
+
+
+def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """`torch.stack`, which of one alone would be a copy."""
+    return tensors[0].unsqueeze(dim) if len(tensors) == 1 else torch.stack(tuple(tensors), dim)
+
+
+def _outputs(nets: Sequence[nn.Sequential], x: Tensor) -> Tensor:
+    """Each net's, in one batched product a layer."""
+    if len(nets) == 1:
+        return nets[0](x)
+    for layers in zip(*nets, strict=True):
+        if isinstance(layers[0], nn.Linear):
+            weights = torch.stack([layer.weight for layer in layers])
+            x = x @ weights.mT + torch.stack([layer.bias for layer in layers])[:, None]
+        else:
+            x = layers[0](x)
+    return x

@@ -21,7 +21,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from reelward import files, stage
 from reelward.language import RewardError, Watch, compile_reward, native_terms, read_native
-from reelward.policy import Policy
+from reelward.policy import Policies, Policy
 from reelward.sim.checkpoint import Checkpoints
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env, Physics
@@ -123,7 +123,7 @@ class Job:
 
 @dataclass
 class Batch:
-    """What the environments did with one policy, each `[T, N, ...]`."""
+    """What C candidates' N environments did with one policy each, `[T, C, N, ...]`."""
 
     obs: Tensor
     actions: Tensor
@@ -136,13 +136,13 @@ class Batch:
     truncated: Tensor
 
     @classmethod
-    def empty(cls, steps: int, envs: int, obs: int, actions: int, device: torch.device) -> Batch:
+    def empty(cls, *size: int, obs: int, actions: int, device: torch.device) -> Batch:
         shapes: tuple[tuple[int, ...], ...] = ((obs,), (actions,), (), (), (), (), (), ())
-        return cls(*(torch.zeros(steps, envs, *s, device=device) for s in shapes))
+        return cls(*(torch.zeros(*size, *s, device=device) for s in shapes))
 
 
 def gae(batch: Batch, gamma: float, lam: float) -> Tensor:
-    """Generalised advantage estimation (Schulman et al. 2016, arXiv 1506.02438) -> `[T, N]`.
+    """Generalised advantage estimation (Schulman et al. 2016, arXiv 1506.02438) -> `[T, ...]`.
 
     A fall (`terminated`) has no future; a time limit (`truncated`) has one, its value, but the row
     after it belongs to another episode.
@@ -159,43 +159,34 @@ def gae(batch: Batch, gamma: float, lam: float) -> Tensor:
 def log_prob(mean: Tensor, log_std: Tensor, actions: Tensor) -> Tensor:
     """Of `actions [..., A]` under a diagonal Gaussian -> `[...]`."""
     z = (actions - mean) * (-log_std).exp()
-    return -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1) - log_std.sum()
+    return -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1) - log_std.sum(-1)
 
 
-def simulate(robot: Robot, args: Args, threads: int) -> Physics:
-    if args.device == "cpu":
-        return CpuPhysics(robot, args.num_envs, threads)
+def simulate(robot: Robot, n: int, device: str, threads: int) -> Physics:
+    if device == "cpu":
+        return CpuPhysics(robot, n, threads)
     from reelward.sim.gpu import GpuPhysics  # Warp takes its time
 
-    return GpuPhysics(robot, args.num_envs)
+    return GpuPhysics(robot, n)
 
 
-class Learner:
-    """PPO on one reward. `state` is everything that the next update depends on.
+class Candidate:
+    """What a candidate has for itself: its reward, policy, optimiser and random numbers."""
 
-    On a GPU nothing is read back while the batch is filled or the policy improved, only the figures
-    at the end of each: the device never waits.
-    """
-
-    def __init__(self, job: Job) -> None:
-        args, robot = job.args, load_robot(job.args.robot)
-        torch.manual_seed(job.seed)
-        self.args = args
-        native = native_terms(read_native(args.native))
+    def __init__(self, job: Job, robot: Robot) -> None:
+        self.job = job
+        native = native_terms(read_native(job.args.native))
         self.reward = compile_reward(job.reward.read_text(), robot.fields, native=native)
         self.watch = Watch(self.reward, MAX_WILD)
-        self.env = Env(
-            robot,
-            simulate(robot, args, job.threads),
-            seed=job.seed,
-            period=self.reward.period,
-            symmetric=args.symmetric,
-            staggered=True,
-        )
-        device = self.env.device
+        self.env_steps = 0
+        self.curve: list[dict[str, float]] = []
+        self.error: stage.TrainingError | None = None
+
+    def begin(self, robot: Robot, obs: int, actions: int, device: torch.device) -> None:
+        job, args = self.job, self.job.args
         self.rng = torch.Generator(device).manual_seed(job.seed)
-        obs, actions = self.env.observe().shape[1], self.env.action.shape[1]
         if job.start is None:
+            torch.manual_seed(job.seed)
             self.policy = Policy.new(obs, actions, args.hidden, args.init_std)
             self.learning_rate, self.total = args.learning_rate, args.env_steps
         else:
@@ -212,157 +203,251 @@ class Learner:
         self.adam = torch.optim.Adam(
             self.policy.parameters(), lr=self.learning_rate, eps=1e-5, fused=True
         )
-        self.batch = Batch.empty(args.num_steps, args.num_envs, obs, actions, device)
+        self.term_sum = torch.zeros(len(self.reward.terms), device=device)
+
+    def rewarded(self, fields: Mapping[str, Tensor], diverged: Tensor) -> Tensor:
+        """The sum of its terms `[N]`."""
+        terms = self.watch.masked(self.reward(fields))  # [terms, N]
+        self.term_sum += terms.mean(1)
+        return torch.where(diverged, 0.0, terms.sum(0))
+
+    def scale(self, discounted: Tensor) -> Tensor:
+        """`[1]`, of the rewards, after discounted returns `[N]` were seen."""
+        self.policy.returns.update(discounted[:, None])
+        return (self.policy.returns.var + 1e-8).rsqrt().float()
+
+    def judge(self, lost: float) -> None:
+        """Stop it where a term, or the physics in the share `lost` of the steps, went wild."""
+        try:
+            self.watch.check()
+        except RewardError as e:
+            self.error = stage.TrainingError(str(e))
+        if lost > MAX_WILD:
+            self.error = stage.TrainingError(f"the physics diverged in {lost:.2%} of the steps")
+
+    @property
+    def left(self) -> float:
+        """Share of its env-steps that is still to come."""
+        return max(1 - self.env_steps / self.total, 0.0)
+
+    @property
+    def ended(self) -> bool:
+        return self.error is not None or self.env_steps >= self.total
+
+    def save(self) -> None:
+        self.policy.about["env_steps"] += self.env_steps
+        self.policy.save(self.job.out / f"{self.job.name}.pt")
+        with open(self.job.out / f"{self.job.name}.csv", "w", newline="") as f:
+            rows = csv.DictWriter(f, self.curve[0], lineterminator="\n")
+            rows.writeheader()
+            rows.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in self.curve)
+
+
+class Learner:
+    """PPO on the rewards of C candidates at once, each as if it were alone: on a CPU it is (C = 1, a
+    process a core); on a GPU one simulation, and one batched product a layer, are for all of them.
+
+    On a GPU nothing is read back while the batch is filled or the policy improved, only the figures
+    at the end of each: the device never waits.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        args, robot = jobs[0].args, load_robot(jobs[0].args.robot)
+        self.args, self.candidates = args, [Candidate(job, robot) for job in jobs]
+        self.env = Env(
+            robot,
+            simulate(robot, len(jobs) * args.num_envs, args.device, jobs[0].threads),
+            seed=[job.seed for job in jobs],
+            period=[c.reward.period for c in self.candidates],
+            symmetric=args.symmetric,
+            staggered=True,
+        )
+        device, size = self.env.device, (len(jobs), args.num_envs)
+        obs, actions = self.env.observe().shape[1], self.env.action.shape[1]
+        for c in self.candidates:
+            c.begin(robot, obs, actions, device)
+        self.policies = Policies([c.policy for c in self.candidates])
+        self.batch = Batch.empty(args.num_steps, *size, obs=obs, actions=actions, device=device)
         self.seen = torch.zeros_like(self.batch.obs)
-        self.discounted = torch.zeros(args.num_envs, device=device)
-        self.episode = torch.zeros(2, args.num_envs, device=device)
+        self.discounted = torch.zeros(size, device=device)
+        self.episode = torch.zeros(2, *size, device=device)
         """return and length so far of the running episodes"""
-        self.env_steps = 0
-        self.curve: list[dict[str, float]] = []
 
     @torch.no_grad()
-    def collect(self) -> dict[str, float]:
-        """Fill the batch. Returns its figures: term means, returns and lengths of the episodes
-        that ended, falls. Raises TrainingError when a term or the physics goes wild."""
-        policy, env, b, args = self.policy, self.env, self.batch, self.args
-        std = policy.log_std.exp()
-        term_sum = torch.zeros(len(self.reward.terms), device=env.device)
-        lost = torch.zeros((), device=env.device)
+    def collect(self) -> list[dict[str, float]]:
+        """Fill the batch. Returns each candidate's figures: term means, returns and lengths of the
+        episodes that ended, falls. Marks the candidates whose terms or physics went wild."""
+        policies, env, b, args = self.policies, self.env, self.batch, self.args
+        std = policies.log_std.exp()
+        size = b.rewards.shape[1:]  # C, N
+        lost = torch.zeros(size[0], device=env.device)
         episodes = torch.zeros(2, *b.rewards.shape, device=env.device)
         means = torch.zeros_like(b.actions)
         for t in range(args.num_steps):
-            self.seen[t] = env.observe()
-            b.obs[t] = policy.normalise(self.seen[t])
-            means[t] = policy.actor(b.obs[t])
-            noise = torch.randn(means[t].shape, generator=self.rng, device=env.device)
-            b.actions[t] = means[t] + std * noise
+            self.seen[t] = env.observe().unflatten(0, size)
+            b.obs[t] = policies.normalise(self.seen[t])
+            means[t] = policies.actor(b.obs[t])
+            noise = [
+                torch.randn(means.shape[2:], generator=c.rng, device=env.device)
+                for c in self.candidates
+            ]
+            b.actions[t] = means[t] + std * torch.stack(noise)
 
-            terminated, truncated = env.step(b.actions[t])
-            b.terminated[t], b.truncated[t] = terminated, truncated
-            terms = self.watch.masked(self.reward(env.fields))  # [terms, N]
-            lost += env.physics.diverged.sum()
-            reward = torch.where(env.physics.diverged, 0.0, terms.sum(0))
-            term_sum += terms.mean(1)
+            terminated, truncated = env.step(b.actions[t].flatten(0, 1))
+            b.terminated[t], b.truncated[t] = terminated.view(size), truncated.view(size)
+            diverged = env.physics.diverged.view(size)
+            lost += diverged.sum(1)
+            of_each = zip(self.candidates, env.fields_of_shares, diverged, strict=True)
+            reward = torch.stack([c.rewarded(fields, gone) for c, fields, gone in of_each])
             self.discounted = self.discounted * args.gamma + reward
-            policy.returns.update(self.discounted[:, None])
-            scale = (policy.returns.var + 1e-8).rsqrt().float()
-            b.rewards[t] = (reward * scale).clamp(-10, 10)
+            scales = [c.scale(d) for c, d in zip(self.candidates, self.discounted, strict=True)]
+            b.rewards[t] = (reward * torch.stack(scales)).clamp(-10, 10)
             self.episode += torch.stack((reward, torch.ones_like(reward)))
             episodes[:, t] = self.episode
 
             if len(cut := env.rows(truncated)):
-                final = policy.normalise(env.observe()[cut])
-                b.next_values[t, cut] = policy.critic(final).squeeze(1)
+                final = policies.normalise(env.observe()[cut].unflatten(0, (size[0], -1)))
+                b.next_values[t].view(-1)[cut] = policies.critic(final).flatten()
             ended = terminated | truncated
-            self.episode.masked_fill_(ended, 0.0)
-            self.discounted.masked_fill_(ended, 0.0)
+            self.episode.masked_fill_(ended.view(size), 0.0)
+            self.discounted.masked_fill_(ended.view(size), 0.0)
             env.reset(ended)
         # What no step waits for is cheaper for all of them at once.
-        b.log_probs = log_prob(means, policy.log_std, b.actions)
-        b.values = policy.critic(b.obs).squeeze(-1)
-        last = policy.critic(policy.normalise(env.observe())).squeeze(1)
+        b.log_probs = log_prob(means, policies.log_std, b.actions)
+        b.values = policies.critic(b.obs).squeeze(-1)
+        last = policies.critic(policies.normalise(env.observe().unflatten(0, size))).squeeze(-1)
         after = torch.cat((b.values[1:], last[None]))
         b.next_values = torch.where(b.truncated > 0, b.next_values, after)
-        policy.obs.update(self.seen.flatten(0, 1))
-        self.env_steps += args.num_steps * args.num_envs
-        try:
-            self.watch.check()
-        except RewardError as e:
-            raise stage.TrainingError(str(e)) from e
-        if (share := lost.item() / b.rewards.numel()) > MAX_WILD:
-            raise stage.TrainingError(f"the physics diverged in {share:.2%} of the steps")
-        figures = dict(zip(self.reward.terms, (term_sum / args.num_steps).tolist(), strict=True))
+        steps = args.num_steps * args.num_envs
+        for i, (c, share) in enumerate(zip(self.candidates, (lost / steps).tolist(), strict=True)):
+            c.policy.obs.update(self.seen[:, i].flatten(0, 1))
+            c.env_steps += steps
+            c.judge(share)
+        return [self._figures(i, episodes[:, :, i]) for i in range(size[0])]
+
+    def _figures(self, i: int, episodes: Tensor) -> dict[str, float]:
+        c, terminated = self.candidates[i], self.batch.terminated[:, i]
+        sums = dict(zip(c.reward.terms, (c.term_sum / self.args.num_steps).tolist(), strict=True))
+        c.term_sum.zero_()
         # Means over the episodes that ended; NaN where none did.
-        ret, length = episodes[:, (b.terminated + b.truncated) > 0].mean(1).tolist()
+        ended = (terminated + self.batch.truncated[:, i]) > 0
+        ret, length = episodes[:, ended].mean(1).tolist()
         return {
             "return": ret,
             "episode_length": length,
-            "falls": float(b.terminated.sum()),
-            **{f"term/{name}": value for name, value in figures.items()},
+            "falls": float(terminated.sum()),
+            **{f"term/{name}": value for name, value in sums.items()},
         }
 
-    def update(self) -> dict[str, float]:
-        """Improve the policy on the batch: clipped surrogate and value regression."""
-        b, args, policy = self.batch, self.args, self.policy
-        left = max(1 - self.env_steps / self.total, 0.0)
-        for group in self.adam.param_groups:
-            floor = args.final_learning_rate
-            group["lr"] = self.learning_rate * (floor + (1 - floor) * left)
+    def update(self) -> list[dict[str, float]]:
+        """Improve the policies on the batch: clipped surrogate and value regression."""
+        b, args, policies = self.batch, self.args, self.policies
+        for c in self.candidates:
+            for group in c.adam.param_groups:
+                floor = args.final_learning_rate
+                group["lr"] = c.learning_rate * (floor + (1 - floor) * c.left)
         advantages = gae(b, args.gamma, args.gae_lambda)
         columns = (b.log_probs, advantages, advantages + b.values)
-        rows = torch.cat((b.obs, b.actions, *(c[..., None] for c in columns)), -1).flatten(0, 1)
+        rows = torch.cat((b.obs, b.actions, *(c[..., None] for c in columns)), -1)
+        rows = rows.transpose(0, 1).flatten(1, 2)  # [C, T N, columns]
         widths = (b.obs.shape[-1], b.actions.shape[-1], 1, 1, 1)
-        parameters = policy.parameters()
         for _ in range(args.update_epochs):
-            order = torch.randperm(len(rows), generator=self.rng, device=rows.device)
-            for minibatch in rows[order].chunk(args.num_minibatches):
-                obs, actions, old, adv, ret = minibatch.split(widths, 1)
-                new = log_prob(policy.actor(obs), policy.log_std, actions)
-                ratio = (new - old[:, 0]).exp()
-                adv = (adv[:, 0] - adv.mean()) / (adv.std() + 1e-8)
+            mixed = [
+                part[torch.randperm(len(part), generator=c.rng, device=part.device)]
+                for c, part in zip(self.candidates, rows, strict=True)
+            ]
+            for minibatch in torch.stack(mixed).chunk(args.num_minibatches, 1):
+                obs, actions, old, adv, ret = minibatch.split(widths, -1)
+                new = log_prob(policies.actor(obs), policies.log_std, actions)
+                ratio = (new - old[..., 0]).exp()
+                adv = (adv[..., 0] - adv.mean(1)) / (adv.std(1) + 1e-8)
                 clipped = ratio.clamp(1 - args.clip, 1 + args.clip)
-                policy_loss = -torch.minimum(adv * ratio, adv * clipped).mean()
-                value_loss = ((policy.critic(obs) - ret) ** 2).mean()
-                self.adam.zero_grad()
-                (policy_loss + args.value_coef * value_loss).backward()
-                nn.utils.clip_grad_norm_(parameters, args.max_grad_norm, foreach=True)
-                self.adam.step()
+                policy_loss = -torch.minimum(adv * ratio, adv * clipped).mean(1)
+                value_loss = ((policies.critic(obs) - ret) ** 2).mean((1, 2))
+                for c in self.candidates:
+                    c.adam.zero_grad()
+                (policy_loss + args.value_coef * value_loss).sum().backward()
+                for c in self.candidates:
+                    parameters = c.policy.parameters()
+                    nn.utils.clip_grad_norm_(parameters, args.max_grad_norm, foreach=True)
+                    c.adam.step()
         with torch.no_grad():
-            most = args.final_std + (self.first_std - args.final_std) * left
-            policy.log_std.clamp_(max=math.log(most))
-            log_ratio = new - old[:, 0]
+            for c in self.candidates:
+                most = args.final_std + (c.first_std - args.final_std) * c.left
+                c.policy.log_std.clamp_(max=math.log(most))
+            log_ratio = new - old[..., 0]
             figures = {
-                "approx_kl": (log_ratio.exp() - 1 - log_ratio).mean(),
-                "clip_fraction": ((ratio - 1).abs() > args.clip).float().mean(),
+                "approx_kl": (log_ratio.exp() - 1 - log_ratio).mean(1),
+                "clip_fraction": ((ratio - 1).abs() > args.clip).float().mean(1),
                 "value_loss": value_loss,
-                "std": policy.log_std.exp().mean(),
+                "std": policies.log_std.exp().mean((1, 2)),
             }
-            return dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
+            of_each = torch.stack(list(figures.values()), 1).tolist()
+            return [dict(zip(figures, values, strict=True)) for values in of_each]
 
-    def state(self) -> dict[str, Any]:
+    def state(self, i: int) -> dict[str, Any]:
+        """Everything that the next update of a candidate depends on."""
+        c = self.candidates[i]
         return {
-            "policy": self.policy.state(),
-            "adam": self.adam.state_dict(),
-            "env": self.env.state_dict(),
-            "rng": self.rng.get_state(),
-            "discounted": self.discounted,
-            "episode": self.episode,
-            "env_steps": self.env_steps,
-            "curve": self.curve,
+            "policy": c.policy.state(),
+            "adam": c.adam.state_dict(),
+            "env": self.env.state_dict(i),
+            "rng": c.rng.get_state(),
+            "discounted": self.discounted[i].clone(),
+            "episode": self.episode[:, i].clone(),
+            "env_steps": c.env_steps,
+            "curve": c.curve,
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.policy.load_state(state["policy"])
-        self.adam.load_state_dict(state["adam"])
-        self.env.load_state_dict(state["env"])
-        self.rng.set_state(state["rng"])
-        self.discounted, self.episode = (
-            state[name].to(self.env.device) for name in ("discounted", "episode")
-        )
-        self.env_steps, self.curve = state["env_steps"], state["curve"]
+    def load_state(self, state: dict[str, Any], i: int) -> None:
+        c = self.candidates[i]
+        c.policy.load_state(state["policy"])
+        c.adam.load_state_dict(state["adam"])
+        self.env.load_state_dict(state["env"], i)
+        c.rng.set_state(state["rng"])
+        self.discounted[i] = state["discounted"].to(self.env.device)
+        self.episode[:, i] = state["episode"].to(self.env.device)
+        c.env_steps, c.curve = state["env_steps"], state["curve"]
+
+
+def learn_together(
+    jobs: Sequence[Job], report: Callable[[str, int], None]
+) -> dict[str, stage.TrainingError]:
+    """Train candidates to their ends, each from its newest checkpoint if there is one. Whoever is
+    done, or failed, leaves the others, who go on from theirs. Returns why which one failed."""
+    failed = {}
+    every = float(stage.how("checkpoint_s", 20.0))
+    while jobs:
+        learner = Learner(jobs)
+        candidates, kept = learner.candidates, [Checkpoints(job.scratch) for job in jobs]
+        for i, checkpoints in enumerate(kept):
+            if (state := checkpoints.newest()) is not None:
+                learner.load_state(state, i)
+        due = time.monotonic() + every
+        while not any(c.ended for c in candidates):
+            for c, did, learned in zip(
+                candidates, learner.collect(), learner.update(), strict=True
+            ):
+                c.curve.append({"env_steps": c.env_steps} | did | learned)
+                report(c.job.name, c.env_steps)
+            if time.monotonic() > due or any(c.ended for c in candidates):
+                for i, c in enumerate(candidates):
+                    if not c.error:
+                        kept[i].save(c.env_steps, learner.state(i))
+                due = time.monotonic() + every
+        for c in candidates:
+            if c.error:
+                failed[c.job.name] = c.error
+            elif c.ended:
+                c.save()
+        jobs = [c.job for c in candidates if not c.ended]
+    return failed
 
 
 def learn(job: Job, report: Callable[[int], None]) -> None:
-    """Train one candidate to the end, from its newest checkpoint if there is one."""
-    learner = Learner(job)
-    checkpoints = Checkpoints(job.scratch)
-    if (state := checkpoints.newest()) is not None:
-        learner.load_state(state)
-    every = float(stage.how("checkpoint_s", 20.0))
-    due = time.monotonic() + every
-    while learner.env_steps < learner.total:
-        figures = learner.collect() | learner.update()
-        learner.curve.append({"env_steps": learner.env_steps} | figures)
-        report(learner.env_steps)
-        if time.monotonic() > due or learner.env_steps >= learner.total:
-            checkpoints.save(learner.env_steps, learner.state())
-            due = time.monotonic() + every
-    learner.policy.about["env_steps"] += learner.env_steps
-    learner.policy.save(job.out / f"{job.name}.pt")
-    with open(job.out / f"{job.name}.csv", "w", newline="") as f:
-        rows = csv.DictWriter(f, learner.curve[0], lineterminator="\n")
-        rows.writeheader()
-        rows.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in learner.curve)
+    """Train one candidate to the end. Raises TrainingError."""
+    for error in learn_together([job], lambda _, env_steps: report(env_steps)).values():
+        raise error
 
 
 def jobs(args: Args, candidates: list[dict[str, Any]], out: Path) -> list[Job]:
@@ -408,15 +493,22 @@ def main(args: Args) -> None:
         todo = jobs(args, valid, out)
         steps = [args.env_steps if j.start is None else args.warm_env_steps for j in todo]
         with stage.progress(sum(steps), f"training {len(todo)} candidates") as bar:
-            # One candidate fills a GPU: there they go one after another.
-            processes = cores() if args.device == "cpu" else 1
-            failed = spread(learn, todo, processes, lambda done: bar.update(sum(done)))
-        reasons = {job.name: reason for job, reason in zip(todo, failed, strict=True)}
-        if todo and all(failed):
-            raise stage.TrainingError(f"every candidate failed; the first: {failed[0]}")
+            if args.device == "cpu":
+                why = spread(learn, todo, cores(), lambda done: bar.update(sum(done)))
+                failed = {job.name: reason for job, reason in zip(todo, why, strict=True) if reason}
+            else:
+                done: dict[str, int] = {}
+
+                def report(name: str, env_steps: int) -> None:
+                    done[name] = env_steps
+                    bar.update(sum(done.values()))
+
+                failed = {name: str(error) for name, error in learn_together(todo, report).items()}
+        if todo and len(failed) == len(todo):
+            raise stage.TrainingError(f"every candidate failed; the first: {failed[todo[0].name]}")
         files.write_json(
             out / "index.json",
-            {"candidates": [c | {"error": c["error"] or reasons.get(c["name"])} for c in index]},
+            {"candidates": [c | {"error": c["error"] or failed.get(c["name"])} for c in index]},
         )
 
 

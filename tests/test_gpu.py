@@ -129,7 +129,7 @@ def test_a_restored_environment_goes_on_identically():
 def test_a_training_runs_and_its_policy_walks_on_the_cpu(tmp_path, device, monkeypatch):
     if device == "cpu":
         monkeypatch.setattr(
-            train, "simulate", lambda robot, args, threads: GpuPhysics(robot, args.num_envs, "cpu")
+            train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
         )
     args = replace(ARGS, device=device, env_steps=256, num_envs=8, num_steps=16)
     todo = job(tmp_path, args=args)
@@ -144,7 +144,7 @@ def test_a_training_runs_and_its_policy_walks_on_the_cpu(tmp_path, device, monke
 def test_an_interrupted_training_goes_on_exactly(tmp_path, monkeypatch):
     """On Warp's CPU device, as above."""
     monkeypatch.setattr(
-        train, "simulate", lambda robot, args, threads: GpuPhysics(robot, args.num_envs, "cpu")
+        train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
     )
     monkeypatch.setenv("REELWARD_CHECKPOINT_S", "0")
     args = replace(ARGS, env_steps=128, num_envs=4, num_steps=8)
@@ -162,6 +162,76 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path, monkeypatch):
                 train.learn(todo, stop)
         train.learn(todo, lambda steps: None)
         made.append((todo.out / "c0.pt").read_bytes())
+    assert made[0] == made[1]
+
+
+OTHER = '''"""Stay up, to another clock."""
+PERIOD = 0.7
+
+def reward(s):
+    return {"alive": 1.0, "calm": -s.action.square().sum(dim=-1), "up": s.up[:, 2]}
+'''
+
+
+def test_candidates_at_once_are_each_what_it_is_alone(tmp_path, device, monkeypatch):
+    """Rewards, clocks, seeds and starts differ; one has fewer steps to do, and one fails."""
+    if device == "cpu":
+        monkeypatch.setattr(
+            train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+        )
+    args = replace(ARGS, device=device, env_steps=192, warm_env_steps=64, num_envs=4, num_steps=8)
+
+    def todo(folder: Path) -> list[train.Job]:
+        folder.mkdir()
+        wild = REWARD.replace("1.0}", "torch.log(s.root_vel[:, 0] - 100)}")
+        start = tmp_path / "first/out/c0.pt" if folder.name != "first" else None
+        return [
+            job(folder, args=args), job(folder, "c1", OTHER, args=args, seed=4),
+            job(folder, "c2", wild, args=args), job(folder, "c3", OTHER, start, args=args, seed=5),
+        ]  # fmt: skip
+
+    train.learn(todo(tmp_path / "first")[0], lambda steps: None)
+    start = tmp_path / "first/out/c0.pt"
+    (start.parent / files.SUMS).write_text(f"{files.digest(start)}  c0.pt\n")
+
+    alone, together = todo(tmp_path / "alone"), todo(tmp_path / "together")
+    for i in (0, 1, 3):
+        train.learn(alone[i], lambda steps: None)
+    seen: dict[str, list[int]] = {}
+    failed = train.learn_together(together, lambda name, n: seen.setdefault(name, []).append(n))
+    assert list(failed) == ["c2"] and "'alive' is not finite in 100.00%" in str(failed["c2"])
+    assert seen["c0"] == seen["c1"] == [32, 64, 96, 128, 160, 192] and seen["c3"] == [32, 64]
+    assert not (tmp_path / "together/out/c2.pt").exists()
+    for i in (0, 1, 3):
+        one, other = (Policy.load(j[i].out / f"{j[i].name}.pt") for j in (alone, together))
+        assert one.about == other.about
+        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(one.obs.mean, other.obs.mean, atol=1e-4, rtol=1e-3)
+
+
+def test_candidates_at_once_are_interrupted_and_go_on_exactly(tmp_path, monkeypatch):
+    """On Warp's CPU device, as above."""
+    monkeypatch.setattr(
+        train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+    )
+    monkeypatch.setenv("REELWARD_CHECKPOINT_S", "0")
+    args = replace(ARGS, env_steps=128, num_envs=4, num_steps=8)
+
+    def stop(name: str, steps: int) -> None:
+        if steps >= 64:
+            raise KeyboardInterrupt
+
+    made = []
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+        todo = [job(tmp_path / name, args=args), job(tmp_path / name, "c1", OTHER, args=args)]
+        if name == "stopped":
+            with pytest.raises(KeyboardInterrupt):
+                train.learn_together(todo, stop)
+        train.learn_together(todo, lambda name, steps: None)
+        made.append([(todo[0].out / f"{c}.{kind}").read_bytes() for c in ("c0", "c1")
+                     for kind in ("pt", "csv")])  # fmt: skip
     assert made[0] == made[1]
 
 
@@ -185,13 +255,13 @@ class Readbacks(TorchDispatchMode):
 
 def test_more_steps_and_epochs_read_no_more_back(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        train, "simulate", lambda robot, args, threads: GpuPhysics(robot, args.num_envs, "cpu")
+        train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
     )
     small = replace(ARGS, num_envs=4, num_steps=2, num_minibatches=1, update_epochs=1)
     more = replace(small, num_steps=6, num_minibatches=3, update_epochs=2)
     counts = []
     for name, args in (("c0", small), ("c1", more)):
-        learner = train.Learner(job(tmp_path, name=name, args=args))
+        learner = train.Learner([job(tmp_path, name=name, args=args)])
         with Readbacks() as readbacks:
             learner.collect()
             learner.update()

@@ -91,7 +91,7 @@ def test_running_statistics_are_those_of_all_rows():
 
 
 def test_value_after_a_time_limit_is_that_of_the_last_state(tmp_path):
-    learner = train.Learner(job(tmp_path))
+    learner = train.Learner([job(tmp_path)])
     learner.env.age[:] = learner.env.limit - 5  # all are cut at the fifth step
     with torch.no_grad():
         learner.collect()
@@ -143,14 +143,14 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
 
 def test_a_saved_policy_acts_the_same(tmp_path):
     todo = job(tmp_path)
-    learner = train.Learner(todo)
+    learner = train.Learner([todo])
     learner.collect()
     learner.update()
-    learner.policy.save(tmp_path / "policy.pt")
+    learner.candidates[0].policy.save(tmp_path / "policy.pt")
     obs = learner.env.observe() * 3
     again = Policy.load(tmp_path / "policy.pt")
-    assert torch.equal(again.act(obs), learner.policy.act(obs))
-    assert again.about["reward"] == learner.reward.digest
+    assert torch.equal(again.act(obs), learner.candidates[0].policy.act(obs))
+    assert again.about["reward"] == learner.candidates[0].reward.digest
 
 
 def test_a_warm_start_takes_weights_statistics_and_a_least_deviation(tmp_path):
@@ -158,7 +158,7 @@ def test_a_warm_start_takes_weights_statistics_and_a_least_deviation(tmp_path):
     start = tmp_path / "out" / "c0.pt"
     (tmp_path / "out" / files.SUMS).write_text(f"{files.digest(start)}  c0.pt\n")
     parent = Policy.load(start)
-    warm = train.Learner(job(tmp_path, name="c1", start=start))
+    (warm,) = train.Learner([job(tmp_path, name="c1", start=start)]).candidates
     torch.testing.assert_close(warm.policy.actor[0].weight, parent.actor[0].weight)
     torch.testing.assert_close(warm.policy.obs.mean, parent.obs.mean)
     assert warm.total == ARGS.warm_env_steps and warm.learning_rate == ARGS.warm_learning_rate

@@ -68,6 +68,6 @@ class CpuPhysics:
         """The whole integration state, warm start included: restoring it is exact."""
         return torch.from_numpy(np.array(self.batch.state))
 
-    def load_state(self, state: Tensor) -> None:
-        self.batch.state[:] = state.numpy()
+    def load_state(self, state: Tensor, rows: slice = slice(None)) -> None:
+        self.batch.state[rows] = state.numpy()
         self.batch.forward(stage=_VEL)

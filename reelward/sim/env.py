@@ -6,7 +6,8 @@ Everything is vectorised torch over `[N, ...]`, the same code whatever physics r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -35,7 +36,7 @@ class Physics(Protocol):
     def step(self, substeps: int) -> None: ...
     def forward(self, rows: Tensor) -> None: ...
     def state(self) -> Tensor: ...
-    def load_state(self, state: Tensor) -> None: ...
+    def load_state(self, state: Tensor, rows: slice = slice(None)) -> None: ...
 
 
 class State(Mapping[str, Tensor]):
@@ -65,6 +66,22 @@ class State(Mapping[str, Tensor]):
         self._now.clear()
 
 
+class Share(Mapping[str, Tensor]):
+    """The fields of some of the environments."""
+
+    def __init__(self, fields: State, rows: slice) -> None:
+        self._fields, self._rows = fields, rows
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._fields[name][self._rows]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
 class Env:
     """N robots on a flat floor.
 
@@ -72,6 +89,9 @@ class Env:
     policy see only half a gait cycle: in the second half the legs change names in observation and
     action, so that left and right are mirror images by construction. `staggered` ages the first
     episodes at random, so that time limits do not all fall on one step.
+
+    Several seeds, and as many periods, divide the environments into equal shares, each of which
+    does what it would do alone.
     """
 
     def __init__(
@@ -79,23 +99,21 @@ class Env:
         robot: Robot,
         physics: Physics,
         *,
-        seed: int,
-        period: float | None = None,
+        seed: int | Sequence[int],
+        period: float | None | Sequence[float | None] = None,
         symmetric: bool = False,
         staggered: bool = False,
     ) -> None:
         if symmetric and not (robot.symmetric and robot.planar):
             raise ValueError(f"expected a planar robot with mirrored legs, got {robot.name}")
         self.robot, self.physics, self.device = robot, physics, physics.device
-        self.n, self.dt, self.period, self.symmetric = (
-            len(physics.qpos),
-            robot.dt,
-            period,
-            symmetric,
-        )
+        self.n, self.dt, self.symmetric = len(physics.qpos), robot.dt, symmetric
         self.limit = round(robot.episode_s / robot.dt)
-        self.rng = torch.Generator(self.device).manual_seed(seed)
-        m = robot.mj_model
+        seeds = [seed] if isinstance(seed, int) else seed
+        periods = period if isinstance(period, Sequence) else [period] * len(seeds)
+        self.rngs = [torch.Generator(self.device).manual_seed(s) for s in seeds]
+        m, size = robot.mj_model, self.n // len(seeds)
+        self.shares = [slice(i * size, (i + 1) * size) for i in range(len(seeds))]
 
         def index(values: Any) -> Tensor:
             return torch.as_tensor(list(values), device=self.device)
@@ -132,6 +150,7 @@ class Env:
         }
         self._planar = robot.planar
         self._skip = 1 if self._planar else 2
+        self._ticks = floats([robot.dt / p if p else 0.0 for p in periods]).repeat_interleave(size)
         self._mirror(index)
 
         self.age = torch.zeros(self.n, dtype=torch.long, device=self.device)
@@ -141,10 +160,14 @@ class Env:
         self.air = torch.zeros(self.n, len(feet), device=self.device)
         self.contact = torch.zeros_like(self.air)
         self.fields = State(self)
+        self.fields_of_shares = (
+            [self.fields] if len(seeds) == 1 else [Share(self.fields, rows) for rows in self.shares]
+        )
         self._all = index(range(self.n))
         self.reset(torch.ones(self.n, dtype=torch.bool, device=self.device))
         if staggered:
-            self.age.random_(0, self.limit, generator=self.rng)
+            for rows, rng in zip(self.shares, self.rngs, strict=True):
+                self.age[rows].random_(0, self.limit, generator=rng)
 
     def _mirror(self, index: Callable[[Any], Tensor]) -> None:
         """Permutations that exchange the legs, of the actions and of the observation."""
@@ -190,8 +213,7 @@ class Env:
         self.physics.step(self.robot.substeps)
         self.fields.forget()
         self.age += 1
-        if self.period is not None:
-            self.phase = (self.phase + self.dt / self.period) % 1
+        self.phase = (self.phase + self._ticks) % 1
         touching = self.fields["foot_contact"] > 0
         self.air = torch.where(touching, 0.0, self.air + self.dt)
         self.contact = torch.where(touching, self.contact + self.dt, 0.0)
@@ -231,7 +253,7 @@ class Env:
             self.physics.forward(rows)
         for memory in (self.age, self.action, self.prev_action, self.air, self.contact):
             write(memory, 0)
-        write(self.phase, phase if self.period is not None else 0.0)
+        write(self.phase, torch.where(self._ticks[rows] > 0, phase, 0.0))
         self.fields.forget()
 
     def _starts(self, m: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -243,20 +265,24 @@ class Env:
             q[:, 3:7] = nn.functional.normalize(q[:, 3:7])
         v = torch.zeros(m, self.physics.qvel.shape[1], dtype=q.dtype, device=self.device)
         v += r.qvel_uniform * (2 * self._uniform(*v.shape) - 1)
-        v += r.qvel_normal * torch.randn(
-            v.shape, generator=self.rng, device=self.device, dtype=q.dtype
-        )
+        v += r.qvel_normal * self._drawn(torch.randn, *v.shape, dtype=q.dtype)
         v[:, 0] += r.forward[0] + (r.forward[1] - r.forward[0]) * self._uniform(m)
         phase = torch.zeros(m, device=self.device)
         if r.stances:
-            choice = torch.randint(len(r.stances), (m,), generator=self.rng, device=self.device)
+            choice = self._drawn(partial(torch.randint, len(r.stances)), m)
             q += self._stances[choice]
             phase = self._stance_phases[choice]
         return q, v, phase
 
     def _uniform(self, *shape: int) -> Tensor:
-        dtype = self.physics.qpos.dtype
-        return torch.rand(shape, generator=self.rng, device=self.device, dtype=dtype)
+        return self._drawn(torch.rand, *shape, dtype=self.physics.qpos.dtype)
+
+    def _drawn(self, draw: Callable[..., Tensor], m: int, *shape: int, **options: Any) -> Tensor:
+        """Random numbers `[M, *shape]`, of each share's rows from its own generator."""
+        size = (m // len(self.rngs), *shape)
+        return torch.cat(
+            [draw(size, generator=g, device=self.device, **options) for g in self.rngs]
+        )
 
     def _healthy(self) -> Tensor:
         h, ok = self.robot.healthy, torch.isfinite(self.physics.qvel).all(1)
@@ -275,16 +301,21 @@ class Env:
 
     _MEMORY = ("age", "phase", "action", "prev_action", "air", "contact")
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on."""
-        memory = {name: getattr(self, name).clone() for name in self._MEMORY}
-        return memory | {"physics": self.physics.state(), "rng": self.rng.get_state()}
+    def state_dict(self, share: int = 0) -> dict[str, Tensor]:
+        """Everything that the next step of a share depends on."""
+        rows = self.shares[share]
+        memory = {name: getattr(self, name)[rows].clone() for name in self._MEMORY}
+        return memory | {
+            "physics": self.physics.state()[rows],
+            "rng": self.rngs[share].get_state(),
+        }
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor], share: int = 0) -> None:
+        rows = self.shares[share]
         for name in self._MEMORY:
-            setattr(self, name, state[name].to(self.device, copy=True))
-        self.physics.load_state(state["physics"])
-        self.rng.set_state(state["rng"])
+            getattr(self, name)[rows] = state[name].to(self.device)
+        self.physics.load_state(state["physics"], rows)
+        self.rngs[share].set_state(state["rng"])
         self.fields.forget()
 
     # --- fields -------------------------------------------------------------------------------

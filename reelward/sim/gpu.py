@@ -102,11 +102,11 @@ class GpuPhysics:
         """The whole integration state, warm start included."""
         return torch.cat((self.qpos, self.qvel, self._warmstart), 1).cpu()
 
-    def load_state(self, state: Tensor) -> None:
+    def load_state(self, state: Tensor, rows: slice = slice(None)) -> None:
         nv = self.qvel.shape[1]
         parts = state.to(self.device).split((self.qpos.shape[1], nv, nv), 1)
         for memory, part in zip((self.qpos, self.qvel, self._warmstart), parts, strict=True):
-            memory.copy_(part)
+            memory[rows] = part
         self._refresh()
 
     # --- what the graphs hold -------------------------------------------------------------------
