@@ -21,9 +21,10 @@ class CpuPhysics:
     """Steps N copies of a robot. `qpos [N, nq]`, `qvel [N, nv]`, `ctrl [N, nu]` are live float64
     views: writing to them writes the simulations.
 
-    The batch is persistent and every call ends with the velocity stage at the new state, so derived
-    fields (`output`) describe the state *after* the step; a persistent batch continues from that
-    stage, which makes it free. Forces and sensors are those of the last physics step.
+    Every call ends with the velocity stage at the new state, so derived fields (`output`) describe
+    the state *after* the step. Forces and sensors are those of the last physics step. A persistent
+    batch, which keeps that stage for the next step, gives the same bytes and is slower: N simulations
+    do not fit into a cache.
     """
 
     device = torch.device("cpu")
@@ -32,7 +33,7 @@ class CpuPhysics:
     def __init__(self, robot: Robot, n: int, threads: int = 1) -> None:
         # More torch threads take the cores that physics needs, and give other bytes.
         torch.set_num_threads(1)
-        self.batch = Batch(robot.mj_model, n, nthread=threads, persistent=True)
+        self.batch = Batch(robot.mj_model, n, nthread=threads)
         self.qpos, self.qvel, self.ctrl, self._warmstart = (
             torch.from_numpy(self.batch.bind(f)) for f in ("qpos", "qvel", "ctrl", "qacc_warmstart")
         )
