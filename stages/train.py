@@ -67,7 +67,7 @@ class Args:
     device: Literal["cpu", "cuda"]
     """the kind of device that the sizes below are made for; another one is refused"""
     num_envs: Positive
-    """environments stepped together"""
+    """environments of a candidate, stepped together"""
     num_steps: Positive
     """steps of each in a batch"""
     num_minibatches: Positive
@@ -182,7 +182,7 @@ class Candidate:
         self.curve: list[dict[str, float]] = []
         self.error: stage.TrainingError | None = None
 
-    def begin(self, robot: Robot, obs: int, actions: int, device: torch.device) -> None:
+    def begin(self, obs: int, actions: int, device: torch.device) -> None:
         job, args = self.job, self.job.args
         self.rng = torch.Generator(device).manual_seed(job.seed)
         if job.start is None:
@@ -194,7 +194,7 @@ class Candidate:
             self.policy.keep_exploring(args.warm_min_std)
             self.learning_rate, self.total = args.warm_learning_rate, args.warm_env_steps
         self.policy.about |= {
-            "robot": robot.name,
+            "robot": args.robot,
             "symmetric": args.symmetric,
             "reward": self.reward.digest,
         }
@@ -265,7 +265,7 @@ class Learner:
         device, size = self.env.device, (len(jobs), args.num_envs)
         obs, actions = self.env.observe().shape[1], self.env.action.shape[1]
         for c in self.candidates:
-            c.begin(robot, obs, actions, device)
+            c.begin(obs, actions, device)
         self.policies = Policies([c.policy for c in self.candidates])
         self.batch = Batch.empty(args.num_steps, *size, obs=obs, actions=actions, device=device)
         self.seen = torch.zeros_like(self.batch.obs)
