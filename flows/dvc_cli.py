@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from reelward.stage import death_signal
+from reelward.stage import CALLER, death_signal
 
 NETWORK = 4
 """exit code of a stage that the network failed: the only one worth another try"""
@@ -41,6 +41,7 @@ def run(module: str, *args: str, say: Callable[[str], None], folder: Path, **env
     """The same for `python -m module args`, with more in its environment."""
     here = str(Path(sys.executable).parent)
     env |= {"PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    env[CALLER] = str(os.getpid())
     process = subprocess.Popen(
         (sys.executable, "-m", module, *args),
         env=os.environ | env, cwd=folder, text=True, errors="replace", stdin=subprocess.DEVNULL,

@@ -51,6 +51,8 @@ Out = Annotated[Path, OUTPUT]
 LOCKS = Path("scratch/locks")
 LOCK_WAIT = 5.0
 """s that a second writer waits: a killed one needs a moment to die"""
+CALLER = "REELWARD_CALLER"
+"""variable with the process of the flow: whom a stage's parent was, once that is dead, nobody can tell"""
 SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh", "busybox"}
 
 
@@ -157,6 +159,8 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if pid > 1:
         follow(pid)
+    if caller := os.environ.get(CALLER):
+        follow(int(caller))
 
 
 def death_signal() -> None:

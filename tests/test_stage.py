@@ -384,6 +384,15 @@ def test_ctrl_c_in_a_terminal_reaches_the_stage(pipeline, monkeypatch, shell):
     assert all_dead(pids)
 
 
+def test_a_stage_whose_flow_is_gone_ends_though_its_parent_lives():
+    flow = subprocess.Popen(["true"])
+    flow.wait()
+    code = "import time; from reelward import stage; stage.die_with_parent(); time.sleep(20)"
+    env = os.environ | {stage.CALLER: str(flow.pid)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, timeout=15)
+    assert done.returncode == -signal.SIGKILL
+
+
 def test_workers_of_a_fork_die_with_their_parent_too(toy):
     running = subprocess.Popen(command(50, "fork"), stdout=subprocess.DEVNULL)
     pids = started(3)

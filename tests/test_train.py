@@ -207,6 +207,26 @@ def test_what_a_candidate_said_outlives_its_process():
     assert train.spread(slow_to_die, [0], 1, lambda done: None) == ["ValueError: why it failed"]
 
 
+JOBS = """
+import sys
+from reelward.sim.workers import spread
+
+def work(job, report):
+    assert "jobs" in sys.modules  # under its own name only the fork server can have loaded it
+
+if __name__ == "__main__":
+    print(spread(work, [0, 1], 2, lambda done: None))
+"""
+
+
+def test_workers_of_a_module_find_it_loaded(tmp_path):
+    (tmp_path / "jobs.py").write_text(JOBS)
+    ran = subprocess.run(
+        [sys.executable, "-m", "jobs"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ran.stdout == "[None, None]\n", ran.stderr
+
+
 def test_candidates_are_alone_in_their_processes(tmp_path):
     """Two at once give the bytes of one at a time, and a failing one stops no other."""
     alone = trained(tmp_path / "alone")

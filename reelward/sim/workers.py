@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,7 +44,10 @@ def spread(
     failed; a job that died (killed, out of memory) failed too, and the others go on.
     """
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
+    # Under `python -m` the module is called __main__, which a fork server does not load: each worker
+    # would, and could not be ended for the seconds that it takes.
+    spec = sys.modules[work.__module__].__spec__
+    context.set_forkserver_preload([spec.name if spec else work.__module__])
     steps = context.Array("q", len(jobs), lock=False)
     errors: Any = context.SimpleQueue()
     failed: list[str | None] = [None] * len(jobs)
