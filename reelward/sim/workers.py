@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+PRELOAD = ("reelward.language", "reelward.policy", "reelward.sim.cpu", "reelward.sim.env")
+"""what a training imports. The fork server does it once: under `python -m` it cannot load the module of
+the work itself, and a worker that takes seconds for it cannot be ended meanwhile"""
+
 
 def cores() -> int:
     """Cores that this process may use."""
@@ -44,10 +48,9 @@ def spread(
     failed; a job that died (killed, out of memory) failed too, and the others go on.
     """
     context = mp.get_context("forkserver")
-    # Under `python -m` the module is called __main__, which a fork server does not load: each worker
-    # would, and could not be ended for the seconds that it takes.
     spec = sys.modules[work.__module__].__spec__
-    context.set_forkserver_preload([spec.name if spec else work.__module__])
+    package = [spec.parent] if spec and spec.parent else []  # first: it lets nobody outlive us
+    context.set_forkserver_preload([*package, *PRELOAD])
     steps = context.Array("q", len(jobs), lock=False)
     errors: Any = context.SimpleQueue()
     failed: list[str | None] = [None] * len(jobs)
