@@ -75,30 +75,36 @@ def theirs(name: str, seed: int, cap: float) -> dict[str, Any] | None:
 
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
-    result: dict[str, Any] = {"machine": common.machine(), "reach": REACH, "rows": []}
     runs = [(name, seed) for name in args.tasks for seed in args.seeds]
-    own = [ours(*run, args.seconds) for run in runs]
-    caps = [args.factor * (found["seconds"] or 0.0) for found in own]
+    result: dict[str, Any] = {"machine": common.machine(), "reach": REACH, "rows": []}
+    for name, seed in runs:
+        found = ours(name, seed, args.seconds)
+        result["rows"].append({"task": name, "seed": seed, "ours": found, "sb3": None})
+        common.write("time_to_return", result)
     if args.peer:
         peers.python()  # once, before several ask for it
-    with ThreadPoolExecutor(cores()) as pool:
-        answers = pool.map(
-            lambda run, cap: theirs(*run, cap) if args.peer and cap else None, runs, caps
-        )
-    rows = []
-    for (name, seed), found, peer, cap in zip(runs, own, answers, caps, strict=True):
-        result["rows"].append({"task": name, "seed": seed, "ours": found, "sb3": peer})
-        mine = found["seconds"]
-        times = (peer["seconds"] or cap) / mine if peer else None
-        late = f"> {cap:.0f}" if peer and not peer["seconds"] else None
-        rows.append({
-            "task": name, "seed": seed, "reach": REACH[name], "ours s": mine,
-            "return": found["return"], "under the XML": found["return under the XML"],
-            "sb3 s": late or (peer["seconds"] if peer else None),
-            "sooner by": times and (f"> {times:.1f} x" if late else f"{times:.1f} x"),
-        })  # fmt: skip
-    common.show("seconds of training to a return", rows)
-    common.write("time_to_return", result)
+        caps = [args.factor * (row["ours"]["seconds"] or 0.0) for row in result["rows"]]
+        with ThreadPoolExecutor(cores()) as pool:
+            answers = pool.map(lambda run, cap: theirs(*run, cap) if cap else None, runs, caps)
+            for row, answer in zip(result["rows"], answers, strict=True):
+                row["sb3"] = answer
+                common.write("time_to_return", result)
+    common.show(
+        "seconds of training to a return", [shown(row, args.factor) for row in result["rows"]]
+    )
+
+
+def shown(row: dict[str, Any], factor: float) -> dict[str, Any]:
+    """A row of the table; of a peer that did not arrive, what is known."""
+    mine, peer = row["ours"]["seconds"], row["sb3"]
+    late = peer and not peer["seconds"]
+    took = peer and (mine * factor if late else peer["seconds"])
+    more = "> " if late else ""
+    return {
+        "task": row["task"], "seed": row["seed"], "reach": REACH[row["task"]], "ours s": mine,
+        "return": row["ours"]["return"], "under the XML": row["ours"]["return under the XML"],
+        "sb3 s": took and f"{more}{took:.0f}", "sooner by": took and f"{more}{took / mine:.1f} x",
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,15 +43,21 @@ class Statistics:
         return {"mean": self.mean, "var": self.var, "count": self.count}
 
 
-def mlp(inputs: int, hidden: int, outputs: int, gain: float) -> nn.Sequential:
-    """Two tanh layers, orthogonal weights, zero biases (Andrychowicz et al. 2021, choice C57)."""
+Activation = Literal["tanh", "elu", "silu"]
+LAYERS: dict[Activation, type[nn.Module]] = {"tanh": nn.Tanh, "elu": nn.ELU, "silu": nn.SiLU}
+
+
+def mlp(
+    inputs: int, hidden: int, outputs: int, gain: float, activation: Activation
+) -> nn.Sequential:
+    """Two hidden layers, orthogonal weights, zero biases (Andrychowicz et al. 2021, choice C57)."""
     sizes = ((inputs, hidden, 2**0.5), (hidden, hidden, 2**0.5), (hidden, outputs, gain))
     layers: list[nn.Module] = []
     for i, o, g in sizes:
         linear = nn.Linear(i, o)
         nn.init.orthogonal_(linear.weight, g)
         nn.init.zeros_(linear.bias)
-        layers += [linear, nn.Tanh()]
+        layers += [linear, LAYERS[activation]()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -67,17 +73,23 @@ class Policy:
     returns: Statistics
     """of the discounted return, `[1]`; its deviation scales rewards"""
     about: dict[str, Any] = field(default_factory=dict)
-    """robot, hidden, symmetric, reward digest, env_steps of the whole lineage"""
+    """robot, hidden, activation, symmetric, reward digest, env_steps of the whole lineage"""
 
     @classmethod
-    def new(cls, obs: int, actions: int, hidden: int, std: float) -> Policy:
+    def new(cls, obs: int, actions: int, hidden: int, std: float, activation: Activation) -> Policy:
         return cls(
-            actor=mlp(obs, hidden, actions, 0.01),
-            critic=mlp(obs, hidden, 1, 1.0),
+            actor=mlp(obs, hidden, actions, 0.01, activation),
+            critic=mlp(obs, hidden, 1, 1.0, activation),
             log_std=nn.Parameter(torch.full((actions,), math.log(std))),
             obs=Statistics.of(obs),
             returns=Statistics.of(1),
-            about={"obs": obs, "actions": actions, "hidden": hidden, "env_steps": 0},
+            about={
+                "obs": obs,
+                "actions": actions,
+                "hidden": hidden,
+                "activation": activation,
+                "env_steps": 0,
+            },
         )
 
     def to(self, device: torch.device) -> None:
@@ -135,8 +147,11 @@ class Policy:
     def load(cls, path: Path) -> Policy:
         """The policy of a file written by `save`. Raises FileError."""
         state = load_tensors(path)
-        about = state["about"]
-        policy = cls.new(about["obs"], about["actions"], about["hidden"], 1.0)
+        about = state["about"] = {"activation": "tanh"} | state[
+            "about"
+        ]  # the first ones had no other
+        size = (about["obs"], about["actions"], about["hidden"])
+        policy = cls.new(*size, 1.0, about["activation"])
         policy.load_state(state)
         return policy
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 
 from reelward import files, stage
-from reelward.policy import Policy
+from reelward.policy import Activation, Policy
 from reelward.rollout import film
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
@@ -29,6 +29,8 @@ class Args:
     """of the policy's weights and the start states"""
     hidden: Annotated[int, Field(gt=0)]
     """width of the hidden layers, as in training"""
+    activation: Activation
+    """after each of them, as in training"""
     init_std: Annotated[float, Field(gt=0)]
     """deviation of the actions, as in training"""
     seconds: Annotated[float, Field(gt=0)]
@@ -42,7 +44,7 @@ def main(args: Args) -> None:
     robot = load_robot(args.robot)
     env = Env(robot, CpuPhysics(robot, 1), seed=args.seed)
     shape = env.observe().shape[1], env.action.shape[1]
-    policy = Policy.new(*shape, args.hidden, args.init_std)
+    policy = Policy.new(*shape, args.hidden, args.init_std, args.activation)
     policy.about |= {"robot": robot.name, "symmetric": False, "reward": None}
     shown = film(
         robot, policy, None, episodes=1, seconds=args.seconds,

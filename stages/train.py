@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from reelward import files, stage
 from reelward.language import RewardError, Watch, compile_reward, native_terms, read_native
-from reelward.policy import Policies, Policy
+from reelward.policy import Activation, Policies, Policy
 from reelward.sim.checkpoint import Checkpoints
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env, Physics
@@ -99,6 +99,8 @@ class Args:
     learned under much noise is another one without"""
     hidden: Positive
     """width of the two hidden layers"""
+    activation: Activation
+    """after each of them"""
     symmetric: bool
     """left and right are one policy, exchanged every half gait cycle"""
 
@@ -187,10 +189,15 @@ class Candidate:
         self.rng = torch.Generator(device).manual_seed(job.seed)
         if job.start is None:
             torch.manual_seed(job.seed)
-            self.policy = Policy.new(obs, actions, args.hidden, args.init_std)
+            self.policy = Policy.new(obs, actions, args.hidden, args.init_std, args.activation)
             self.learning_rate, self.total = args.learning_rate, args.env_steps
         else:
             self.policy = Policy.load(files.verified(job.start))
+            has = {k: self.policy.about[k] for k in ("hidden", "activation")}
+            if has != (asked := {k: getattr(args, k) for k in has}):
+                raise stage.TrainingError(
+                    f"{job.start}: expected a network of {asked}, got {has}; set train to those"
+                )
             self.policy.keep_exploring(args.warm_min_std)
             self.learning_rate, self.total = args.warm_learning_rate, args.warm_env_steps
         self.policy.about |= {

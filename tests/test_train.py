@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from reelward import files
 from reelward.policy import Policy, Statistics
@@ -31,7 +32,7 @@ ARGS = train.Args(
     env_steps=2048, warm_env_steps=1024, device="cpu", num_envs=16, num_steps=16, num_minibatches=2,
     update_epochs=2, learning_rate=7e-4, warm_learning_rate=5e-4, final_learning_rate=0.1,
     gamma=0.98, gae_lambda=0.95, clip=0.2, value_coef=0.25, max_grad_norm=0.5, init_std=0.5,
-    warm_min_std=0.3, final_std=0.2, hidden=16, symmetric=True,
+    warm_min_std=0.3, final_std=0.2, hidden=16, activation="tanh", symmetric=True,
 )  # fmt: skip
 
 
@@ -166,6 +167,22 @@ def test_a_warm_start_takes_weights_statistics_and_a_least_deviation(tmp_path):
     train.learn(job(tmp_path, name="c1", start=start), lambda steps: None)
     lineage = Policy.load(tmp_path / "out" / "c1.pt").about["env_steps"]
     assert lineage == ARGS.env_steps + ARGS.warm_env_steps
+
+
+@pytest.mark.parametrize("activation", ["elu", "silu"])
+def test_a_policy_keeps_its_activation(tmp_path, activation):
+    args = replace(ARGS, activation=activation)
+    trained(tmp_path, args=args)
+    path = tmp_path / "out" / "c0.pt"
+    policy, x = Policy.load(path), torch.linspace(-2, 2, 9)
+    first, function = policy.actor[0], getattr(nn.functional, activation)
+    obs = torch.randn(3, first.in_features, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(policy.actor[1](x), function(x))
+    hidden = function(policy.actor[2](function(first(obs))))
+    torch.testing.assert_close(policy.actor(obs), policy.actor[4](hidden))
+    (tmp_path / "out" / files.SUMS).write_text(f"{files.digest(path)}  c0.pt\n")
+    with pytest.raises(Exception, match=f"c0.pt: expected a network of .*tanh.*got.*{activation}"):
+        train.learn(job(tmp_path, name="c1", start=path), lambda steps: None)
 
 
 def test_a_reward_that_is_not_finite_ends_the_training_by_name(tmp_path):
