@@ -72,7 +72,7 @@ def preset(name: str, **changes: Any) -> dict[str, Any]:
 def throughput(name: str) -> dict[str, Any]:
     """The preset of a task for the CPU, made for the most env-steps in the least time."""
     return preset(
-        f"{name}-cpu", num_envs=1024, num_steps=8, num_minibatches=4, update_epochs=4,
+        f"{name}-cpu", num_envs=1024, num_steps=8, num_minibatches=2, update_epochs=4,
         activation="silu",
     )  # fmt: skip
 

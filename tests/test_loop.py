@@ -135,6 +135,14 @@ def test_aiming_goes_beyond_by_what_is_missing():
     assert made[0].start == "warm" and "speed" in made[0].note
 
 
+def test_a_learner_that_does_not_follow_the_clock_is_given_no_other():
+    period = author.expert_targets(EXPERT, BIPED)[0]["period"]
+    cadence = EXPERT.descriptors["cadence"].value
+    near, half = (propose(motion(cadence=c * cadence))[2] for c in (0.95, 0.5))
+    assert near[0].period < period - 0.002
+    assert [r.period for r in half] == pytest.approx([period] * 3, abs=1e-3)
+
+
 def test_nothing_goes_on_from_the_untrained_seed():
     assert {c.start for c in propose(motion(speed=0.387), selected="")[1]} == {"scratch"}
 

@@ -274,6 +274,8 @@ def aim(
         on = draft.weights.get(SERVES[knob.descriptor])
         if not on or name not in slope or not abs(miss) >= DEAD or e.value is None:
             continue
+        if name == "period" and abs(miss) > 1:  # it does not follow the clock: no other one helps
+            continue
         unit = tolerance(knob.descriptor, e)
         move = max(-STEP, min(STEP, GAIN * miss / slope[name])) * region
         wanted = knob.to_descriptor(draft.targets[name]) + move * unit
