@@ -106,6 +106,7 @@ _STATEMENTS = {  # placed at module level, before an honest reward
     "zip_bomb": "X = [[0] * 1000] * 1000\nY = [0 for a in zip(*X)]",
     "dict_bomb": "X = {i: i for i in range(1000)}\ndef f():\n    for i in range(1000):\n"
     "        for j in range(99):\n            X | X\nf()",
+    "round_bomb": "X = round(5, -9007199254740992)",
     "nested_list": "def f():\n    x = []\n    for i in range(1000):\n        for j in range(20):\n"
     "            x = [x]\n    return x\nX = f()",
     "null": "X = 1\0",

@@ -11,7 +11,7 @@ import ast
 import copy
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ BINARY: dict[type[ast.AST], str] = {
     ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
     ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne",
 }  # fmt: skip
-FELL, BREAK, CONTINUE = object(), object(), object()
+FELL, RAN, BREAK, CONTINUE = object(), object(), object(), object()
 """how a block ends when it does not return"""
 
 SLIPS = (TypeError, IndexError, ValueError, KeyError, AttributeError, ZeroDivisionError)
@@ -81,6 +81,8 @@ class Interpreter:
         self.calls: list[tuple[Function, ast.AST]] = []
         self.entries: dict[str, int] = {}
         """name -> the line that last put something under that name into a dict"""
+        self.origin: dict[int, Any] = {}
+        """id of what a branch of an `if` has as a copy -> the value itself, while they are joined"""
 
     # -- budget and mistakes
 
@@ -138,7 +140,7 @@ class Interpreter:
                 self.report(_as_fail(error), statement)
                 result = self.poison(statement, scope)
             if result is not FELL:
-                return result
+                return FELL if result is RAN else result
         return FELL
 
     def poison(self, statement: ast.stmt, scope: Scope) -> Any:
@@ -270,26 +272,47 @@ class Interpreter:
         test = self.expr(node.test, scope)
         if not isinstance(test, Tensor) and test is not POISON:
             return self.block(node.body if self.truth(test) else node.orelse, scope)
-        leaves = [n for s in (*node.body, *node.orelse) for n in ast.walk(s)]
-        self.spend(len(leaves))
-        if any(isinstance(n, (ast.Break, ast.Continue)) for n in leaves):
+        inside = [n for s in (*node.body, *node.orelse) for n in ast.walk(s)]
+        self.spend(len(inside))
+        if any(isinstance(n, (ast.Break, ast.Continue)) for n in inside):
             raise Fail(
                 "E_STATIC",
                 "a loop cannot end early in some environments only",
                 "compute a 0/1 mask and multiply by it",
             )
-        returns = any(isinstance(n, ast.Return) for n in leaves)
-        after = rest if returns else ()
-        ends, scopes = [], []
+        after = rest if any(map(may_return, (*node.body, *node.orelse))) else ()
+        before = reached(scope)
+        ends, scopes, copies = [], [], []
         for body in (node.body, node.orelse):
-            branch = copy.deepcopy(scope)
-            self.spend(weight(branch))
-            ends.append(self.block([*body, *after], branch))
-            scopes.append(branch)
+            self.spend(len(before))
+            memo: dict[int, Any] = {}
+            scopes.append(copy.deepcopy(scope, memo))
+            copies.append({id(v): memo[id(v)] for v in before if id(v) in memo})
+            ends.append(self.block([*body, *after], scopes[-1]))
+        self.origin = {id(made[id(v)]): v for v in before for made in copies if id(v) in made}
+        try:
+            return self.join(test, node, scope, scopes, copies, ends, RAN if after else FELL)
+        finally:
+            self.origin = {}
+
+    def join(
+        self, test: Any, node: ast.If, scope: Scope, scopes: Sequence[Scope],
+        copies: Sequence[Mapping[int, Any]], ends: Sequence[Any], fell: object,
+    ) -> Any:  # fmt: skip
+        """Put what the two branches of an `if` made of their copies of all values into the values
+        themselves, whoever else holds them, and into the names of `scope`; give how it ended."""
+        for one, other in zip(*(made.values() for made in copies), strict=True):
+            value = self.origin[id(one)]
+            if type(value) is list:
+                value[:] = self.pick(test, [*one], [*other])
+            elif type(value) is dict:
+                merged = self.pick(test, {**one}, {**other})
+                value.clear()
+                value.update(merged)
         if ends[0] is FELL and ends[1] is FELL:
             for name in scopes[0].names.keys() | scopes[1].names.keys():
                 scope.names[name] = self.merged(test, scopes, name, node.lineno)
-            return FELL
+            return fell
         if FELL in ends:
             raise Fail(
                 "E_FORM",
@@ -309,6 +332,9 @@ class Interpreter:
         self.spend()
         if a is b or type(a) is type(b) and isinstance(a, (bool, int, float, str)) and a == b:
             return a
+        origin = self.origin.get(id(a))
+        if origin is not None and origin is self.origin.get(id(b)):
+            return origin
         if POISON in (test, a, b):
             return POISON
         if isinstance(a, (Tensor, int, float)) and isinstance(b, (Tensor, int, float)):
@@ -317,8 +343,6 @@ class Interpreter:
             return type(a)(self.pick(test, x, y) for x, y in zip(a, b, strict=True))
         if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
             return {k: self.pick(test, a[k], b[k]) for k in a}
-        if isinstance(a, Function) and isinstance(b, Function) and a.node is b.node:
-            return a
         raise Fail(
             "E_STATIC",
             f"{describe(a)} and {describe(b)} cannot be chosen per environment",
@@ -877,15 +901,15 @@ class Frozen(dict[Any, Any]):
     """A dict at module level: read only."""
 
 
-def weight(scope: Scope) -> int:
-    """The number of elements that a copy of the scope has made anew."""
-    seen: set[int] = set()
+def reached(scope: Scope) -> list[Any]:
+    """What a copy of the scope has made anew."""
+    seen: dict[int, Any] = {}
     open_: list[Any] = [scope]
     while open_:
         value = open_.pop()
         if id(value) in seen:
             continue
-        seen.add(id(value))
+        seen[id(value)] = value
         if isinstance(value, Scope) and not value.shared:
             open_ += [value.parent, *value.names.values()]
         elif isinstance(value, (tuple, list)):
@@ -894,7 +918,14 @@ def weight(scope: Scope) -> int:
             open_ += value.values()
         elif isinstance(value, Function):
             open_.append(value.scope)
-    return len(seen)
+    return list(seen.values())
+
+
+def may_return(node: ast.AST) -> bool:
+    """A `return` of the function that the statement stands in."""
+    if isinstance(node, (ast.FunctionDef, ast.Lambda)):
+        return False
+    return isinstance(node, ast.Return) or any(map(may_return, ast.iter_child_nodes(node)))
 
 
 def root(scope: Scope) -> Scope:

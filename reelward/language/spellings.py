@@ -626,6 +626,8 @@ def _round(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return c.op("round", x)
     if not is_number(x) or not math.isfinite(x) or not all(type(d) is int for d in digits):
         raise Fail("E_TYPE", f"round of {describe(x)}")
+    if any(abs(d) > 300 for d in digits):  # Python would work with a number of so many digits
+        raise Fail("E_ARG", f"round to {digits[0]} digits")
     return round(x, *digits[:1])
 
 
