@@ -253,9 +253,9 @@ def page(url: str, extractor: str, into: Path, limits: Limits) -> dict[str, str]
         if Path(got[0]).stat().st_size > limits.bytes:
             raise ResourceError(f"{url}: {_too_large(limits)}")
         shutil.move(got[0], into)
-    licence = info.get("license") or "not stated: all rights reserved"
-    about = {"title": info.get("title"), "author": info.get("uploader"), "licence": licence}
-    return {"source": info.get("webpage_url") or url} | {k: v for k, v in about.items() if v}
+    about = {"title": "title", "author": "uploader", "licence": "license"}
+    told = {ours: info[theirs] for ours, theirs in about.items() if info.get(theirs)}
+    return {"source": info.get("webpage_url") or url} | told
 
 
 @contextlib.contextmanager

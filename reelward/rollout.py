@@ -73,6 +73,7 @@ def run(
         qpos[t] = env.physics.qpos.numpy()
         points[t] = env.fields["keypoint_pos"].numpy()
         for name, value in (reward(env.fields) if reward else {}).items():
+            value = torch.where(value.isfinite(), value, 0.0)  # as training does
             sums[name] = sums.get(name, 0.0) + float(value[alive].sum())
         # A fallen robot starts again: left lying, it would only trouble the solver.
         env.reset(~alive & terminated)

@@ -108,7 +108,7 @@ def new(
     write_text(PARAMS, params)
     write_text(LEDGER, ledger.FIRST)
     write_text(SEED, reward)
-    if settings.get("critic") == "person":
+    if yaml.safe_load(params)["critique"]["file"] == WORDS:
         write_text(Path(WORDS), EXAMPLE.read_text())
     commit((*KEPT, *RESULTS), f"Begin study {name}", always=True)
 

@@ -89,10 +89,11 @@ def steady(frames: Iterator[video.Frame], fps: float) -> Iterator[np.ndarray]:
 def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
     """The section and crop of `source` as an mp4, and its measures."""
     info = foreign.probe(source)
-    end = info.seconds if args.end is None else args.end
-    if not args.start < end <= info.seconds + 1 / info.fps:
+    length = info.seconds or video.MAX_SECONDS  # a stream that was recorded declares none
+    end = length if args.end is None else args.end
+    if not args.start < end <= length + 1 / info.fps:
         raise stage.InputError(
-            f"start, end: expected a section of {info.seconds:.2f} s, got {args.start:g} to {end:g}"
+            f"start, end: expected a section of {length:.2f} s, got {args.start:g} to {end:g}"
         )
     x, y, w, h = box(args.crop, info.width, info.height)
     longest = max(info.width, info.height)
@@ -108,7 +109,16 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
             count += 1
             yield image[top:bottom, left:right]
 
-    data = video.encode_mp4(pictures(), fps, QUALITY)
+    try:
+        data = video.encode_mp4(pictures(), fps, QUALITY)
+    except video.VideoError:
+        if count:
+            raise
+        raise stage.InputError(
+            f"start: expected less than the video's length, got {args.start:g} s"
+        ) from None
+    if not info.seconds:
+        end = min(end, args.start + count / fps)
     measures = {"section_s": [args.start, round(end, 3)], "crop_px": [x, y, w, h]}
     return data, measures | {"frames": count, "seconds": round(count / fps, 3)}
 

@@ -75,8 +75,12 @@ def test_a_study_names_who_writes_and_who_judges(desk: Path) -> None:
     assert (critic["critic"], critic["model"]) == ("file", None)
     assert (desk / critic["file"]).read_text() == (ROOT / "prompts/critiques.yaml").read_text()
     assert run(desk, "git", "status", "--porcelain") == ""
-    reelward(desk, "new", "next")  # what was said of another study's films
-    assert not (desk / critic["file"]).exists()
+    said = desk / critic["file"]
+    said.write_text("iter-00: {c0: {rank: 1}}\n")
+    run(desk, "git", "commit", "--quiet", "--all", "--message", "Say something")
+    reelward(desk, "new", "next")  # not what was said of another study's films
+    assert params(desk)["critique"]["critic"] == "file"
+    assert said.read_text() == (ROOT / "prompts/critiques.yaml").read_text()
 
 
 def test_a_study_is_held_to_what_is_asked_of_it(

@@ -551,6 +551,15 @@ def test_the_jail_holds():
             jail.jailed("subprocess:check_output", ["true"])
 
 
+@pytest.mark.skipif(not jail.layers()["seccomp"], reason="no seccomp here")
+def test_the_jail_refuses_what_landlock_leaves(tmp_path: Path):
+    precious = tmp_path / "precious"
+    precious.write_text("text")
+    tried = jail.jailed("tests.jail_attacks:tried", str(precious), read=[tmp_path])
+    assert len(tried) >= 5 and set(tried.values()) == {"EPERM"}, tried
+    assert precious.read_text() == "text"
+
+
 def test_the_page_is_generated_from_the_code():
     page = (Path(__file__).parents[1] / "docs" / "reward-language.md").read_text(encoding="utf-8")
     assert filled(page) == page, "run python -m reelward.language.reference docs/reward-language.md"

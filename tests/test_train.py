@@ -15,9 +15,13 @@ import pytest
 import torch
 from torch import nn
 
-from reelward import files
+from reelward import files, rollout
+from reelward.language import compile_reward
 from reelward.policy import Policy, Statistics
 from reelward.sim.checkpoint import Checkpoints
+from reelward.sim.cpu import CpuPhysics
+from reelward.sim.env import Env
+from reelward.sim.robot import load_robot
 from stages import train
 
 REWARD = '''"""Go forward."""
@@ -189,6 +193,24 @@ def test_a_reward_that_is_not_finite_ends_the_training_by_name(tmp_path):
     bad = REWARD.replace("s.root_vel[:, 0].clamp(-2, 2)", "torch.log(s.root_vel[:, 0] - 100)")
     with pytest.raises(Exception, match=r"line 5.*'speed' is not finite in 100\.00% of"):
         train.learn(job(tmp_path, reward=bad), lambda steps: None)
+
+
+def test_a_rollout_outlives_a_term_that_is_not_finite_now_and_then():
+    source = """def reward(s):
+    return {"late": torch.log(s.time - 0.05), "one": 1.0}
+"""
+    robot = load_robot("biped")
+    env = Env(robot, CpuPhysics(robot, 1), seed=0)
+    policy = Policy.new(env.observe().shape[1], env.action.shape[1], 16, 0.5, "tanh")
+    policy.about["symmetric"] = False
+    reward = compile_reward(source, robot.fields)
+    done = rollout.run(robot, policy, reward, episodes=2, seconds=0.3, seed=1)
+    times = torch.arange(1, 16) * robot.dt - 0.05
+    expected = times[times > 0].log().sum().item() / 15
+    assert done.lived.tolist() == [15, 15]
+    assert rollout.statistics(done)["term_means"] == pytest.approx(
+        {"late": expected, "one": 1.0}, abs=1e-4
+    )
 
 
 def test_the_curve_shows_terms_that_add_up(tmp_path):
