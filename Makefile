@@ -18,6 +18,7 @@ demo: .venv/ready
 	@echo
 	@echo "expert and learner side by side: $(CURDIR)/report/index.html"
 	@echo "this is branch study/demo: git log -p rewards/ tells how the reward grew, git switch - goes back"
+	@echo "for reelward, dvc and prefect in this shell: . .venv/bin/activate"
 
 demo-models: .venv/ready
 	git show-ref --quiet --verify refs/heads/study/demo-models || \

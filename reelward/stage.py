@@ -94,11 +94,9 @@ def run(main: Callable[[A], None], Args: type[A]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     name = Path(sys.argv[0]).stem.replace("__main__", "check")
-    argv = [a for a in sys.argv[1:] if a != "--debug"]
-    debug = len(argv) < len(sys.argv) - 1 or os.environ.get("REELWARD_DEBUG") == "1"
     code = 0
     try:
-        args = _parse(Args, argv)
+        args = _parse(Args, sys.argv[1:])
         held = [lock(path) for path in outputs(args)]
         main(args)
         del held
@@ -106,8 +104,6 @@ def run(main: Callable[[A], None], Args: type[A]) -> None:
         raise
     except BaseException as e:
         code, text = explain(e)
-        if debug:
-            traceback.print_exc()
         for line in text.splitlines():
             print(f"reelward {name}: {line}", file=sys.stderr)
         for child in multiprocessing.active_children():
@@ -123,12 +119,18 @@ def _stop(number: int, _frame: types.FrameType | None) -> None:
 
 def explain(e: BaseException) -> tuple[int, str]:
     """Exit code and what to say of what ended a stage. An error of ours carries its `code`; it may
-    hold several complaints, a line each."""
+    hold several complaints, a line each. With `debug` the traceback is printed too."""
+    with contextlib.suppress(Exception):  # a broken local.yaml may be what is to be explained
+        if str(how("debug", "")).lower() in ("1", "true"):
+            traceback.print_exception(e)
     line = "\n".join(" ".join(s.split()) for s in str(e).splitlines()) or type(e).__name__
     ours = isinstance(e, ValueError) and type(e).__module__.startswith("reelward")
     if isinstance(code := getattr(e, "code", 2 if ours else None), int):
         return code, line
-    if isinstance(e, MemoryError) or type(e).__name__ == "OutOfMemoryError":
+    if type(e).__module__.startswith("dvc."):
+        return 2, line
+    full = type(e).__name__ == "OutOfMemoryError" or line.startswith("Failed to allocate")  # Warp
+    if isinstance(e, MemoryError) or full:
         return 5, f"out of memory ({line}); make num_envs smaller or free some memory"
     if isinstance(e, OSError):
         what = f"{e.filename}: {e.strerror}" if e.filename else line
@@ -142,7 +144,7 @@ def explain(e: BaseException) -> tuple[int, str]:
             return 5, what
     where = traceback.extract_tb(e.__traceback__)[-1:]
     at = f" at {Path(where[0].filename).name}:{where[0].lineno}" if where else ""
-    return 70, f"a fault of reelward{at}: {type(e).__name__}: {line}; --debug shows more"
+    return 70, f"a fault of reelward{at}: {type(e).__name__}: {line}; REELWARD_DEBUG=1 shows more"
 
 
 def die_with_parent() -> None:

@@ -17,6 +17,7 @@ Work is counted in env-steps, never in seconds: on one kind of machine a seed re
 from __future__ import annotations
 
 import csv
+import gc
 import hashlib
 import json
 import math
@@ -213,8 +214,12 @@ class Candidate:
         self.term_sum = torch.zeros(len(self.reward.terms), device=device)
 
     def rewarded(self, fields: Mapping[str, Tensor], diverged: Tensor) -> Tensor:
-        """The sum of its terms `[N]`."""
-        terms = self.watch.masked(self.reward(fields))  # [terms, N]
+        """The sum of its terms `[N]`. Marks the candidate where a term of the user's own fails."""
+        try:
+            terms = self.watch.masked(self.reward(fields))  # [terms, N]
+        except RewardError as e:
+            self.error = stage.TrainingError(str(e))
+            return torch.zeros(len(diverged), device=diverged.device)
         self.term_sum += terms.mean(1)
         return torch.where(diverged, 0.0, terms.sum(0))
 
@@ -448,6 +453,11 @@ def learn_together(
             elif c.ended:
                 c.save()
         jobs = [c.job for c in candidates if not c.ended]
+        # A learner is a cycle of references, and a GPU may not hold two simulations.
+        del learner, candidates, c
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # Warp takes its memory beside torch
     return failed
 
 
@@ -502,7 +512,9 @@ def main(args: Args) -> None:
         with stage.progress(sum(steps), f"training {len(todo)} candidates") as bar:
             if args.device == "cpu":
                 why = spread(learn, todo, cores(), lambda done: bar.update(sum(done)))
-                failed = {job.name: reason for job, reason in zip(todo, why, strict=True) if reason}
+                found: Mapping[str, stage.StageError] = {
+                    job.name: e for job, e in zip(todo, why, strict=True) if e
+                }
             else:
                 done: dict[str, int] = {}
 
@@ -510,9 +522,12 @@ def main(args: Args) -> None:
                     done[name] = env_steps
                     bar.update(sum(done.values()))
 
-                failed = {name: str(error) for name, error in learn_together(todo, report).items()}
-        if todo and len(failed) == len(todo):
-            raise stage.TrainingError(f"every candidate failed; the first: {failed[todo[0].name]}")
+                found = learn_together(todo, report)
+        for name, error in found.items():
+            if not isinstance(error, stage.TrainingError):  # no fault of the reward's
+                error.args = (f"{name}: {error}; what was trained is kept, run it again",)
+                raise error
+        failed = {name: str(error) for name, error in found.items()}
         files.write_json(
             out / "index.json",
             {"candidates": [c | {"error": c["error"] or failed.get(c["name"])} for c in index]},

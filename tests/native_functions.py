@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import torch
 from torch import Tensor
 
@@ -28,6 +31,11 @@ def infinite(state: dict[str, Tensor]) -> Tensor:
 
 def raises(state: dict[str, Tensor]) -> Tensor:
     return state["no such field"]
+
+
+def dies(state: dict[str, Tensor]) -> Tensor:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return state["time"]
 
 
 def number(state: dict[str, Tensor]) -> float:

@@ -204,6 +204,9 @@ def test_extend_and_plan(desk: Path) -> None:
     assert [s["stage"] for s in plan][0] == "check"
     settle(desk, author="llm")
     assert len([s for s in reelward(desk, "plan").splitlines() if "paid call" in s]) == 4 + 1
+    kept = [x for x in (desk / "params.yaml").read_text().splitlines(True) if "hidden" not in x]
+    (desk / "params.yaml").write_text("".join(kept))
+    assert "Could not find 'train.hidden'" in reelward(desk, "plan", code=2)
 
 
 def test_plan_tells_what_is_certain_from_what_follows() -> None:

@@ -210,6 +210,22 @@ def test_candidates_at_once_are_each_what_it_is_alone(tmp_path, device, monkeypa
         torch.testing.assert_close(one.obs.mean, other.obs.mean, atol=1e-4, rtol=1e-3)
 
 
+def test_a_term_of_the_users_own_that_fails_ends_its_candidate_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+    )
+    params = tmp_path / "params.yaml"
+    params.write_text("native: {mine: {function: 'tests.native_functions:raises'}}\n")
+    args = replace(ARGS, native=params, env_steps=64, num_envs=4, num_steps=8)
+    todo = [
+        job(tmp_path, args=args),
+        job(tmp_path, "c1", REWARD.replace("1.0}", "mine(s)}"), args=args),
+    ]
+    failed = train.learn_together(todo, lambda name, steps: None)
+    assert list(failed) == ["c1"] and "native term 'mine' raised KeyError" in str(failed["c1"])
+    assert [p.name for p in sorted(todo[0].out.glob("*.pt"))] == ["c0.pt"]
+
+
 def test_candidates_at_once_are_interrupted_and_go_on_exactly(tmp_path, monkeypatch):
     """On Warp's CPU device, as above."""
     monkeypatch.setattr(

@@ -13,7 +13,7 @@ from conftest import ROOT
 from test_loop import BIPED, EXPERT
 from test_train import ARGS
 
-from reelward import files, ledger
+from reelward import files, ledger, stage
 from reelward.authors import measured
 from reelward.language import NativeError, compile_reward, native_terms
 from reelward.language.commands import cli_check, native_faults
@@ -115,6 +115,28 @@ def test_a_native_term_goes_through_every_stage(tmp_path: Path, capsys: pytest.C
     reward = tmp_path / "candidates/c0.py"
     assert cli_check(reward, "biped", params=params) == 0
     assert "low" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", ["raises", "dies"])
+def test_a_failed_training_is_kept_only_where_its_reward_is_to_blame(tmp_path: Path, ending: str):
+    """What failed by its reward is marked, even all of them; what was killed is tried again."""
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"native": {"mine": {"function": f"{HERE}:{ending}"}}}))
+    (tmp_path / "c0.py").write_text('PERIOD = 1\ndef reward(s):\n    return {"a": mine(s)}\n')
+    candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 0, "error": None}
+    files.write_json(tmp_path / "index.json", {"candidates": [candidate]})
+    args = replace(ARGS, rewards=tmp_path, out=tmp_path / "policies", native=params, env_steps=256)
+    if ending == "raises":
+        train.main(args)
+        (made,) = files.read_json(args.out / "index.json")["candidates"]
+        assert "native term 'mine' raised KeyError" in made["error"]
+        shown = (args.out, tmp_path, tmp_path / "rollouts", "biped", params, 1, 1, 1.0, 0.2)
+        rollout.main(rollout.Args(*shown))
+        assert not list((tmp_path / "rollouts").rglob("motion.json"))
+    else:
+        with pytest.raises(stage.ResourceError, match="c0: ended with exit code -9; what was"):
+            train.main(args)
+        assert not args.out.exists()
 
 
 def test_the_jail_runs_the_package_that_it_was_started_from(tmp_path: Path):

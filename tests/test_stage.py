@@ -257,8 +257,14 @@ def test_a_bad_option_is_a_line_with_code_2(toy, more, line):
     assert not Path("data").exists()
 
 
-def test_the_traceback_is_there_for_those_who_ask(toy):
-    done = subprocess.run(command(0, "fault", "--debug"), capture_output=True, text=True)
+@pytest.mark.parametrize(("local", "variable"), [("debug: true\n", None), ("{", "1")])
+def test_the_traceback_is_there_for_those_who_ask(toy, local, variable):
+    quiet = subprocess.run(command(0, "fault"), capture_output=True, text=True)
+    assert quiet.returncode == 70 and "Traceback" not in quiet.stderr
+    assert "REELWARD_DEBUG=1 shows more" in quiet.stderr
+    Path("local.yaml").write_text(local)
+    env = os.environ | ({"REELWARD_DEBUG": variable} if variable else {})
+    done = subprocess.run(command(0, "fault"), capture_output=True, text=True, env=env)
     assert done.returncode == 70 and "Traceback" in done.stderr
 
 

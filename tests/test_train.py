@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from reelward import files, rollout
+from reelward import files, rollout, stage
 from reelward.language import compile_reward
 from reelward.policy import Policy, Statistics
 from reelward.sim.checkpoint import Checkpoints
@@ -243,7 +243,8 @@ def slow_to_die(job, report):
 
 
 def test_what_a_candidate_said_outlives_its_process():
-    assert train.spread(slow_to_die, [0], 1, lambda done: None) == ["ValueError: why it failed"]
+    (said,) = train.spread(slow_to_die, [0], 1, lambda done: None)
+    assert "ValueError: why it failed" in str(said)
 
 
 JOBS = """
@@ -274,7 +275,8 @@ def test_candidates_are_alone_in_their_processes(tmp_path):
     bad = "def reward(s):\n    return {'x': torch.log(s.root_vel[:, 0] - 100)}\n"
     todo = [job(together), job(together, name="c1", reward=bad)]
     reasons = train.spread(train.learn, todo, 2, lambda steps: None)
-    assert reasons[0] is None and "line 2, col 0: term 'x' is not finite" in reasons[1]
+    assert reasons[0] is None and "line 2, col 0: term 'x' is not finite" in str(reasons[1])
+    assert isinstance(reasons[1], stage.TrainingError)
     assert alone == tuple((together / "out" / f"c0.{k}").read_bytes() for k in ("pt", "csv"))
 
 

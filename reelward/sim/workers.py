@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from reelward.stage import ResourceError, StageError
+
 PRELOAD = ("reelward.language", "reelward.policy", "reelward.sim.cpu", "reelward.sim.env")
 """what a training imports. The fork server does it once: under `python -m` it cannot load the module of
 the work itself, and a worker that takes seconds for it cannot be ended meanwhile"""
@@ -29,8 +31,14 @@ def _run(work: Callable[..., Any], job: Any, steps: Any, slot: int, errors: Any)
 
     try:
         work(job, report)
+    except stage.StageError as e:
+        errors.put((slot, e))
+        raise SystemExit(1) from e
     except Exception as e:
-        errors.put((slot, e if isinstance(e, stage.StageError) else f"{type(e).__name__}: {e}"))
+        code, text = stage.explain(e)
+        said = stage.StageError(text)
+        said.code = code
+        errors.put((slot, said))
         raise SystemExit(1) from e
 
 
@@ -40,12 +48,12 @@ def spread(
     processes: int,
     watch: Callable[[list[int]], None],
     poll_s: float = 0.2,
-) -> list[str | None]:
+) -> list[StageError | None]:
     """Run `work(job, report)` for every job, at most `processes` at a time, in the order given.
 
     `work` writes its result to files and calls `report(env_steps)` as it goes; `watch` gets the
-    steps of all jobs now and then. Returns for each job None, or the one line that says why it
-    failed; a job that died (killed, out of memory) failed too, and the others go on.
+    steps of all jobs now and then. Returns for each job None, or why it failed; of a job that died
+    (killed, out of memory) that is a ResourceError. The others go on.
     """
     context = mp.get_context("forkserver")
     spec = sys.modules[work.__module__].__spec__
@@ -53,7 +61,7 @@ def spread(
     context.set_forkserver_preload([*package, *PRELOAD])
     steps = context.Array("q", len(jobs), lock=False)
     errors: Any = context.SimpleQueue()
-    failed: list[str | None] = [None] * len(jobs)
+    failed: list[StageError | None] = [None] * len(jobs)
     running: dict[int, Any] = {}
     waiting = list(range(len(jobs)))
     try:
@@ -68,10 +76,9 @@ def spread(
             for slot in [s for s, p in running.items() if not p.is_alive()]:
                 code = running.pop(slot).exitcode
                 if code:  # what it said itself may have come before
-                    failed[slot] = failed[slot] or f"ended with exit code {code}"
+                    failed[slot] = failed[slot] or ResourceError(f"ended with exit code {code}")
             while not errors.empty():
-                slot, reason = errors.get()
-                failed[slot] = str(reason)
+                slot, failed[slot] = errors.get()
         return failed
     finally:
         for process in running.values():
