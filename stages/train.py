@@ -196,7 +196,7 @@ class Candidate:
             self.policy = Policy.load(files.verified(job.start))
             has = {k: self.policy.about[k] for k in ("hidden", "activation")}
             if has != (asked := {k: getattr(args, k) for k in has}):
-                raise stage.TrainingError(
+                raise stage.InputError(
                     f"{job.start}: expected a network of {asked}, got {has}; set train to those"
                 )
             self.policy.keep_exploring(args.warm_min_std)
@@ -525,7 +525,7 @@ def main(args: Args) -> None:
                 found = learn_together(todo, report)
         for name, error in found.items():
             if not isinstance(error, stage.TrainingError):  # no fault of the reward's
-                error.args = (f"{name}: {error}; what was trained is kept, run it again",)
+                error.args = (f"{name}: {error}",)
                 raise error
         failed = {name: str(error) for name, error in found.items()}
         files.write_json(

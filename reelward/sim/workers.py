@@ -31,12 +31,9 @@ def _run(work: Callable[..., Any], job: Any, steps: Any, slot: int, errors: Any)
 
     try:
         work(job, report)
-    except stage.StageError as e:
-        errors.put((slot, e))
-        raise SystemExit(1) from e
     except Exception as e:
         code, text = stage.explain(e)
-        said = stage.StageError(text)
+        said = e if isinstance(e, stage.StageError) else stage.StageError(text)
         said.code = code
         errors.put((slot, said))
         raise SystemExit(1) from e
@@ -76,7 +73,9 @@ def spread(
             for slot in [s for s, p in running.items() if not p.is_alive()]:
                 code = running.pop(slot).exitcode
                 if code:  # what it said itself may have come before
-                    failed[slot] = failed[slot] or ResourceError(f"ended with exit code {code}")
+                    failed[slot] = failed[slot] or ResourceError(
+                        f"ended with exit code {code}; what was trained is kept, run it again"
+                    )
             while not errors.empty():
                 slot, failed[slot] = errors.get()
         return failed
