@@ -13,10 +13,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import mujoco
 import numpy as np
+import yaml
 from common import train
 from loop_quality import options
 
@@ -235,12 +237,19 @@ def expert_robot(hidden: Hidden) -> Robot:
     return other_body(hidden.robot) if hidden.other else load_robot(hidden.robot)
 
 
+def robot_options(name: str) -> dict[str, Any]:
+    """The training's options for a robot: of params.yaml, and of its preset if it has one."""
+    preset = Path(__file__).parents[1] / f"presets/{name.removesuffix('_fast')}-cpu.yaml"
+    changed = yaml.safe_load(preset.read_text())["train"] if preset.is_file() else {}
+    return options() | changed
+
+
 def expert_policy(name: str, folder: Path) -> tuple[Robot, Policy, Reward]:
     """The policy that was trained on the hidden reward; once."""
     hidden = EXPERTS[name]
     robot = expert_robot(hidden)
     source = hidden.source(robot.leg_length_m)
-    work = options() | {"symmetric": hidden.symmetric, "env_steps": hidden.steps}
+    work = robot_options(robot.name) | {"symmetric": hidden.symmetric, "env_steps": hidden.steps}
     key = json.dumps([source, repr(robot), work, hidden.seed])
     at = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     reward = compile_reward(source, robot.fields)

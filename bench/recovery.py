@@ -29,11 +29,12 @@ import loop_quality
 import numpy as np
 import tyro
 from common import show
-from experts import EXPERTS, FPS, FRAMES, Hidden, expert_policy, watched
+from experts import EXPERTS, FPS, FRAMES, Hidden, expert_policy, robot_options, watched
 
 from reelward import files, rollout
 from reelward.language import compile_reward
 from reelward.motion import signals
+from reelward.motion.closeness import alternate
 from reelward.motion.descriptors import GRAVITY
 from reelward.motion.expert import OUTLINE_SIDE
 from reelward.motion.record import to_json
@@ -130,8 +131,9 @@ def study(name: str, mode: str, seed: int, args: Args) -> dict[str, Any]:
         period = compile_reward(source, learner.fields).period
         return judged(learner, Policy.load(path), hidden, period, seed)
 
-    work = loop_quality.options() | {
-        "symmetric": learner.symmetric, "env_steps": args.env_steps, "warm_env_steps": args.env_steps // 2,
+    work = robot_options(learner.name) | {
+        "symmetric": learner.symmetric and alternate(motion),
+        "env_steps": args.env_steps, "warm_env_steps": args.env_steps // 2,
     }  # fmt: skip
     how = loop_quality.Args(
         Path(), iterations=args.iterations, robot=learner.name, processes=args.processes,

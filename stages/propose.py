@@ -5,7 +5,7 @@ reads   expert/         motion.json, sheet.jpg
         parent/         selected.py, feedback.json: the reward to go on from, and what came of it
         parent_best/    sheet.jpg, for an author that looks at the learner itself
 writes  proposal.json   every candidate as text, where its training starts, and why it is proposed;
-                        with a model all calls made for them
+                        whether the expert's legs alternate; with a model all calls made for them
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from reelward.authors import llm, measured
 from reelward.language import RewardError, compile_reward, native_terms, read_native
 from reelward.models.chat import Chat
 from reelward.models.server import ready
+from reelward.motion.closeness import alternate
 from reelward.motion.record import Motion, from_json
 from reelward.sim.robot import Robot, load_robot
 
@@ -101,9 +102,8 @@ def main(args: Args) -> None:
     source = (args.parent / "selected.py").read_text()
     feedback = files.read_json(args.parent / "feedback.json")
     write = written_candidates if args.author == "llm" else measured_candidates
-    files.write_json(
-        args.out, {"author": args.author} | write(args, robot, expert, source, feedback)
-    )
+    proposal = write(args, robot, expert, source, feedback)
+    files.write_json(args.out, {"author": args.author, "alternate": alternate(expert)} | proposal)
 
 
 if __name__ == "__main__":

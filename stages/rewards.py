@@ -74,7 +74,8 @@ def figures(constant: Any) -> dict[str, float]:
 
 def main(args: Args) -> None:
     robot = load_robot(args.robot)
-    candidates = files.read_json(args.proposal)["candidates"]
+    proposal = files.read_json(args.proposal)
+    candidates = proposal["candidates"]
     refused = ledger.refused(args.ledger.read_text()).get(args.iteration)
     native = read_native(args.native)
     index = [entry(c, robot, refused, native) for c in candidates]
@@ -82,7 +83,9 @@ def main(args: Args) -> None:
         for candidate, line in zip(candidates, index, strict=True):
             if line["file"]:
                 files.write_text(out / line["file"], candidate["source"])
-        files.write_json(out / "index.json", {"candidates": index})
+        files.write_json(
+            out / "index.json", {"alternate": proposal["alternate"], "candidates": index}
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Train one policy for each candidate reward with PPO.
 
-reads   rewards/        c0.py ..., index.json: the candidates, and from where each starts
+reads   rewards/        c0.py ..., index.json: the candidates, and from where each starts;
+                        whether the expert's legs alternate
         parent/         policy.pt: where a warm start begins
 writes  policies/       c0.pt ..., c0.csv ...: policy and learning curve of each candidate
         policies/index.json   env-steps of each, or why it failed
@@ -23,7 +24,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -103,7 +104,8 @@ class Args:
     activation: Activation
     """after each of them"""
     symmetric: bool
-    """left and right are one policy, exchanged every half gait cycle"""
+    """left and right are one policy, exchanged every half gait cycle, where the expert's legs
+    alternate"""
 
 
 @dataclass(frozen=True)
@@ -499,7 +501,9 @@ def code_digest() -> str:
 
 
 def main(args: Args) -> None:
-    index = files.read_json(args.rewards / "index.json")["candidates"]
+    proposed = files.read_json(args.rewards / "index.json")
+    args = replace(args, symmetric=args.symmetric and proposed["alternate"])
+    index = proposed["candidates"]
     valid = [c for c in index if c["file"]]
     load_robot(args.robot)
     if args.device == "cuda" and not torch.cuda.is_available():

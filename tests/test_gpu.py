@@ -290,7 +290,7 @@ def test_the_wrong_kind_of_device_is_refused(tmp_path):
         pytest.skip("there is a GPU")
     (tmp_path / "c0.py").write_text(REWARD)
     candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 1, "error": None}
-    files.write_json(tmp_path / "index.json", {"candidates": [candidate]})
+    files.write_json(tmp_path / "index.json", {"alternate": True, "candidates": [candidate]})
     out: Path = tmp_path / "policies"
     with pytest.raises(stage.ResourceError, match="expected a CUDA GPU, found none"):
         train.main(replace(ARGS, rewards=tmp_path, parent=tmp_path, out=out, device="cuda"))

@@ -9,7 +9,7 @@ import torch
 from reelward.authors import measured as author
 from reelward.critics import measured as critic
 from reelward.language import compile_reward
-from reelward.motion.closeness import compare
+from reelward.motion.closeness import alternate, compare
 from reelward.motion.descriptors import UNITS, Descriptor
 from reelward.motion.record import Motion
 from reelward.sim.robot import load_robot
@@ -90,6 +90,11 @@ def test_legs_that_do_not_alternate_share_one_clock():
     walk = written(EXPERT, BIPED, "clock")(state)["clock"]
     assert hop[0] > 0.9 and hop[1] < 0.1
     assert walk.tolist() == pytest.approx([0.5, 0.5], abs=0.05)  # one foot of two is in time
+
+
+@pytest.mark.parametrize(("lag", "apart"), [(0.48, True), (0.3, False), (0.0, False), (None, True)])
+def test_legs_alternate_unless_the_video_shows_otherwise(lag: float | None, apart: bool):
+    assert alternate(motion(lag=lag)) is apart
 
 
 def test_a_hopper_is_lowest_while_it_stands_and_highest_half_a_cycle_later():

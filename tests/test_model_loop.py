@@ -554,7 +554,7 @@ def test_when_all_fail_the_last_good_reward_stays_and_it_is_marked(
 ) -> None:
     serve(lambda call: "I cannot write that.")
     made = propose_with(told(WORDS))
-    files.write_json(place / "proposal.json", {"candidates": made})
+    files.write_json(place / "proposal.json", {"alternate": True, "candidates": made})
     (place / "loop.yaml").write_text(ledger.FIRST)
     given = (place / "candidates", "biped", place / "loop.yaml", "iter-00", ROOT / "params.yaml")
     rewards.main(rewards.Args(place / "proposal.json", *given))

@@ -30,6 +30,7 @@ from reelward.motion.expert import Wish, measure
 from reelward.motion.pose import NAMES, PoseModel
 from reelward.motion.sheet import SIZE, Tile, ground_under, sheet
 from reelward.motion.subject import follow_outline
+from reelward.motion.track import Track
 from reelward.motion.video import Frame, VideoError, encode_mp4, frames
 from stages import keyframes as keyframes_stage
 
@@ -53,6 +54,17 @@ def test_the_period_of_a_wave_is_found_and_noise_has_none():
 
 def test_half_a_stride_is_no_period_of_a_walk():
     assert gait_period(walker(), LEG).value == pytest.approx(1.2, abs=0.005)
+
+
+def test_who_hops_with_a_still_leg_is_timed_by_the_rise_and_fall():
+    """A leg that swings by a tenth of its length, seen with errors of the same size."""
+    rng, t = np.random.default_rng(1), np.arange(131) / 30
+    wave = 2 * np.pi * t / 0.7
+    hip = np.stack([1.0 * t, 0.15 * np.abs(np.sin(wave / 2))], axis=1)
+    ankle = hip + np.stack([0.05 * np.sin(wave), -1.0 + 0.02 * np.cos(wave)], axis=1)
+    seen = np.stack([hip, ankle + rng.normal(0.0, 0.06, ankle.shape)], axis=1)
+    track = Track(seen.astype(np.float32), np.ones((131, 2)), 30.0, ("hip", "right_ankle"))
+    assert gait_period(track, 1.0).value == pytest.approx(0.7, abs=0.02)
 
 
 def test_keyframes_are_equal_phases_from_a_landing_of_the_first_leg():

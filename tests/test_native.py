@@ -90,7 +90,10 @@ def test_a_native_term_goes_through_every_stage(tmp_path: Path, capsys: pytest.C
     params.write_text(yaml.safe_dump({"native": LOW}))
     (tmp_path / "loop.yaml").write_text(ledger.FIRST)
     made = measured.propose(BIPED, EXPERT, None, {}, task="walk", count=1, native=["low"])[0]
-    files.write_json(tmp_path / "proposal.json", {"candidates": [vars(made) | {"error": None}]})
+    files.write_json(
+        tmp_path / "proposal.json",
+        {"alternate": True, "candidates": [vars(made) | {"error": None}]},
+    )
     given = (tmp_path / "candidates", "biped", tmp_path / "loop.yaml", "iter-00", params)
     rewards.main(rewards.Args(tmp_path / "proposal.json", *given))
     (good,) = files.read_json(tmp_path / "candidates/index.json")["candidates"]
@@ -124,7 +127,7 @@ def test_a_failed_training_is_kept_only_where_its_reward_is_to_blame(tmp_path: P
     params.write_text(yaml.safe_dump({"native": {"mine": {"function": f"{HERE}:{ending}"}}}))
     (tmp_path / "c0.py").write_text('PERIOD = 1\ndef reward(s):\n    return {"a": mine(s)}\n')
     candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 0, "error": None}
-    files.write_json(tmp_path / "index.json", {"candidates": [candidate]})
+    files.write_json(tmp_path / "index.json", {"alternate": True, "candidates": [candidate]})
     args = replace(ARGS, rewards=tmp_path, out=tmp_path / "policies", native=params, env_steps=256)
     if ending == "raises":
         train.main(args)

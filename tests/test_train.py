@@ -13,16 +13,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
+from test_loop import motion
 from torch import nn
 
-from reelward import files, rollout, stage
+from reelward import files, ledger, rollout, stage
 from reelward.language import compile_reward
+from reelward.motion.record import to_json
 from reelward.policy import Policy, Statistics
 from reelward.sim.checkpoint import Checkpoints
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.robot import load_robot
-from stages import train
+from stages import propose, rewards, train
 
 REWARD = '''"""Go forward."""
 PERIOD = 1.0
@@ -193,6 +196,26 @@ def test_a_reward_that_is_not_finite_ends_the_training_by_name(tmp_path):
     bad = REWARD.replace("s.root_vel[:, 0].clamp(-2, 2)", "torch.log(s.root_vel[:, 0] - 100)")
     with pytest.raises(Exception, match=r"line 5.*'speed' is not finite in 100\.00% of"):
         train.learn(job(tmp_path, reward=bad), lambda steps: None)
+
+
+@pytest.mark.parametrize(("lag", "mirrored"), [(0.48, True), (0.03, False)])
+def test_the_policy_mirrors_legs_that_alternate(tmp_path: Path, lag: float, mirrored: bool):
+    files.write_json(tmp_path / "expert/motion.json", to_json(motion(lag=lag)))
+    args = propose.Args(
+        expert=tmp_path / "expert", criteria=tmp_path, parent=tmp_path, parent_best=tmp_path,
+        out=tmp_path / "proposal.json", robot="biped", native=ROOT / "params.yaml", task="walk",
+        critic="measured", author="measured", candidates=1, model=None, temperature=None,
+        max_tokens=1000, evidence="critique",
+    )  # fmt: skip
+    files.write_text(tmp_path / "selected.py", "def reward(s):\n    return {}\n")
+    files.write_json(tmp_path / "feedback.json", {})
+    propose.main(args)
+    files.write_text(tmp_path / "loop.yaml", ledger.FIRST)
+    given = ("biped", tmp_path / "loop.yaml", "iter-00", ROOT / "params.yaml")
+    rewards.main(rewards.Args(args.out, tmp_path / "rewards", *given))
+    short = {"rewards": tmp_path / "rewards", "out": tmp_path / "policies", "env_steps": 256}
+    train.main(replace(ARGS, native=ROOT / "params.yaml", **short))
+    assert Policy.load(tmp_path / "policies/c0.pt").about["symmetric"] is mirrored
 
 
 def test_a_rollout_outlives_a_term_that_is_not_finite_now_and_then():

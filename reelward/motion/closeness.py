@@ -73,6 +73,12 @@ def tolerance(name: str, expert: Descriptor) -> float:
     return max(declared, expert.uncertainty, 1e-9)
 
 
+def alternate(expert: Motion) -> bool:
+    """Whether the legs are half a cycle apart, as far as the motion shows how far they are."""
+    lag = expert.descriptors["lag"]
+    return not lag.usable or lag.value is None or abs(lag.value - 0.5) <= tolerance("lag", lag)
+
+
 def kernel(x: float) -> float:
     """1 at no difference, falling straight to 0 at the tolerance."""
     return max(0.0, 1.0 - abs(x))

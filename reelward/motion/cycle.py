@@ -60,9 +60,11 @@ def keyframes(track: Track, leg_length: float, count: int) -> list[Pick]:
 
 
 def gait_signal(track: Track) -> np.ndarray:
-    """`[T, 2 A]`: the ankles (or, without ankles, all points) relative to the hip."""
+    """`[T, D]`: the ankles (or, without ankles, all points) relative to the hip. On one leg that
+    moves little: who hops rises and falls."""
     names = [f"{leg}_ankle" for leg in track.legs] or list(track.names)
-    return np.concatenate([track.point(n) - track.centre for n in names], axis=1)
+    parts = [track.point(n) - track.centre for n in names]
+    return np.concatenate([*parts, track.centre[:, 1:]] if len(track.legs) == 1 else parts, axis=1)
 
 
 def period_of(signal: np.ndarray, fps: float) -> Period | None:
