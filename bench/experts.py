@@ -101,6 +101,10 @@ def swap(s):
     return load / (s.foot_force.sum(dim=-1) + 20.0) * torch.sin(2 * math.pi * s.phase)
 
 
+def towards(s, froude):
+    return 3 * near(s.root_vel[:, 0], froude * (9.81 * LEG) ** 0.5, 1.0)
+
+
 def beat(s):
     return (2 * s.foot_contact[:, 0] - 1) * torch.sin(2 * math.pi * s.phase)
 
@@ -142,7 +146,7 @@ EXPERTS = {
         "going(s, 0.28) * rhythm(s, 0.62, 0.42) * grounded(s) * level(s) * calm(s)", "swap(s)", True),
     "crouch": Hidden("Walks with bent knees.", "biped", 0.26, True,
         "going(s, 0.30) * rhythm(s, 0.65, 0.42) * grounded(s) * level(s) * low(s, 0.78) * calm(s)",
-        "swap(s)", True, steps=800_000),
+        "swap(s)", True, steps=1_500_000),
     "hop": Hidden("Leaps on both legs together.", "biped", 0.55, True,
         "going(s, 0.35) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s) * together(s)"),
     "backward": Hidden("Walks backwards.", "biped", 0.26, False,
@@ -151,7 +155,8 @@ EXPERTS = {
         "going(s, 0.28) * uneven(s) * stiff(s) * grounded(s) * level(s) * calm(s)",
         "swap(s)", steps=1_000_000, seed=2),
     "bounce": Hidden("Hops fast.", "hopper_fast", 0.45, False,
-        "going(s, 0.45) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)"),
+        "going(s, 0.30) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "towards(s, 0.30)",
+        steps=800_000),
     "squat_hop": Hidden("Hops with a bent knee.", "hopper_fast", 0.40, True,
         "going(s, 0.25) * rhythm(s, 0.7, 0.6) * firm(s).mean(dim=-1) * low(s, 0.85) * level(s) * calm(s)",
         "(beat(s) + 2.0)"),
