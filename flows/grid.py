@@ -27,7 +27,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.dvc_cli import DvcError, dvc, run
 from flows.learn import guard, main
 from reelward import ledger
-from reelward.study import LEDGER, StudyError, exists, git
+from reelward.study import LEDGER, StudyError, branch, git, validated
 
 STUDIES = Path("scratch/studies")
 DEPLOYMENT = "study/study"
@@ -97,6 +97,8 @@ def study(
     found = members(grid, videos or [], robots or [], seeds or [])
     travels = remotes()
     for member in found:
+        validated(video=member.video, robot=member.robot)
+    for member in found:
         begin(member, task, travels, say)
     if len(found) == 1 or not served:
         for member in found:
@@ -123,18 +125,18 @@ def remotes() -> bool:
 
 def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
     """Have a study's branch and folder, made from here where nobody has them."""
-    branch, folder = f"study/{member.name}", member.folder
+    name, folder = f"study/{member.name}", member.folder
     theirs = ""
     if travels:  # whatever the clone was told to fetch
         git("fetch", "--quiet", "origin", "+refs/heads/study/*:refs/remotes/origin/study/*")
-        theirs = git("branch", "--remotes", "--list", f"origin/{branch}").strip()
+        theirs = git("branch", "--remotes", "--list", f"origin/{name}").strip()
     if not folder.is_dir():
         git("worktree", "prune")
         at = ["--detach", str(folder)]
-        if exists(member.name):
-            at = [str(folder), branch]
-        elif theirs:
-            at = ["--no-track", "-b", branch, str(folder), theirs]
+        if theirs and not git("branch", "--list", name):
+            at = ["--no-track", "-b", name, str(folder), theirs]
+        elif branch(member.name):
+            at = [str(folder), name]
         git("worktree", "add", "--quiet", *at)
     for private in (".dvc/config.local", "local.yaml"):
         if Path(private).is_file():
@@ -142,7 +144,7 @@ def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
     cache: list[str] = []
     dvc("cache", "dir", say=cache.append)
     dvc("cache", "dir", "--local", cache[-1], say=say, folder=folder)
-    if not exists(member.name):
+    if not branch(member.name):
         given = (
             ("--video", member.video), ("--robot", member.robot), ("--seed", member.seed),
             ("--task", task),
@@ -152,7 +154,7 @@ def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
     if theirs:
         git("-C", str(folder), "merge", "--quiet", "--ff-only", theirs)
     elif travels:
-        git("push", "--quiet", "origin", branch)
+        git("push", "--quiet", "origin", name)
 
 
 def go_on(member: Member, iterations: int, travels: bool, say: Say) -> None:

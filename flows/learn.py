@@ -28,7 +28,7 @@ from flows.dvc_cli import NETWORK, DvcError, dvc
 from reelward import ledger, stage, study
 from reelward.files import digest
 from reelward.plan import plan
-from reelward.study import LEDGER, WORDS, changed, current, enter, exists, extend, hold, new
+from reelward.study import LEDGER, WORDS, branch, changed, current, enter, extend, hold, new
 
 PATHS = ("params.yaml", "loop.yaml", "dvc.lock", "rewards", "metrics.json", WORDS)
 REWARDS = Path("rewards")
@@ -112,7 +112,7 @@ def learn(
     Args:
         iterations: how many there are to be in all
         study: branch study/NAME to enter; by default the one that is checked out. One that is not
-            there is made from where we are, as by `reelward new`, where the next five say of what
+            there is made, as by `reelward new`, where the next five say of what
         video: a file, a link, a page of a video site, or pypi:NAME==VERSION/path
         robot: robots/NAME
         task: a sentence
@@ -133,7 +133,7 @@ def learn(
     given = dict(video=video, robot=robot, task=task, author=author, critic=critic)
     settings = {key: value for key, value in given.items() if value is not None}
     with stage.lock(LEDGER):
-        if study and settings and not exists(study):
+        if study and settings and not branch(study):
             new(study, **settings)
         elif study:
             enter(study)

@@ -23,13 +23,16 @@ from reelward.files import digest, write_text
 KEPT = ("params.yaml", "loop.yaml", "rewards")
 WORDS = "critiques.yaml"
 """what a person says who is the critic; begun from the example that explains it"""
+BEST = "rewards/best.py"
 RESULTS = (
-    "dvc.lock", "metrics.json", "rewards/best.py", "rewards/history.csv", "rewards/iter-*", WORDS,
+    "dvc.lock", "metrics.json", BEST, "rewards/history.csv", "rewards/iter-*", WORDS,
 )  # fmt: skip
 PARAMS = Path("params.yaml")
 LEDGER = Path("loop.yaml")
 SEED = Path("rewards/seed/selected.py")
 PRESETS = Path("presets")
+MAIN = "main"
+"""branch without results, from which a study begins that is made while another one is checked out"""
 EXAMPLE = Path("prompts/critiques.yaml")
 
 
@@ -59,13 +62,15 @@ def current() -> str:
     return branch.removeprefix("study/")
 
 
-def exists(name: str) -> bool:
-    return bool(git("branch", "--list", f"study/{name}").strip())
+def branch(name: str) -> str:
+    """Full name of a study's branch, here or else at a remote; empty where there is none."""
+    places = (f"refs/heads/study/{name}", f"refs/remotes/*/study/{name}")
+    return git("for-each-ref", "--format=%(refname)", *places).partition("\n")[0]
 
 
 def enter(name: str) -> None:
     """Check out a study and the files that DVC keeps for it."""
-    if not exists(name):
+    if not branch(name):
         raise StudyError(f"no study {name}; make it: reelward new {name}")
     left = git("branch", "--show-current").strip()
     if left == f"study/{name}":
@@ -81,28 +86,37 @@ def enter(name: str) -> None:
 def new(
     name: str, source: str | None = None, preset: str | None = None, **settings: str | None
 ) -> None:
-    """Make the branch of a study from where we are: its settings, a ledger of one iteration, the
-    reward it starts from, and no results. The settings are those of params.yaml, or of the study
-    `source`, whose best reward it then starts from; those of `preset` replace theirs, and `robot`,
-    `task`, `video`, `seed`, `author` and `critic` those. A robot brings its preset for the CPU where
-    none is named. Author and critic are models by their names; `measured` is none, and the critic
-    may be a `person`.
+    """Make the branch of a study: its settings, a ledger of one iteration, the reward it starts
+    from, and no results. It begins from where we are, or from `main` where that is another study;
+    the settings are params.yaml's there, or those of the study `source`, whose best reward it then
+    starts from; those of `preset` replace theirs, and `robot`, `task`, `video`, `seed`, `author` and
+    `critic` those. Another robot brings its preset for the same kind of device where none is named.
+    Author and critic are models by their names; `measured` is none, and the critic may be a
+    `person`.
     Raises StudyError before anything is changed."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(?<!\.lock)(?<!\.)", name):
         raise StudyError(f"expected a name of a-z, 0-9, -, _ and dots, got {name!r}")
-    if exists(name):
+    if branch(name):
         raise StudyError(f"study {name} exists; enter it: git switch study/{name}")
     if changed(*RESULTS):
         raise StudyError("results here are not committed; commit them first: git status")
+    begin = "HEAD"
     params, reward = PARAMS.read_text(), SEED.read_text()
     if source is not None:
-        if not exists(source):
-            raise StudyError(f"no study {source}; those there are: git branch --list 'study/*'")
-        params = git("show", f"study/{source}:{PARAMS}")
-        reward = git("show", f"study/{source}:rewards/best.py")
-    params = _set(params, {**_preset(preset, settings.get("robot")), **_values(settings)})
+        theirs = branch(source)
+        if not theirs:
+            raise StudyError(
+                f"no study {source}; those there are: git branch --all --list '*study/*'"
+            )
+        best = git("ls-tree", "--name-only", theirs, "--", BEST).strip() or SEED
+        params, reward = (git("show", f"{theirs}:{p}") for p in (PARAMS, best))
+    elif git("branch", "--show-current").startswith("study/"):
+        begin = MAIN
+        params, reward = (git("show", f"{begin}:{p}") for p in (PARAMS, SEED))
+    values = validated(**settings)
+    params = _set(params, {**_preset(preset, settings.get("robot"), params), **values})
 
-    git("switch", "--quiet", "--create", f"study/{name}")
+    git("switch", "--quiet", "--no-track", "--create", f"study/{name}", begin)
     git("rm", "-r", "--quiet", "--ignore-unmatch", "--", *RESULTS)
     _leave()
     write_text(PARAMS, params)
@@ -117,7 +131,7 @@ def hold(**settings: str | None) -> None:
     """Hold the settings of the study that is checked out against these. Raises StudyError where
     they differ."""
     mine: Any = yaml.safe_load(PARAMS.read_text())
-    for place, value in _values(settings).items():
+    for place, value in validated(**settings).items():
         if place[0] == "fetch" and place[1] != "source":
             continue  # how a video is cut and pinned may have been said since
         found = mine[place[0]] if len(place) == 1 else mine[place[0]].get(place[1])
@@ -175,12 +189,15 @@ def _leave(*kept: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _preset(name: str | None, robot: str | None) -> dict[tuple[str, ...], Any]:
-    """The settings of presets/NAME.yaml, or of the robot's preset for the CPU if it has one."""
+def _preset(name: str | None, robot: str | None, params: str) -> dict[tuple[str, ...], Any]:
+    """The settings of presets/NAME.yaml, or those that a robot has, if it has any, for the device
+    that `params`, made for another robot, are made for."""
     known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
     if name is None:
-        name = f"{robot.removesuffix('_fast')}-cpu" if robot else ""
-        if name not in known:
+        before = yaml.safe_load(params)
+        kind = "gpu" if before["train"]["device"] == "cuda" else "cpu"
+        name = f"{robot.removesuffix('_fast')}-{kind}" if robot else ""
+        if name not in known or robot == before["robot"]:
             return {}
     if name not in known:
         raise StudyError(f"preset: expected one of {', '.join(known)}, got {name}")
@@ -191,7 +208,8 @@ def _preset(name: str | None, robot: str | None) -> dict[tuple[str, ...], Any]:
     return values
 
 
-def _values(settings: dict[str, str | None]) -> dict[tuple[str, ...], Any]:
+def validated(**settings: str | None) -> dict[tuple[str, ...], Any]:
+    """The settings of `new`, each with its place in params.yaml. Raises StudyError."""
     values: dict[tuple[str, ...], Any] = {}
     if (robot := settings.get("robot")) is not None:
         known = sorted(p.name for p in Path("robots").iterdir() if p.is_dir())
@@ -199,31 +217,45 @@ def _values(settings: dict[str, str | None]) -> dict[tuple[str, ...], Any]:
             raise StudyError(f"robot: expected one of {', '.join(known)}, got {robot}")
         values["robot",] = robot
     if (seed := settings.get("seed")) is not None:
+        if not seed.isdecimal():
+            raise StudyError(f"seed: expected a whole number at least 0, got {seed}")
         values["seed",] = int(seed)
     if (task := settings.get("task")) is not None:
-        values["task",] = task
+        values["task",] = task.replace("'", "\u2019")  # dvc.yaml hands it on in single quotes
     if (video := settings.get("video")) is not None:
-        local = Path(video)
+        local = Path(video).expanduser()
         if "://" not in video and not video.startswith("pypi:") and not local.is_file():
             raise StudyError(
                 f"video: expected a file, a link or pypi:NAME==VERSION/path, got {video}"
             )
-        values["fetch", "source"] = video
+        # Only what git knows is there in a worktree or another clone.
+        ours = local.is_file() and video not in git("ls-files", "-z").split("\0")
+        values["fetch", "source"] = str(local.absolute()) if ours else video
         values["fetch", "sha256"] = digest(local) if local.is_file() else None
         values["fetch", "start"] = 0.0
         values |= {("fetch", key): None for key in ("end", "crop", "licence")}
     if (author := settings.get("author")) is not None:
-        model = None if author == "measured" else author
+        model = None if author == "measured" else _model("author", author)
         values["propose", "author"] = "llm" if model else "measured"
         values["propose", "model"] = model
     if (critic := settings.get("critic")) is not None:
-        model = None if critic in ("measured", "person") else critic
+        model = None if critic in ("measured", "person") else _model("critic", critic)
         kinds = {"measured": "measured", "person": "file"}
         values["critique", "critic"] = kinds.get(critic, "vlm")
         values["critique", "model"] = model
         if critic == "person":
             values["critique", "file"] = WORDS
     return values
+
+
+def _model(role: str, name: str) -> str:
+    """A model's name, which is neither forgotten nor the kind of a setting."""
+    if not name.strip() or name in ("llm", "vlm", "file", "null", "None"):
+        others = "measured or person" if role == "critic" else "measured"
+        raise StudyError(
+            f"{role}: expected a model's name on its server, or {others}, got {name!r}"
+        )
+    return name
 
 
 def _set(params: str, values: dict[tuple[str, ...], Any]) -> str:

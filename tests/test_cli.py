@@ -40,7 +40,8 @@ def test_a_study_begins_on_its_branch_without_results(desk: Path) -> None:
     assert "study/walk" in said
     assert run(desk, "git", "branch", "--show-current") == "study/walk\n"
     assert params(desk)["robot"] == "hopper"
-    assert params(desk)["task"] == "hop: # up, 'and' down"
+    assert params(desk)["task"] == "hop: # up, \u2019and\u2019 down"
+    assert complaints(params(desk), {}, "") == []
     assert params(desk)["fetch"] == params(ROOT)["fetch"]
     before = (ROOT / "params.yaml").read_text().splitlines()
     after = (desk / "params.yaml").read_text().splitlines()
@@ -60,6 +61,12 @@ def test_a_video_of_ones_own_is_pinned_and_whole(desk: Path, tmp_path: Path) -> 
     assert fetch["sha256"] == sha256(b"not looked into here").hexdigest()
     assert (fetch["start"], fetch["end"], fetch["crop"]) == (0.0, None, None)
     assert fetch["max_mb"] == params(ROOT)["fetch"]["max_mb"]
+    (desk / "scratch").mkdir(exist_ok=True)
+    (desk / "scratch/here.mp4").write_bytes(b"a worktree of this clone has it not")
+    reelward(desk, "new", "here", "--video", "scratch/here.mp4")
+    assert params(desk)["fetch"]["source"] == str(desk / "scratch/here.mp4")
+    reelward(desk, "new", "kept", "--video", "docs/strip.jpg")
+    assert params(desk)["fetch"]["source"] == "docs/strip.jpg"
     link = reelward(desk, "new", "linked", "--video", "https://example.com/v.mp4")
     assert "study/linked" in link and params(desk)["fetch"]["sha256"] is None
 
@@ -78,7 +85,7 @@ def test_a_study_names_who_writes_and_who_judges(desk: Path) -> None:
     said = desk / critic["file"]
     said.write_text("iter-00: {c0: {rank: 1}}\n")
     run(desk, "git", "commit", "--quiet", "--all", "--message", "Say something")
-    reelward(desk, "new", "next")  # not what was said of another study's films
+    reelward(desk, "new", "next", "--from", "mine")  # not what was said of another study's films
     assert params(desk)["critique"]["critic"] == "file"
     assert said.read_text() == (ROOT / "prompts/critiques.yaml").read_text()
 
@@ -109,6 +116,9 @@ def test_a_study_is_held_to_what_is_asked_of_it(
         (("walk", "--preset", "horse"), "preset: expected one of ant-cpu, ant-gpu"),
         (("walk", "--video", "nowhere.mp4"), "video: expected a file"),
         (("walk", "--from", "nobody"), "no study nobody"),
+        (("walk", "--author", ""), "author: expected a model's name on its server, or measured"),
+        (("walk", "--critic", "vlm"), "critic: expected a model's name on its server, or measured"),
+        (("walk", "--seed", "-3"), "seed: expected a whole number at least 0, got -3"),
     ],
 )
 def test_nonsense_changes_nothing(house: Path, args: tuple[str, ...], complaint: str) -> None:
@@ -147,6 +157,39 @@ def test_every_preset_passes_the_check_and_a_robot_brings_its_own(desk: Path) ->
     wrong = params(desk) | {"train": params(desk)["train"] | {"symmetric": True}}
     (line,) = complaints(wrong, commands, "")
     assert "train.symmetric = true: ant is no planar robot" in line
+
+
+def test_presets_leave_nothing_of_each_other(desk: Path) -> None:
+    keys = {frozenset(yaml.safe_load(p.read_text())["train"]) for p in (desk / "presets").iterdir()}
+    assert len(keys) == 1
+    reelward(desk, "new", "big", "--preset", "ant-gpu")
+    for robot, envs in (("humanoid_fast", 4096), ("ant_fast", 4096)):
+        reelward(desk, "new", robot, "--from", "big", "--robot", robot)
+        assert params(desk)["train"]["num_envs"] == envs
+        assert params(desk)["train"]["device"] == "cuda"
+
+
+def test_a_study_begins_from_main_whatever_is_checked_out(desk: Path) -> None:
+    before = (desk / "params.yaml").read_text()
+    reelward(desk, "new", "spider", "--robot", "half_cheetah", "--task", "the spider's run")
+    assert params(desk)["train"]["activation"] == "silu"
+    assert complaints(params(desk), {}, "") == []
+    reelward(desk, "new", "walk")
+    assert (desk / "params.yaml").read_text() == before
+    assert run(desk, "git", "log", "--format=%s", "main..") == "Begin study walk\n"
+
+
+def test_a_study_of_another_clone_is_entered_and_gone_on_from(desk: Path, tmp_path: Path) -> None:
+    reelward(desk, "new", "walk", "--task", "walk far")
+    run(desk, "git", "switch", "--quiet", "main")
+    clone = tmp_path / "clone"
+    run(desk, "git", "clone", "--quiet", str(desk), str(clone))
+    assert "study walk exists" in reelward(clone, "new", "walk", code=2)
+    reelward(clone, "new", "far", "--from", "walk")
+    assert params(clone)["task"] == "walk far"
+    run(clone, sys.executable, "-c", "from reelward.study import enter; enter('walk')")
+    assert run(clone, "git", "branch", "--show-current") == "study/walk\n"
+    assert params(clone)["task"] == "walk far"
 
 
 def test_a_study_goes_on_from_another(mine: Path) -> None:
