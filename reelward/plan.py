@@ -8,6 +8,7 @@ instead of run.
 from __future__ import annotations
 
 import logging
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ MODEL = {
 CONSTANT = {"check"}
 """stages whose result is always the same: what follows them does not run because of them"""
 
+LOCK = Path("dvc.lock")
 WORDS = {"modified": "changed", "deleted": "is missing", "new": "is new"}
 
 
@@ -48,14 +50,17 @@ def plan() -> list[Step]:
         graph = repo.index.graph
         order = list(networkx.dfs_postorder_nodes(graph))
         changed = {}
+        locked: Any = yaml.safe_load(LOCK.read_text())["stages"] if LOCK.is_file() else {}
         for stage in (s for s in order if s.addressing in status):
             settings = [d for d in stage.deps if isinstance(d, ParamsDependency)]
             changed[stage.addressing] = ["never run"]
             if any(out.hash_info for out in stage.outs):
-                changed[stage.addressing] = [
-                    *(c for d in settings for c in changes(d.hash_info.value, d.read_params())),
-                    *reasons(status[stage.addressing]),
-                ]
+                said = [c for d in settings for c in changes(d.hash_info.value, d.read_params())]
+                known = {c.partition(" ")[0].rpartition(".")[2] for c in said}
+                was = options(locked.get(stage.addressing, {}).get("cmd", ""))
+                given = {k: v for k, v in options(stage.cmd).items() if k not in known}
+                said += changes({k: was.get(k) for k in given}, given)
+                changed[stage.addressing] = said + reasons(status[stage.addressing])
     needs = {s.addressing: [above.addressing for above in graph.successors(s)] for s in order}
     return steps(changed, needs, yaml.safe_load(Path("params.yaml").read_text()))
 
@@ -84,6 +89,17 @@ def kind(name: str, params: dict[str, Any]) -> str:
         return "training"
     section, key = MODEL.get(name, ("", ""))
     return "paid call" if section and params[section][key] in ("vlm", "llm") else "free"
+
+
+def options(command: str) -> dict[str, str]:
+    """What a command line sets: `--seed 1 --task 'walk far'`."""
+    found: dict[str, str] = {}
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            found[name := word[2:]] = ""
+        elif found:
+            found[name] = f"{found[name]} {word}".strip()
+    return found
 
 
 def changes(old: Any, new: Any, at: str = "") -> list[str]:

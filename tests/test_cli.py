@@ -13,7 +13,7 @@ import yaml
 from conftest import ROOT, dvc, reelward, run, settle
 
 from reelward.language import compile_reward
-from reelward.plan import changes, reasons, steps
+from reelward.plan import changes, options, reasons, steps
 from reelward.sim.robot import load_robot
 from reelward.study import StudyError, hold
 from stages.__main__ import complaints
@@ -272,7 +272,19 @@ def test_plan_tells_what_is_certain_from_what_follows() -> None:
     assert steps({}, needs, settings) == []
 
 
+def test_plan_names_a_setting_that_only_a_command_shows(mine: Path) -> None:
+    text = (mine / "params.yaml").read_text()
+    (mine / "params.yaml").write_text(text.replace("\nseed: 1 ", "\nseed: 2 "))
+    settle(mine, gamma=0.5)
+    why = {s["stage"]: s["why"] for s in json.loads(reelward(mine, "plan", "--json"))}
+    assert why["seed"] == ["seed 1 -> 2"]
+    assert why["train@iter-00"] == ["train.gamma 0.98 -> 0.5", "seed 1 -> 2"]
+
+
 def test_plan_says_why_in_words() -> None:
+    assert options("python -m x --seed 1 --task 'walk far' --flag") == {
+        "seed": "1", "task": "walk far", "flag": "",
+    }  # fmt: skip
     new = {"params.yaml": {"train": "modified"}, "reelward/sim": "modified", "prompts": "deleted"}
     gone = {"changed outs": {"data/x": "deleted"}}
     assert reasons([{"changed deps": new}, gone, "changed command"]) == [
