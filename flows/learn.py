@@ -208,6 +208,12 @@ def main(chosen: Any = learn, module: str = "learn") -> int:
     except KeyboardInterrupt:
         text, code = "stopped; the same command goes on from here", 130
     except Exception as e:
+        if str(e).startswith("Failed to reach API"):
+            url = PREFECT_API_URL.value()
+            e = stage.NetworkError(
+                f"no Prefect server at {url}; start it: make serve, or do without: "
+                "unset PREFECT_API_URL"
+            )
         code, text = stage.explain(e)
     text = text if text.startswith("reelward ") else f"reelward {module}: {text}"
     print(text, file=sys.stderr)

@@ -135,7 +135,7 @@ def check(
     robot: str,
     as_json: Annotated[bool, arg(name="json")] = False,
     require_jail: bool = False,
-    params: Path = Path("params.yaml"),
+    params: Path | None = None,
 ) -> None:
     """Check a reward file against a robot, in a jail and without executing it.
 
@@ -144,7 +144,7 @@ def check(
         robot: robots/NAME
         as_json: for programs
         require_jail: refuse to try it where a layer of the jail is missing
-        params: the params.yaml that names native terms, where there is one
+        params: the file that names native terms; by default the params.yaml here, if there is one
     """
     from reelward.language.commands import cli_check
 

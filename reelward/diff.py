@@ -99,10 +99,14 @@ def before(rev: str) -> str:
     the commit before a commit. Raises DiffError."""
     named = ITERATION.fullmatch(rev)
     if named is None:
+        _commit(rev)
         return f"{rev}~"
     at = f"{_commit(named['rev'])}:" if named["rev"] else ""
     text = git("show", f"{at}loop.yaml") if at else Path("loop.yaml").read_text()
-    parent = ledger.parents(text).get(named["name"])
+    parents = ledger.parents(text)
+    parent = parents.get(named["name"])
+    if parent is None and named["name"] != ledger.SEED:
+        raise DiffError(f"{rev}: loop.yaml has no such iteration; it has {', '.join(parents)}")
     if parent is None:
         raise DiffError(f"{rev} has no parent in loop.yaml; name two versions")
     return f"{named['rev']}:{parent}" if at else parent

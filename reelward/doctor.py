@@ -33,6 +33,10 @@ class Check:
     needed: bool = True
 
 
+def system() -> Check:
+    return Check("system", sys.platform == "linux", sys.platform, "use Linux, or WSL on Windows")
+
+
 def python() -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
     mend = "make demo PYTHON=python3.11  (apt install python3.11-venv)"
@@ -104,8 +108,17 @@ def packages() -> Check:
     return Check("packages", True, ", ".join(f"{n} {version(n)}" for n in names))
 
 
+def gpu() -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        mend = "nothing, where train.device is cpu; else a driver and a CUDA build of torch"
+        return Check("gpu", False, "none", mend, needed=False)
+    return Check("gpu", True, torch.cuda.get_device_name())
+
+
 CHECKS: tuple[Callable[[], Check], ...] = (
-    python, packages, cores, disk, renderer, git, sandbox, sites,
+    system, python, packages, cores, gpu, disk, renderer, git, sandbox, sites,
 )  # fmt: skip
 
 

@@ -53,6 +53,12 @@ LOCK_WAIT = 5.0
 """s that a second writer waits: a killed one needs a moment to die"""
 CALLER = "REELWARD_CALLER"
 """variable with the process of the flow: whom a stage's parent was, once that is dead, nobody can tell"""
+HOW = (
+    "renderer", "pull", "checkpoint_s", "require_jail", "debug", "mode", "calls", "call_seconds",
+    "retry_seconds", "critic_server", "author_server", "budget_calls", "budget_tokens",
+    "budget_money", "prices",
+)  # fmt: skip
+"""what local.yaml may say; a misspelt budget would be no budget"""
 SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh", "busybox"}
 
 
@@ -139,7 +145,8 @@ def explain(e: BaseException) -> tuple[int, str]:
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return 5, f"{what}; make it writable for this user and run it again"
         if isinstance(e, FileNotFoundError):
-            return 2, f"{what}; make it: dvc repro, or bring it: dvc pull"
+            made = str(e.filename).startswith(("data/", "rewards/"))
+            return 2, what + "; make it: dvc repro, or bring it: dvc pull" * made
         if e.errno is not None:
             return 5, what
     where = traceback.extract_tb(e.__traceback__)[-1:]
@@ -302,8 +309,8 @@ def expected(hint: Any) -> str:
     if origin is Annotated:
         limits = [c for m in inner[1:] for c in getattr(m, "metadata", [m])]
         b = {k: getattr(c, k) for c in limits for k in ("gt", "ge", "lt", "le") if hasattr(c, k)}
-        for form in filter(None, (getattr(c, "pattern", None) for c in limits)):
-            return f"{expected(inner[0])} of the form {form}"
+        for form in filter(None, (getattr(m, "description", None) for m in inner[1:])):
+            return str(form)
         if set(b) == {"ge", "le"}:
             return f"{expected(inner[0])} between {b['ge']} and {b['le']}"
         words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -339,7 +346,10 @@ def how(name: str, default: Any = None) -> Any:
     it takes."""
     value = os.environ.get(f"REELWARD_{name.upper()}")
     if value is None and (local := Path("local.yaml")).is_file():
-        value = read_yaml(local).get(name)
+        said = read_yaml(local)
+        for key in said.keys() - set(HOW):
+            raise InputError(f"{local}: {key}: unknown key; {nearest(key, HOW)}")
+        value = said.get(name)
     if value is None or default is None or isinstance(default, str):
         return default if value is None else value
     try:

@@ -36,7 +36,8 @@ class Shared:
     """What stands at the top of params.yaml."""
 
     robot: str
-    task: Annotated[str, Field(pattern=r"^[^']+$")]  # dvc.yaml hands it on in single quotes
+    # dvc.yaml hands it on in single quotes
+    task: Annotated[str, Field(pattern=r"^[^']+$", description="a sentence without apostrophes")]
     seed: Annotated[int, Field(ge=0)]
     native: Any
 
@@ -59,6 +60,10 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         found += [f"{where}robot: {e}"] if "robot" in shared else []
     except NativeError as e:
         found.append(f"{where}{e}")
+    for name, key, kind in (("propose", "author", "llm"), ("critique", "critic", "vlm")):
+        section = params.get(name) or {}
+        if section.get(key) == kind and not section.get("model"):
+            found.append(f"{where}{name}.model is missing: {key} is {kind}, name its model")
     for name, section in params.items():
         if name in shared:
             continue

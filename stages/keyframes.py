@@ -39,7 +39,10 @@ class Args:
     """folder to create"""
     shot: Literal["auto"] | Annotated[int, Field(ge=0)]
     """number of the shot (shots.json counts them from 0), or auto"""
-    subject: Annotated[str, Field(pattern=rf"^(auto|{SHARE},{SHARE})$")]
+    subject: Annotated[
+        str,
+        Field(pattern=rf"^(auto|{SHARE},{SHARE})$", description="auto or x,y, each from 0 to 1"),
+    ]
     """auto, or x,y: where the person is at the shot's start, as shares of width and height"""
     tiles: Annotated[int, Field(ge=4, le=16)]
     """pictures on the contact sheet"""

@@ -16,7 +16,7 @@ from pydantic import Field
 from reelward import files, stage
 from reelward.download import Limits, unpack, wheel
 
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="64 digits of 0-9 and a-f")]
 
 DETECTOR = "mediapipe/modules/pose_detection/pose_detection.tflite"
 LANDMARK = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
@@ -31,7 +31,9 @@ pose_detection.tflite and pose_landmark_full.tflite are the BlazePose models of 
 class Args:
     out: stage.Out
     """folder to create"""
-    source: Annotated[str, Field(pattern=r"^pypi:[\w.-]+==[\w.+!-]+$")]
+    source: Annotated[
+        str, Field(pattern=r"^pypi:[\w.-]+==[\w.+!-]+$", description="pypi:NAME==VERSION")
+    ]
     """pypi:NAME==VERSION"""
     detector_sha256: Digest
     """of pose_detection.tflite"""

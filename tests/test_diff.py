@@ -130,6 +130,10 @@ def test_a_version_has_many_names(desk: Path) -> None:
 def test_one_name_is_held_against_its_parent(desk: Path) -> None:
     assert [before(r) for r in ("iter-01", "iter-00", "HEAD~1")] == ["iter-00", "seed", "HEAD~1~"]
     assert before("HEAD~1:iter-00") == "HEAD~1:seed"
+    with pytest.raises(DiffError, match="iter-07: loop.yaml has no such iteration; it has iter-00"):
+        before("iter-07")
+    with pytest.raises(DiffError, match="expected a git revision or an iteration .* got nonsense;"):
+        before("nonsense")
     with pytest.raises(DiffError, match="seed has no parent in loop.yaml; name two versions"):
         before("seed")
 

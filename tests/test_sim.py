@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
@@ -253,14 +254,21 @@ def test_unknown_robot_names_the_nearest():
         ("spare: 1", "spare: Extra inputs are not permitted"),
         ("model: gymnasium:none.xml", "cannot read"),
         ("root: chest", "the model has no body 'chest'"),
+        ("substeps: 0", "substeps: Input should be greater than 0"),
+        ("joint_range_deg: {hip: [0, 9]}", "joint_range_deg: it has no joint 'hip'"),
+        (
+            "joints: {right_hip: thigh_joint}",
+            "joints must name what the actuators drive: leg_joint",
+        ),
     ],
 )
 def test_a_bad_robot_is_refused_in_one_line(tmp_path: Path, edit: str, complaint: str):
     key = edit.split(":")[0]
-    lines = (Path("robots/biped/robot.yaml").read_text()).splitlines()
-    kept = [line for line in lines if not line.startswith(f"{key}:")]
+    said = yaml.safe_load(Path("robots/biped/robot.yaml").read_text()) | yaml.safe_load(edit)
+    if key == "joints":
+        said |= {"symmetric": False, "reset": {}}
     (tmp_path / "odd").mkdir()
-    (tmp_path / "odd/robot.yaml").write_text("\n".join([*kept, edit]))
+    (tmp_path / "odd/robot.yaml").write_text(yaml.safe_dump(said))
     with pytest.raises(RobotError, match=complaint) as caught:
         load_robot("odd", tmp_path)
     assert "\n" not in str(caught.value)

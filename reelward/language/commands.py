@@ -51,7 +51,8 @@ def checked(
     except JailMissing:
         raise
     except JailError as error:
-        return _refused([Diagnostic("E_LIMIT", 0, 0, str(error), "write a shorter reward")])
+        hint = "write a shorter reward" + ", or mend the native terms" * bool(native)
+        return _refused([Diagnostic("E_LIMIT", 0, 0, str(error), hint)])
 
 
 def recorded_states(robot: Robot) -> list[dict[str, Any]]:
@@ -128,16 +129,18 @@ def cli_check(
     robot: str,
     as_json: bool = False,
     require_jail: bool = False,
-    params: Path = Path("params.yaml"),
+    params: Path | None = None,
 ) -> int:
     """Prints the terms of the reward in `file` and gives 0, or prints its errors and gives 1.
 
-    `params` is the params.yaml that names native terms, where there is one. Raises OSError when the file cannot be read, RobotError when there is no such robot,
-    JailMissing when a whole jail is required and this system has none.
+    `params` names native terms; by default the params.yaml of the working directory, where there is
+    one. Raises OSError or InputError when a file cannot be read, RobotError when there is no such
+    robot, JailMissing when a whole jail is required and this system has none.
     """
     with open(file, "rb") as opened:
         source = opened.read(MAX_SOURCE + 1).decode("utf-8", "replace")
-    native = read_native(params) if params.exists() else {}
+    here = Path("params.yaml")
+    native = read_native(params or here) if params or here.exists() else {}
     answer = checked(source, load_robot(robot), native, require_jail=require_jail)
     answer |= {"jail": [name for name, active in layers().items() if active]}
     if as_json:

@@ -18,6 +18,7 @@ import numpy as np
 
 MAX_SIDE = 8192
 MAX_SECONDS = 600.0
+"""length of a film, since it is decoded from its beginning"""
 REPEATED = 20.0
 """grey levels (of 255) by which a repeated frame may differ anywhere, because of compression"""
 
@@ -161,8 +162,8 @@ def _fault(box: av.container.InputContainer) -> str | None:
         return f"expected at most {MAX_SIDE} pixels a side, found {code.width} x {code.height}"
     if _declared(box) > MAX_SECONDS:
         return (
-            f"expected at most {MAX_SECONDS:.0f} s, found {_declared(box):.0f} s; "
-            "give a section of it"
+            f"expected at most {MAX_SECONDS:.0f} s, found {_declared(box):.0f} s; cut the file: "
+            "ffmpeg -ss START -t SECONDS -i FILE part.mp4"
         )
     return None
 

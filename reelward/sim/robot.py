@@ -15,7 +15,14 @@ from typing import Literal
 
 import mujoco
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from reelward.sim.field import Field
 
@@ -89,12 +96,12 @@ class Robot(_Strict):
     solver: Literal["Newton"] | None = None
     """where it is not the MJCF's"""
     joint_range_deg: dict[str, tuple[float, float]] = {}
-    substeps: int
+    substeps: PositiveInt
     """physics steps a control step"""
-    episode_s: float
+    episode_s: PositiveFloat
     """time limit (s): truncation, not termination"""
     root: str
-    leg_length_m: float
+    leg_length_m: PositiveFloat
     joints: dict[str, str]
     bodies: dict[str, str]
     """a body without a name goes by that of its first joint"""
@@ -147,6 +154,8 @@ class Robot(_Strict):
                 if not body.name and body.joints:
                     body.name = body.joints[0].name
             for joint, degrees in self.joint_range_deg.items():
+                if spec.joint(joint) is None:
+                    raise ValueError(f"joint_range_deg: it has no joint {joint!r}")
                 spec.joint(joint).range = degrees
             for geom in (g for f in self.feet.values() for g in f.geoms):
                 spec.add_sensor(
@@ -169,6 +178,11 @@ class Robot(_Strict):
             if isinstance(e, RobotError):
                 raise
             raise RobotError(f"robot {self.name}: cannot compile {self.model}: {e}") from e
+        driven = [model.joint(model.actuator_trnid[i, 0]).name for i in range(model.nu)]
+        if unnamed := [name for name in driven if name not in self.joints.values()]:
+            raise RobotError(
+                f"robot {self.name}: joints must name what the actuators drive: {unnamed[0]}"
+            )
         for kind, wanted in (
             ("joint", self.joints.values()),
             ("body", [self.root, *self.bodies.values()]),
