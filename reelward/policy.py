@@ -157,10 +157,24 @@ class Policy:
 
 
 class Policies:
-    """C policies of one shape side by side: policy c has the c-th part of every `[..., C, M, x]`."""
+    """C policies of one shape side by side: policy c has the c-th part of every `[..., C, M, x]`.
+
+    They normalise by the statistics of the last `refresh`, kept in one place: a CUDA graph reads them
+    there.
+    """
 
     def __init__(self, members: Sequence[Policy]) -> None:
         self.members = members
+        self._norm = self._statistics()
+
+    def refresh(self) -> None:
+        """Normalise by the statistics as they are now."""
+        self._norm.copy_(self._statistics())
+
+    def _statistics(self) -> Tensor:
+        """Mean and inverse deviation of the observations `[2, C, 1, O]`."""
+        of = [(p.obs.mean.float(), (p.obs.var + 1e-8).rsqrt().float()) for p in self.members]
+        return torch.stack([torch.stack(part) for part in zip(*of, strict=True)])[:, :, None]
 
     @property
     def log_std(self) -> Tensor:
@@ -168,8 +182,8 @@ class Policies:
         return _stack([p.log_std for p in self.members])[:, None]
 
     def normalise(self, obs: Tensor) -> Tensor:
-        parts = zip(self.members, obs.unbind(-3), strict=True)
-        return _stack([p.normalise(part) for p, part in parts], -3)
+        mean, scale = self._norm
+        return ((obs - mean) * scale).clamp(-8, 8)
 
     def actor(self, obs: Tensor) -> Tensor:
         return _outputs([p.actor for p in self.members], obs)

@@ -12,7 +12,8 @@ PPO"): orthogonal initialisation, normalised and clipped observations, rewards s
 deviation of the discounted return, advantages normalised in each minibatch, value bootstrap at
 time limits but not at falls, linear decay of the learning rate, gradient norm clipped.
 
-Work is counted in env-steps, never in seconds: on one kind of machine a seed repeats to the byte.
+Work is counted in env-steps, never in seconds: on one kind of CPU a seed repeats to the byte. (On a
+GPU contacts are found in no fixed order.)
 """
 
 from __future__ import annotations
@@ -286,26 +287,39 @@ class Learner:
         self.discounted = torch.zeros(size, device=device)
         self.episode = torch.zeros(2, *size, device=device)
         """return and length so far of the running episodes"""
+        self.act, self.value = self._act, self._value
+        if device.type == "cuda":
+            from reelward.sim.gpu import graphed
+
+            self.act = graphed(self._act, self.seen[0], self.batch.actions[0])
+            self.value = graphed(self._value, self.seen[0])
+
+    def _act(self, seen: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised observations, mean actions and noisy ones, all `[C, N, ...]`."""
+        obs = self.policies.normalise(seen)
+        means = self.policies.actor(obs)
+        return obs, means, means + self.policies.log_std.exp() * noise
+
+    def _value(self, seen: Tensor) -> Tensor:
+        return self.policies.critic(self.policies.normalise(seen)).squeeze(-1)
 
     @torch.no_grad()
     def collect(self) -> list[dict[str, float]]:
         """Fill the batch. Returns each candidate's figures: term means, returns and lengths of the
         episodes that ended, falls. Marks the candidates whose terms or physics went wild."""
         policies, env, b, args = self.policies, self.env, self.batch, self.args
-        std = policies.log_std.exp()
+        policies.refresh()
         size = b.rewards.shape[1:]  # C, N
         lost = torch.zeros(size[0], device=env.device)
         episodes = torch.zeros(2, *b.rewards.shape, device=env.device)
         means = torch.zeros_like(b.actions)
         for t in range(args.num_steps):
             self.seen[t] = env.observe().unflatten(0, size)
-            b.obs[t] = policies.normalise(self.seen[t])
-            means[t] = policies.actor(b.obs[t])
             noise = [
                 torch.randn(means.shape[2:], generator=c.rng, device=env.device)
                 for c in self.candidates
             ]
-            b.actions[t] = means[t] + std * torch.stack(noise)
+            b.obs[t], means[t], b.actions[t] = self.act(self.seen[t], torch.stack(noise))
 
             terminated, truncated = env.step(b.actions[t].flatten(0, 1))
             b.terminated[t], b.truncated[t] = terminated.view(size), truncated.view(size)
@@ -320,8 +334,8 @@ class Learner:
             episodes[:, t] = self.episode
 
             if len(cut := env.rows(truncated)):
-                final = policies.normalise(env.observe()[cut].unflatten(0, (size[0], -1)))
-                b.next_values[t].view(-1)[cut] = policies.critic(final).flatten()
+                final = self.value(env.observe()[cut].unflatten(0, (size[0], -1)))
+                b.next_values[t].view(-1)[cut] = final.flatten()
             ended = terminated | truncated
             self.episode.masked_fill_(ended.view(size), 0.0)
             self.discounted.masked_fill_(ended.view(size), 0.0)
@@ -329,7 +343,7 @@ class Learner:
         # What no step waits for is cheaper for all of them at once.
         b.log_probs = log_prob(means, policies.log_std, b.actions)
         b.values = policies.critic(b.obs).squeeze(-1)
-        last = policies.critic(policies.normalise(env.observe().unflatten(0, size))).squeeze(-1)
+        last = self.value(env.observe().unflatten(0, size))
         after = torch.cat((b.values[1:], last[None]))
         b.next_values = torch.where(b.truncated > 0, b.next_values, after)
         steps = args.num_steps * args.num_envs

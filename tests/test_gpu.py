@@ -20,10 +20,10 @@ from test_train import ARGS, REWARD, job
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reelward import files, stage
-from reelward.policy import Policy
+from reelward.policy import Policies, Policy
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
-from reelward.sim.gpu import GpuPhysics
+from reelward.sim.gpu import GpuPhysics, graphed
 from reelward.sim.robot import RobotError, load_robot
 from stages import train
 
@@ -317,3 +317,36 @@ def test_a_gpu_is_one_training_alone(tmp_path, monkeypatch, capsys):
         assert time.monotonic() - begun > 0.9
     said = f"reelward: GPU one is in use by process {other.pid}; waiting for it"
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_policy_in_a_graph_is_the_policy(tmp_path, capsys):
+    """Also after its weights and statistics moved; what cannot be captured works as it is."""
+    args = replace(ARGS, device="cuda", num_envs=64)
+    learner = train.Learner([job(tmp_path, name=name, args=args) for name in ("c0", "c1")])
+    for _ in range(2):
+        learner.collect()
+        learner.update()
+    learner.policies.refresh()
+    seen, noise = torch.randn_like(learner.seen[0]), torch.randn_like(learner.batch.actions[0])
+    with torch.no_grad():
+        torch.testing.assert_close(learner.act(seen, noise), learner._act(seen, noise))
+        torch.testing.assert_close(learner.value(seen), learner._value(seen))
+    assert "without CUDA graph" not in capsys.readouterr().err
+    stream = torch.cuda.current_stream()
+    asks = graphed(lambda x: x * x.sum().item(), seen)
+    assert torch.equal(asks(seen), seen * seen.sum()) and torch.cuda.current_stream() == stream
+    assert "without CUDA graph" in capsys.readouterr().err
+    torch.cuda.empty_cache()
+
+
+def test_policies_side_by_side_normalise_by_what_they_were_refreshed_with():
+    members = [Policy.new(3, 2, 8, 0.5, "tanh") for _ in range(2)]
+    both = Policies(members)
+    rows = torch.randn(2, 50, 3) * torch.tensor([1.0, 4.0, 9.0]) + 2.0
+    for policy, seen in zip(members, rows, strict=True):
+        policy.obs.update(seen)
+    alone = torch.stack([p.normalise(x) for p, x in zip(members, rows, strict=True)])
+    assert not torch.allclose(both.normalise(rows), alone)
+    both.refresh()
+    assert torch.equal(both.normalise(rows), alone)

@@ -170,7 +170,7 @@ _op("flip", "x dim", lambda x, d: torch.flip(x, d if isinstance(d, tuple) else (
 _op("cosine_similarity", "x y dim=-1", torch.cosine_similarity)
 _op("cross", "x y dim=-1", lambda x, y, d: torch.linalg.cross(x, y, dim=d))
 _op("vecdot", "x y dim=-1", lambda x, y, d: torch.linalg.vecdot(x, y, dim=d))
-_op("matmul", "x y", torch.matmul, "bmm mm mv")
+_op("matmul", "x y", torch.matmul, "bmm mm mv", floats=True)  # CUDA multiplies no integers
 
 # form
 _op("cat", "dim xs", lambda d, *xs: torch.cat(xs, d))

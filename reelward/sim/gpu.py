@@ -5,8 +5,10 @@ The device is a CUDA GPU; Warp's CPU device runs the same code slowly, for tests
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import mujoco
 import mujoco_warp as mjw
@@ -22,6 +24,8 @@ MAX_VALUE = 1e10
 """a coordinate or velocity beyond it is lost: MuJoCo's own limit"""
 FLAIL_S = 5.0
 """s of a robot thrown about, which tell how many contacts it can have"""
+FULL = ~int(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)
+"""overflows that lose a contact; a solver that stops at its limit has lost none"""
 
 
 class GpuPhysics:
@@ -47,6 +51,12 @@ class GpuPhysics:
             stage.device_lock(f"GPU {torch.cuda.get_device_properties(self.device).uuid}")
         wp.config.log_level = wp.LOG_ERROR
         wp.init()
+        if self.device.type == "cuda":
+            if not wp.get_cuda_device_count():
+                raise stage.ResourceError(
+                    "Warp found no CUDA GPU, though torch did: it needs driver 580 or later"
+                )
+            print("reelward: compiling the physics, minutes at first", file=sys.stderr)
         model, start = robot.mj_model, mujoco.MjData(robot.mj_model)
         mujoco.mj_forward(model, start)
         contacts, rows = _room(model)
@@ -86,7 +96,7 @@ class GpuPhysics:
         self._overflow.zero_()
         self._steps()
         sound = (self.qpos.abs() < MAX_VALUE).all(1) & (self.qvel.abs() < MAX_VALUE).all(1)
-        torch.logical_or(~sound, self._overflow != 0, out=self.diverged)
+        torch.logical_or(~sound, (self._overflow & FULL) != 0, out=self.diverged)
         lost = self.diverged[:, None]
         self.qpos.copy_(torch.where(lost, self._qpos0, self.qpos))
         for memory in (self.qvel, self._warmstart, *self._forces):
@@ -142,6 +152,7 @@ class GpuPhysics:
                 raise RuntimeError("no memory pool")
             with wp.ScopedDevice(device), wp.ScopedCapture(device) as capture:
                 work()
+            wp.capture_launch(capture.graph, stream=stream)  # only now it is instantiated
             wp.synchronize_device(device)
         except RuntimeError as e:
             self._problem = f"no CUDA graph ({e})"
@@ -155,13 +166,43 @@ class GpuPhysics:
 
 
 def _room(model: mujoco.MjModel) -> tuple[int, int]:
-    """Contacts and constraint rows to make room for in each simulation: half as many again as the
-    robot had at most while it flailed and lay on the ground."""
+    """Contacts and constraint rows to make room for in each simulation: twice as many as the robot
+    had at most while it flailed and lay on the ground."""
     data, rng = mujoco.MjData(model), np.random.default_rng(0)
     contacts = rows = 0
     low, high = model.actuator_ctrlrange.T
-    for _ in range(round(FLAIL_S / model.opt.timestep)):
-        data.ctrl[:] = rng.uniform(low, high)
+    for step in range(round(FLAIL_S / model.opt.timestep)):
+        if step % 20 == 0:
+            data.ctrl[:] = rng.uniform(low, high)
         mujoco.mj_step(model, data)
         contacts, rows = max(contacts, data.ncon), max(rows, data.nefc)
-    return 8 + contacts * 3 // 2, 16 + rows * 3 // 2
+    return 8 + 2 * contacts, 32 + 2 * rows
+
+
+def graphed(work: Callable[..., Any], *given: Tensor) -> Callable[..., Any]:
+    """`work` on CUDA tensors like `given` as one CUDA graph, whose results live until the next call
+    and which reads whatever else `work` reads from the same memory; as it is, and said so, where it
+    cannot be captured."""
+    device, graph = given[0].device, torch.cuda.CUDAGraph()
+    held = [x.clone() for x in given]
+    stream, pool = torch.cuda.current_stream(device), torch.cuda.graph_pool_handle()
+    try:
+        with torch.no_grad():
+            work(*held)  # makes cuBLAS's handle, loads the kernels
+            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+                made = work(*held)
+    except RuntimeError as e:
+        torch.cuda.set_stream(stream)  # torch stays in the stream and pool of a capture that broke
+        with contextlib.suppress(RuntimeError):
+            torch._C._cuda_endAllocateToPool(device.index, pool)
+        why = str(e).partition("\n")[0]
+        print(f"reelward: policy without CUDA graph, slower: {why}", file=sys.stderr)
+        return work
+
+    def replayed(*now: Tensor) -> Any:
+        for memory, x in zip(held, now, strict=True):
+            memory.copy_(x)
+        graph.replay()
+        return made
+
+    return replayed
