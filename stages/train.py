@@ -187,6 +187,19 @@ class Candidate:
         self.env_steps = 0
         self.curve: list[dict[str, float]] = []
         self.error: stage.TrainingError | None = None
+        self.terms: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = self.reward
+
+    def graph(self, fields: Mapping[str, Tensor]) -> None:
+        """Its reward as a CUDA graph, unless it has terms of the user's own: those may do anything."""
+        from reelward.sim.gpu import graphed
+
+        names = sorted(self.reward.inputs)
+        if names and not any(node.op == "native" for node in self.reward.nodes):
+            given = (fields[n] for n in names)
+            call = graphed(
+                self.job.name, lambda *x: self.reward(dict(zip(names, x, strict=True))), *given
+            )
+            self.terms = lambda now: call(*(now[n] for n in names))
 
     def begin(self, obs: int, actions: int, device: torch.device) -> None:
         job, args = self.job, self.job.args
@@ -219,7 +232,7 @@ class Candidate:
     def rewarded(self, fields: Mapping[str, Tensor], diverged: Tensor) -> Tensor:
         """The sum of its terms `[N]`. Marks the candidate where a term of the user's own fails."""
         try:
-            terms = self.watch.masked(self.reward(fields))  # [terms, N]
+            terms = self.watch.masked(self.terms(fields))  # [terms, N]
         except RewardError as e:
             self.error = stage.TrainingError(str(e))
             return torch.zeros(len(diverged), device=diverged.device)
@@ -291,8 +304,10 @@ class Learner:
         if device.type == "cuda":
             from reelward.sim.gpu import graphed
 
-            self.act = graphed(self._act, self.seen[0], self.batch.actions[0])
-            self.value = graphed(self._value, self.seen[0])
+            self.act = graphed("policy", self._act, self.seen[0], self.batch.actions[0])
+            self.value = graphed("policy", self._value, self.seen[0])
+            for c, fields in zip(self.candidates, self.env.fields_of_shares, strict=True):
+                c.graph(fields)
 
     def _act(self, seen: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised observations, mean actions and noisy ones, all `[C, N, ...]`."""

@@ -332,9 +332,11 @@ def test_the_policy_in_a_graph_is_the_policy(tmp_path, capsys):
     with torch.no_grad():
         torch.testing.assert_close(learner.act(seen, noise), learner._act(seen, noise))
         torch.testing.assert_close(learner.value(seen), learner._value(seen))
+        for c, fields in zip(learner.candidates, learner.env.fields_of_shares, strict=True):
+            torch.testing.assert_close(c.terms(fields), c.reward(fields))
     assert "without CUDA graph" not in capsys.readouterr().err
     stream = torch.cuda.current_stream()
-    asks = graphed(lambda x: x * x.sum().item(), seen)
+    asks = graphed("this", lambda x: x * x.sum().item(), seen)
     assert torch.equal(asks(seen), seen * seen.sum()) and torch.cuda.current_stream() == stream
     assert "without CUDA graph" in capsys.readouterr().err
     torch.cuda.empty_cache()

@@ -179,10 +179,10 @@ def _room(model: mujoco.MjModel) -> tuple[int, int]:
     return 8 + 2 * contacts, 32 + 2 * rows
 
 
-def graphed(work: Callable[..., Any], *given: Tensor) -> Callable[..., Any]:
+def graphed(what: str, work: Callable[..., Any], *given: Tensor) -> Callable[..., Any]:
     """`work` on CUDA tensors like `given` as one CUDA graph, whose results live until the next call
-    and which reads whatever else `work` reads from the same memory; as it is, and said so, where it
-    cannot be captured."""
+    and which reads whatever else `work` reads from the same memory; as it is, and `what` is said to
+    be slower, where it cannot be captured."""
     device, graph = given[0].device, torch.cuda.CUDAGraph()
     held = [x.clone() for x in given]
     stream, pool = torch.cuda.current_stream(device), torch.cuda.graph_pool_handle()
@@ -196,7 +196,7 @@ def graphed(work: Callable[..., Any], *given: Tensor) -> Callable[..., Any]:
         with contextlib.suppress(RuntimeError):
             torch._C._cuda_endAllocateToPool(device.index, pool)
         why = str(e).partition("\n")[0]
-        print(f"reelward: policy without CUDA graph, slower: {why}", file=sys.stderr)
+        print(f"reelward: {what} without CUDA graph, slower: {why}", file=sys.stderr)
         return work
 
     def replayed(*now: Tensor) -> Any:
