@@ -258,6 +258,12 @@ def test_a_study_of_other_settings_is_not_run(desk: Path, monkeypatch: pytest.Mo
         learn.fn(1, "wolk")
 
 
+def test_a_server_that_is_gone_is_the_network(desk: Path) -> None:
+    learn = (sys.executable, "-m", "flows.learn", "--iterations", "1")
+    said = run(desk, *learn, code=4, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert said.splitlines()[-1].startswith("reelward learn: no Prefect server at http://127.0.0.1")
+
+
 def test_nobody_is_asked_who_cannot_answer() -> None:
     with pytest.raises(stage.InputError, match="nobody could answer here: make serve"):
         learn.fn(1, ask=True)
