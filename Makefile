@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 demo: .venv/ready
 	reelward doctor
-	git show-ref --quiet --verify refs/heads/study/demo || reelward new demo
+	git show-ref --quiet study/demo || reelward new demo
 	python -m flows.learn --study demo --iterations 4
 	dvc repro
 	@echo
@@ -21,7 +21,7 @@ demo: .venv/ready
 	@echo "for reelward, dvc and prefect in this shell: . .venv/bin/activate"
 
 demo-models: .venv/ready
-	git show-ref --quiet --verify refs/heads/study/demo-models || \
+	git show-ref --quiet study/demo-models || \
 	  reelward new demo-models --author scripted --critic scripted
 	python tests/scripted_server.py -- python -m flows.learn --study demo-models --iterations 3
 	@echo

@@ -96,8 +96,11 @@ def study(
         guard()
     found = members(grid, videos or [], robots or [], seeds or [])
     travels = remotes()
+    if travels:  # whatever the clone was told to fetch
+        git("fetch", "--quiet", "origin", "+refs/heads/study/*:refs/remotes/origin/study/*")
     for member in found:
-        validated(video=member.video, robot=member.robot)
+        if not branch(member.name):
+            validated(video=member.video, robot=member.robot)
     for member in found:
         begin(member, task, travels, say)
     if len(found) == 1 or not served:
@@ -126,10 +129,7 @@ def remotes() -> bool:
 def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
     """Have a study's branch and folder, made from here where nobody has them."""
     name, folder = f"study/{member.name}", member.folder
-    theirs = ""
-    if travels:  # whatever the clone was told to fetch
-        git("fetch", "--quiet", "origin", "+refs/heads/study/*:refs/remotes/origin/study/*")
-        theirs = git("branch", "--remotes", "--list", f"origin/{name}").strip()
+    theirs = git("branch", "--remotes", "--list", f"origin/{name}").strip() if travels else ""
     if not folder.is_dir():
         git("worktree", "prune")
         at = ["--detach", str(folder)]

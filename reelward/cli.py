@@ -33,7 +33,7 @@ def new(
     Args:
         name: of the study
         from_: a study whose settings and best reward this one starts from
-        preset: presets/NAME.yaml, settings that go together; a robot brings its own for the CPU
+        preset: presets/NAME.yaml, settings that go together; another robot brings its own
         robot: robots/NAME
         video: a file, a link, a page of a video site, or pypi:NAME==VERSION/path
         task: a sentence

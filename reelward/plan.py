@@ -7,6 +7,7 @@ instead of run.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shlex
 from dataclasses import dataclass
@@ -50,14 +51,14 @@ def plan() -> list[Step]:
         graph = repo.index.graph
         order = list(networkx.dfs_postorder_nodes(graph))
         changed = {}
-        locked: Any = yaml.safe_load(LOCK.read_text())["stages"] if LOCK.is_file() else {}
+        locked: Any = yaml.safe_load(LOCK.read_text()) if LOCK.is_file() else {}
         for stage in (s for s in order if s.addressing in status):
             settings = [d for d in stage.deps if isinstance(d, ParamsDependency)]
             changed[stage.addressing] = ["never run"]
             if any(out.hash_info for out in stage.outs):
                 said = [c for d in settings for c in changes(d.hash_info.value, d.read_params())]
                 known = {c.partition(" ")[0].rpartition(".")[2] for c in said}
-                was = options(locked.get(stage.addressing, {}).get("cmd", ""))
+                was = options(locked["stages"][stage.addressing]["cmd"])
                 given = {k: v for k, v in options(stage.cmd).items() if k not in known}
                 said += changes({k: was.get(k) for k in given}, given)
                 changed[stage.addressing] = said + reasons(status[stage.addressing])
@@ -94,11 +95,15 @@ def kind(name: str, params: dict[str, Any]) -> str:
 def options(command: str) -> dict[str, str]:
     """What a command line sets: `--seed 1 --task 'walk far'`."""
     found: dict[str, str] = {}
-    for word in shlex.split(command):
+    words = command.split()
+    with contextlib.suppress(ValueError):  # an odd quote, which the first stage complains of
+        words = shlex.split(command)
+    for word in words:
         if word.startswith("--"):
-            found[name := word[2:]] = ""
+            name, value = (word[5:], "False") if word.startswith("--no-") else (word[2:], "True")
+            found[name] = value
         elif found:
-            found[name] = f"{found[name]} {word}".strip()
+            found[name] = word if found[name] == "True" else f"{found[name]} {word}"
     return found
 
 

@@ -70,11 +70,14 @@ def branch(name: str) -> str:
 
 def enter(name: str) -> None:
     """Check out a study and the files that DVC keeps for it."""
-    if not branch(name):
+    there = branch(name)
+    if not there:
         raise StudyError(f"no study {name}; make it: reelward new {name}")
     left = git("branch", "--show-current").strip()
     if left == f"study/{name}":
         return
+    if there.startswith("refs/remotes/"):
+        git("branch", "--quiet", f"study/{name}", there.removeprefix("refs/remotes/"))
     git("switch", "--quiet", f"study/{name}")
     _leave(*ledger.parents(LEDGER.read_text()))
     dvc = (sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", "--allow-missing")
@@ -100,23 +103,22 @@ def new(
         raise StudyError(f"study {name} exists; enter it: git switch study/{name}")
     if changed(*RESULTS):
         raise StudyError("results here are not committed; commit them first: git status")
-    begin = "HEAD"
-    params, reward = PARAMS.read_text(), SEED.read_text()
-    if source is not None:
-        theirs = branch(source)
-        if not theirs:
-            raise StudyError(
-                f"no study {source}; those there are: git branch --all --list '*study/*'"
-            )
-        best = git("ls-tree", "--name-only", theirs, "--", BEST).strip() or SEED
-        params, reward = (git("show", f"{theirs}:{p}") for p in (PARAMS, best))
-    elif git("branch", "--show-current").startswith("study/"):
-        begin = MAIN
-        params, reward = (git("show", f"{begin}:{p}") for p in (PARAMS, SEED))
-    values = validated(**settings)
-    params = _set(params, {**_preset(preset, settings.get("robot"), params), **values})
+    left = git("branch", "--show-current").strip()
+    elsewhere = left.startswith("study/")
+    if (source or elsewhere) and changed(*KEPT):
+        raise StudyError("settings here are not committed; commit them first: git status")
+    if elsewhere:
+        git("switch", "--quiet", MAIN)
+    try:
+        params, reward = _begun(source)
+        given = validated(**settings)
+        params = _set(params, {**_preset(preset, settings.get("robot"), params), **given})
+    except StudyError:
+        if elsewhere:
+            git("switch", "--quiet", left)
+        raise
 
-    git("switch", "--quiet", "--no-track", "--create", f"study/{name}", begin)
+    git("switch", "--quiet", "--create", f"study/{name}")
     git("rm", "-r", "--quiet", "--ignore-unmatch", "--", *RESULTS)
     _leave()
     write_text(PARAMS, params)
@@ -127,6 +129,17 @@ def new(
     commit((*KEPT, *RESULTS), f"Begin study {name}", always=True)
 
 
+def _begun(source: str | None) -> tuple[str, str]:
+    """Settings and reward to begin from: those here, or those of a study."""
+    if source is None:
+        return PARAMS.read_text(), SEED.read_text()
+    theirs = branch(source)
+    if not theirs:
+        raise StudyError(f"no study {source}; those there are: git branch --all --list '*study/*'")
+    best = git("ls-tree", "--name-only", theirs, "--", BEST).strip() or SEED
+    return git("show", f"{theirs}:{PARAMS}"), git("show", f"{theirs}:{best}")
+
+
 def hold(**settings: str | None) -> None:
     """Hold the settings of the study that is checked out against these. Raises StudyError where
     they differ."""
@@ -135,6 +148,8 @@ def hold(**settings: str | None) -> None:
         if place[0] == "fetch" and place[1] != "source":
             continue  # how a video is cut and pinned may have been said since
         found = mine[place[0]] if len(place) == 1 else mine[place[0]].get(place[1])
+        if place == ("fetch", "source") and os.path.abspath(found) == os.path.abspath(value):
+            continue
         if found != value:
             raise StudyError(
                 f"{'.'.join(place)}: study {current()} has {found}, asked for was {value}; "
@@ -197,6 +212,8 @@ def _preset(name: str | None, robot: str | None, params: str) -> dict[tuple[str,
         before = yaml.safe_load(params)
         kind = "gpu" if before["train"]["device"] == "cuda" else "cpu"
         name = f"{robot.removesuffix('_fast')}-{kind}" if robot else ""
+        if robot and kind == "gpu" and name not in known and robot != before["robot"]:
+            raise StudyError(f"no preset {name}; name one of {', '.join(known)}: --preset")
         if name not in known or robot == before["robot"]:
             return {}
     if name not in known:
@@ -228,9 +245,10 @@ def validated(**settings: str | None) -> dict[tuple[str, ...], Any]:
             raise StudyError(
                 f"video: expected a file, a link or pypi:NAME==VERSION/path, got {video}"
             )
-        # Only what git knows is there in a worktree or another clone.
-        ours = local.is_file() and video not in git("ls-files", "-z").split("\0")
-        values["fetch", "source"] = str(local.absolute()) if ours else video
+        if local.is_file():  # what git knows is in every clone and worktree
+            kept = os.path.relpath(local) in git("ls-files", "-z").split("\0")
+            video = os.path.relpath(local) if kept else str(local.absolute())
+        values["fetch", "source"] = video
         values["fetch", "sha256"] = digest(local) if local.is_file() else None
         values["fetch", "start"] = 0.0
         values |= {("fetch", key): None for key in ("end", "crop", "licence")}

@@ -61,8 +61,8 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
     except NativeError as e:
         found.append(f"{where}{e}")
     for name, key, kind in (("propose", "author", "llm"), ("critique", "critic", "vlm")):
-        section = params.get(name) or {}
-        if section.get(key) == kind and not section.get("model"):
+        section = params.get(name)
+        if isinstance(section, dict) and section.get(key) == kind and not section.get("model"):
             found.append(f"{where}{name}.model is missing: {key} is {kind}, name its model")
     for name, section in params.items():
         if name in shared:

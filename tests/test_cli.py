@@ -65,8 +65,9 @@ def test_a_video_of_ones_own_is_pinned_and_whole(desk: Path, tmp_path: Path) -> 
     (desk / "scratch/here.mp4").write_bytes(b"a worktree of this clone has it not")
     reelward(desk, "new", "here", "--video", "scratch/here.mp4")
     assert params(desk)["fetch"]["source"] == str(desk / "scratch/here.mp4")
-    reelward(desk, "new", "kept", "--video", "docs/strip.jpg")
-    assert params(desk)["fetch"]["source"] == "docs/strip.jpg"
+    for i, path in enumerate(("docs/strip.jpg", "./docs/strip.jpg", str(desk / "docs/strip.jpg"))):
+        reelward(desk, "new", f"kept{i}", "--video", path)
+        assert params(desk)["fetch"]["source"] == "docs/strip.jpg"
     link = reelward(desk, "new", "linked", "--video", "https://example.com/v.mp4")
     assert "study/linked" in link and params(desk)["fetch"]["sha256"] is None
 
@@ -163,10 +164,13 @@ def test_presets_leave_nothing_of_each_other(desk: Path) -> None:
     keys = {frozenset(yaml.safe_load(p.read_text())["train"]) for p in (desk / "presets").iterdir()}
     assert len(keys) == 1
     reelward(desk, "new", "big", "--preset", "ant-gpu")
-    for robot, envs in (("humanoid_fast", 4096), ("ant_fast", 4096)):
-        reelward(desk, "new", robot, "--from", "big", "--robot", robot)
-        assert params(desk)["train"]["num_envs"] == envs
+    for name, robot, work in (("a", "humanoid_fast", 60_000_000), ("b", "ant_fast", 30_000_000)):
+        reelward(desk, "new", name, "--from", "big", "--robot", robot)
+        assert params(desk)["train"]["env_steps"] == work
         assert params(desk)["train"]["device"] == "cuda"
+    said = reelward(desk, "new", "c", "--from", "big", "--robot", "hopper", code=2)
+    assert "no preset hopper-gpu; name one of ant-cpu" in said
+    assert run(desk, "git", "branch", "--show-current") == "study/b\n"
 
 
 def test_a_study_begins_from_main_whatever_is_checked_out(desk: Path) -> None:
@@ -177,6 +181,9 @@ def test_a_study_begins_from_main_whatever_is_checked_out(desk: Path) -> None:
     reelward(desk, "new", "walk")
     assert (desk / "params.yaml").read_text() == before
     assert run(desk, "git", "log", "--format=%s", "main..") == "Begin study walk\n"
+    settle(desk, stature=1.8)
+    assert "settings here are not committed" in reelward(desk, "new", "far", code=2)
+    assert params(desk)["keyframes"]["stature"] == 1.8
 
 
 def test_a_study_of_another_clone_is_entered_and_gone_on_from(desk: Path, tmp_path: Path) -> None:
@@ -282,9 +289,10 @@ def test_plan_names_a_setting_that_only_a_command_shows(mine: Path) -> None:
 
 
 def test_plan_says_why_in_words() -> None:
-    assert options("python -m x --seed 1 --task 'walk far' --flag") == {
-        "seed": "1", "task": "walk far", "flag": "",
+    assert options("python -m x --seed 1 --task 'walk far' --crop 0 1 --flag --no-other") == {
+        "seed": "1", "task": "walk far", "crop": "0 1", "flag": "True", "other": "False",
     }  # fmt: skip
+    assert options("python -m x --task 'it's' --seed 1")["seed"] == "1"
     new = {"params.yaml": {"train": "modified"}, "reelward/sim": "modified", "prompts": "deleted"}
     gone = {"changed outs": {"data/x": "deleted"}}
     assert reasons([{"changed deps": new}, gone, "changed command"]) == [

@@ -258,7 +258,7 @@ def test_unknown_robot_names_the_nearest():
         ("joint_range_deg: {hip: [0, 9]}", "joint_range_deg: it has no joint 'hip'"),
         (
             "joints: {right_hip: thigh_joint}",
-            "joints must name what the actuators drive: leg_joint",
+            "each among `joints`; 'leg_joint' is not",
         ),
     ],
 )

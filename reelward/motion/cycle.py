@@ -37,8 +37,8 @@ class Pick:
 def gait_period(track: Track, leg_length: float) -> Period | None:
     """Period of the legs' movement, or None where there is none (standing, falling, too short).
 
-    From the autocorrelation of the ankles' places relative to the hip, all coordinates together:
-    with the legs told apart, half a cycle is no period. `leg_length` in the track's unit.
+    From the autocorrelation of `gait_signal`, all coordinates together: with the legs told apart,
+    half a cycle is no period. `leg_length` in the track's unit.
     """
     track = track.finite()
     if len(track) < 8:
@@ -60,8 +60,8 @@ def keyframes(track: Track, leg_length: float, count: int) -> list[Pick]:
 
 
 def gait_signal(track: Track) -> np.ndarray:
-    """`[T, D]`: the ankles (or, without ankles, all points) relative to the hip. On one leg that
-    moves little: who hops rises and falls."""
+    """`[T, D]`: the ankles (or, without ankles, all points) relative to the hip; with one leg also
+    the hip's height, since a hopper's ankle hardly swings."""
     names = [f"{leg}_ankle" for leg in track.legs] or list(track.names)
     parts = [track.point(n) - track.centre for n in names]
     return np.concatenate([*parts, track.centre[:, 1:]] if len(track.legs) == 1 else parts, axis=1)

@@ -178,11 +178,6 @@ class Robot(_Strict):
             if isinstance(e, RobotError):
                 raise
             raise RobotError(f"robot {self.name}: cannot compile {self.model}: {e}") from e
-        driven = [model.joint(model.actuator_trnid[i, 0]).name for i in range(model.nu)]
-        if unnamed := [name for name in driven if name not in self.joints.values()]:
-            raise RobotError(
-                f"robot {self.name}: joints must name what the actuators drive: {unnamed[0]}"
-            )
         for kind, wanted in (
             ("joint", self.joints.values()),
             ("body", [self.root, *self.bodies.values()]),
@@ -195,6 +190,17 @@ class Robot(_Strict):
                     < 0
                 ):
                     raise RobotError(f"robot {self.name}: the model has no {kind} {name!r}")
+        driven = []
+        for i in range(model.nu):
+            if model.actuator_trntype[i] != mujoco.mjtTrn.mjTRN_JOINT:
+                raise RobotError(f"robot {self.name}: actuator {i} drives no joint; only those can")
+            driven.append(model.joint(model.actuator_trnid[i, 0]).name)
+        for name in driven:
+            if name not in self.joints.values() or driven.count(name) > 1:
+                raise RobotError(
+                    f"robot {self.name}: expected one actuator a joint, each among `joints`; "
+                    f"{name!r} is not"
+                )
         return model
 
     @property
