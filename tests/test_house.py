@@ -37,7 +37,7 @@ LAYERS = (
 
 ONLY = {
     "torch": ("reelward/files.py", "reelward/language/", "reelward/policy.py", "reelward/sim/",
-              "reelward/rollout.py", "stages/seed.py", "stages/train.py"),
+              "reelward/rollout.py", "reelward/doctor.py", "stages/seed.py", "stages/train.py"),
     "openai": ("reelward/models/",),
     "prefect": ("flows/",),
     "dvc": ("reelward/plan.py",),
