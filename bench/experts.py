@@ -128,6 +128,8 @@ class Hidden:
     symmetric: bool = False
     steps: int = 600_000
     seed: int = 1
+    preset: bool = False
+    """trained with the robot's preset, else with the settings of params.yaml"""
 
     def source(self, leg: float, clock: float | None = None) -> str:
         """The reward for a leg length (m), before a policy that sees a clock of another period (s)."""
@@ -157,10 +159,10 @@ EXPERTS = {
         "swap(s)", steps=1_000_000, seed=2),
     "bounce": Hidden("Hops fast.", "hopper_fast", 0.45, False,
         "going(s, 0.30) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "towards(s, 0.30)",
-        steps=800_000),
+        steps=800_000, preset=True),
     "slow_hop": Hidden("Hops slowly.", "hopper_fast", 0.40, True,
         "going(s, 0.20) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "towards(s, 0.20)",
-        steps=800_000),
+        steps=800_000, preset=True),
     "run": Hidden("Runs.", "half_cheetah", 0.50, False,
         "going(s, 0.8) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)"),
     "retreat": Hidden("Runs backwards.", "half_cheetah", 0.45, True,
@@ -255,7 +257,8 @@ def expert_policy(name: str, folder: Path) -> tuple[Robot, Policy, Reward]:
     hidden = EXPERTS[name]
     robot = expert_robot(hidden)
     source = hidden.source(robot.leg_length_m)
-    work = robot_options(robot.name) | {"symmetric": hidden.symmetric, "env_steps": hidden.steps}
+    work = robot_options(robot.name) if hidden.preset else options()
+    work |= {"symmetric": hidden.symmetric, "env_steps": hidden.steps}
     key = json.dumps([source, repr(robot), work, hidden.seed])
     at = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     reward = compile_reward(source, robot.fields)
