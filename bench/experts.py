@@ -164,7 +164,8 @@ EXPERTS = {
         "going(s, 0.20) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "towards(s, 0.20)",
         steps=800_000, preset=True),
     "run": Hidden("Runs.", "half_cheetah", 0.50, False,
-        "going(s, 0.8) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)"),
+        "going(s, 0.8) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)",
+        preset=True),
     "retreat": Hidden("Runs backwards.", "half_cheetah", 0.45, True,
         "going(s, -0.4) * rhythm(s, 0.65, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)"),
 }  # fmt: skip
