@@ -9,7 +9,7 @@ import torch
 from reelward.authors import measured as author
 from reelward.critics import measured as critic
 from reelward.language import compile_reward
-from reelward.motion.closeness import alternate, compare
+from reelward.motion.closeness import alternate, apart, compare
 from reelward.motion.descriptors import UNITS, Descriptor
 from reelward.motion.record import Motion
 from reelward.sim.robot import load_robot
@@ -92,9 +92,27 @@ def test_legs_that_do_not_alternate_share_one_clock():
     assert walk.tolist() == pytest.approx([0.5, 0.5], abs=0.05)  # one foot of two is in time
 
 
-@pytest.mark.parametrize(("lag", "apart"), [(0.48, True), (0.3, False), (0.0, False), (None, True)])
-def test_legs_alternate_unless_the_video_shows_otherwise(lag: float | None, apart: bool):
-    assert alternate(motion(lag=lag)) is apart
+@pytest.mark.parametrize(
+    ("lag", "expected"), [(0.48, True), (0.3, False), (0.0, False), (None, True)]
+)
+def test_legs_alternate_unless_the_video_shows_otherwise(lag: float | None, expected: bool):
+    assert alternate(motion(lag=lag)) is expected
+
+
+@pytest.mark.parametrize(("duty", "airborne", "expected"), [
+    (0.3, 0.7, 0.0),  # a leap: both stand, both fly
+    (0.3, 0.6, 0.1),  # a skip: the second lands a tenth of a cycle later
+    (0.3, 0.4, None),  # a run: no two feet stand at once, whatever the lag
+    (0.7, 0.0, None),  # a walk: one foot always stands
+    (None, 0.4, None),
+])  # fmt: skip
+def test_standing_tells_how_far_apart_legs_land_that_hardly_swing(duty, airborne, expected):
+    leaps = motion(lag=None, duty=duty, airborne=airborne)
+    assert apart(leaps) == (expected if expected is None else pytest.approx(expected))
+    hops = replace(leaps, keypoints=tuple(load_robot("hopper").keypoints))
+    assert apart(hops) is None and alternate(hops)
+    clock = author.propose(BIPED, leaps, None, {}, task="leap", count=2)[1].source
+    assert ("together=True" in clock) is (expected in (0.0, 0.1))
 
 
 def test_a_hopper_is_lowest_while_it_stands_and_highest_half_a_cycle_later():

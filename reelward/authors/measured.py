@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reelward.language import Reward, RewardError, compile_reward
-from reelward.motion.closeness import tolerance
+from reelward.motion.closeness import apart, tolerance
 from reelward.motion.descriptors import GRAVITY
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
@@ -183,9 +183,8 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
         elif name in fallback:
             targets[name] = knob.to_reward(fallback[name])
             assumed.append(name)
-    lag = expert.descriptors["lag"]
-    if lag.usable and lag.value is not None:
-        targets["lag"] = lag.value
+    if (lag := apart(expert)) is not None:
+        targets["lag"] = lag
     return targets, tuple(assumed)
 
 

@@ -73,10 +73,25 @@ def tolerance(name: str, expert: Descriptor) -> float:
     return max(declared, expert.uncertainty, 1e-9)
 
 
+def apart(motion: Motion) -> float | None:
+    """Cycles between the two legs, 0 to 0.5, None where the motion does not tell: their lag or, where
+    they swing too little for it, what standing says. Legs that land together stand for a share
+    `duty` of the cycle and are in the air for the rest; later landing makes that shorter by the lag,
+    until no two feet stand at once, or one always does."""
+    lag, duty, air = (motion.descriptors[n] for n in ("lag", "duty", "airborne"))
+    if lag.usable:
+        return lag.value
+    both = "lag" in measurable(motion.keypoints) and duty.usable and air.usable
+    if not both or duty.value is None or air.value is None:
+        return None
+    later = max(1.0 - air.value - duty.value, 0.0)
+    return later if later < 0.8 * min(duty.value, 1.0 - duty.value) else None
+
+
 def alternate(expert: Motion) -> bool:
-    """Whether the legs are half a cycle apart, as far as the motion shows how far they are."""
-    lag = expert.descriptors["lag"]
-    return not lag.usable or lag.value is None or abs(lag.value - 0.5) <= tolerance("lag", lag)
+    """Whether the legs are half a cycle apart, as far as the motion tells."""
+    lag = apart(expert)
+    return lag is None or abs(lag - 0.5) <= tolerance("lag", expert.descriptors["lag"])
 
 
 def kernel(x: float) -> float:
