@@ -345,10 +345,13 @@ def propose(
     draft = read(parent, targets, native) if feedback.get("selected") else None
     moves: list[tuple[Draft, list[str], str]] = []
     if draft is None:
-        clock = [t for t in shaping if t == "clock"]
+        # A leap with one leg ahead keeps the clock too, and whoever learned it never leaves it.
+        together = targets.get("lag", 0.5) < TOGETHER
+        timing = [t for t in shaping if t == "clock" or (t == "step" and together)]
         moves.append((base, ["the goal alone"], "scratch"))
-        timed = replace(base, weights=base.weights | {t: 1.0 for t in clock})
-        moves += [(timed, ["goal and gait clock"], "scratch")] * (count - 1)
+        timed = replace(base, weights=base.weights | {t: 1.0 for t in timing})
+        what = "goal and gait clock" + ", legs side by side" * ("step" in timing)
+        moves += [(timed, [what], "scratch")] * (count - 1)
     else:
         draft = replace(draft, weights=mine | draft.weights)
         error = errors(expert, feedback["descriptors"])
