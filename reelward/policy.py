@@ -179,7 +179,9 @@ class Policies:
     @property
     def log_std(self) -> Tensor:
         """`[C, 1, A]`"""
-        return _stack([p.log_std for p in self.members])[:, None]
+        if len(self.members) == 1:  # a stack would be a copy
+            return self.members[0].log_std[None, None]
+        return torch.stack([p.log_std for p in self.members])[:, None]
 
     def normalise(self, obs: Tensor) -> Tensor:
         mean, scale = self._norm
@@ -190,11 +192,6 @@ class Policies:
 
     def critic(self, obs: Tensor) -> Tensor:
         return _outputs([p.critic for p in self.members], obs)
-
-
-def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """`torch.stack`, which of one alone would be a copy."""
-    return tensors[0].unsqueeze(dim) if len(tensors) == 1 else torch.stack(tuple(tensors), dim)
 
 
 def _outputs(nets: Sequence[nn.Sequential], x: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def new(
         params, reward = _begun(source)
         given = validated(**settings)
         params = _set(params, {**_preset(preset, settings.get("robot"), params), **given})
-    except StudyError:
+    except BaseException:
         if elsewhere:
             git("switch", "--quiet", left)
         raise
