@@ -339,8 +339,10 @@ def watched(robot: Robot, episodes: rollout.Episodes, rng: np.random.Generator) 
     track = Track(points.astype(np.float32), sure, FPS, names)
     doubts = dict.fromkeys(("lean", "sway"), "as of a person")
     scale = Scale(PIXELS, assumed, 0.02, person.STATURE_ERROR)
+    found = repeatable(describe(track, scale, distrust=doubts))
+    found["height"] = person.unless_upright(found["height"])
     return Motion(
         subject="person", fps=FPS, seconds=track.seconds, time_scale=1.0, leg_length_m=assumed,
         period=gait_period(track, PIXELS), keypoints=names,
-        descriptors=repeatable(describe(track, scale, distrust=doubts)),
+        descriptors=found,
     )  # fmt: skip

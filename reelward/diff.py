@@ -32,7 +32,8 @@ from reelward.study import StudyError, git
 ITERATION = re.compile(r"(?:(?P<rev>.+):)?(?P<name>iter-\d+|seed)")
 SUMMARY = ("closeness", "survival", "return", "env_steps")
 DESCRIPTORS = (
-    "speed", "cadence", "step", "bob", "knee", "thigh", "duty", "airborne", "lag", "lean", "sway",
+    "speed", "cadence", "step", "bob", "height", "knee", "thigh", "duty", "airborne", "lag", "lean",
+    "sway",
 )  # fmt: skip
 SIGNS = {"added": "+", "removed": "-", "formula": "~", "numbers": "~"}
 

@@ -85,6 +85,7 @@ def run(
 def measure(robot: Robot, episodes: Episodes) -> tuple[Motion, list[Track]]:
     """The typical motion (medians over the episodes) and each episode's track in the side plane."""
     tracks, motions = [], []
+    sole = max((foot.radius for foot in robot.feet.values()), default=0.0)
     survival = float(np.mean(episodes.lived / len(episodes.points)))
     for m, lived in enumerate(episodes.lived):
         plane = episodes.points[:lived, m][..., [0, 2]]
@@ -93,7 +94,7 @@ def measure(robot: Robot, episodes: Episodes) -> tuple[Motion, list[Track]]:
         measured = track.cut(START_UP_S)
         if measured.seconds < LEAST_S:
             measured = measured.cut(0, 0)
-        motions.append(robot_motion(measured, robot.name, robot.leg_length_m, survival))
+        motions.append(robot_motion(measured, robot.name, robot.leg_length_m, survival, sole))
     return typical(motions), tracks
 
 

@@ -26,7 +26,8 @@ from pydantic import Field
 from reelward import files, stage
 
 DESCRIPTORS = (
-    "speed", "cadence", "step", "bob", "knee", "thigh", "duty", "airborne", "lag", "lean", "sway",
+    "speed", "cadence", "step", "bob", "height", "knee", "thigh", "duty", "airborne", "lag", "lean",
+    "sway",
 )  # fmt: skip
 COLUMNS = (
     "iteration", "candidate", "closeness", "survival", "verdict", "env_steps", *DESCRIPTORS,

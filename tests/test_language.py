@@ -315,7 +315,8 @@ def test_the_library_by_numbers():
     return {"alive": alive(s), "speed": speed(s, 1.3, 0.5), "upright": upright(s),
             "clock": clock(s, 0.62), "smooth": smooth(s), "effort": effort(s), "energy": energy(s, 2000.0),
             "slip": slip(s), "thigh": thigh_angle(s, "left"), "bend": flexion(s, "left"),
-            "step": step(s, 0.4, 0.25), "bob": bob(s, 0.9, 0.1, 0.05), "height": height(s, 0.0, 1.0)}
+            "step": step(s, 0.4, 0.25), "bob": bob(s, 0.9, 0.1, 0.05), "height": height(s, 0.0, 1.0),
+            "hip": hip(s, 1.0, 0.1), "bent": knee(s, 0.0, 0.62, 0.2, stand=0.5)}
 """, FIELDS)  # fmt: skip
     out = {k: v.tolist() for k, v in reward(state).items()}
     near = pytest.approx
@@ -326,6 +327,10 @@ def test_the_library_by_numbers():
     assert out["energy"] == near([0, -0.5, -1])
     assert out["slip"] == near([0, -0.25, 0])
     assert out["thigh"] == near([0.3] * 3, abs=1e-6) and out["bend"] == near([0.3] * 3, abs=1e-6)
+    assert out["hip"] == near([0.5] * 3, rel=1e-5)
+    right = abs(0.3 - math.atan(0.4 / 0.5))
+    bent = [(math.exp(-(((right - 0.5) / 0.2) ** 2)) + math.exp(-1)) / 2] * 3
+    assert out["bent"] == near(bent, rel=1e-4)
     wave = [math.cos(2 * math.pi * (p - 0.03)) for p in (0.31, 0.5, 0.0)]
     assert out["step"] == near([math.exp(-(((0.4 - 0.4 * w) / 0.25) ** 2)) for w in wave], rel=1e-4)
 

@@ -70,7 +70,9 @@ def test_iteration_0_is_the_goal_and_the_goal_with_a_clock():
 def test_backwards_the_leg_that_lands_is_behind():
     targets, _ = author.expert_targets(motion(speed=-0.25), BIPED)
     assert targets["speed"] == pytest.approx(-0.25 * math.sqrt(9.81 * 1.01))
-    draft = author.Draft(targets, author.GOAL | {name: 1.0 for name in author.SHAPES})
+    draft = author.Draft(
+        targets, author.GOAL | {name: 1.0 for name in author.shapes(BIPED, targets)}
+    )
     text = author.source(draft, BIPED, "Walk.")
     assert 'step(s, -TARGET["step"]' in text and 'thigh(s, -TARGET["thigh"]' in text
     assert compile_reward(text, BIPED.fields).constants["TARGET"]["step"] > 0
@@ -184,11 +186,45 @@ def test_weighing_switches_on_every_missing_term():
 
 
 def test_weighing_raises_what_is_worst():
-    full = author.GOAL | {name: 1.0 for name in author.SHAPES}
+    full = author.GOAL | dict.fromkeys(("clock", "step", "knee", "thigh", "bob"), 1.0)
     _, _, rewards = propose(motion(knee=90.0, speed=0.36), full)
     weights = rewards[1].constants["WEIGHT"]
     assert weights["knee"] == pytest.approx(1.7) and weights["speed"] == pytest.approx(1.7)
     assert weights["bob"] == 1.0
+
+
+def test_what_closes_a_gate_is_raised_beside_the_worst():
+    full = author.GOAL | dict.fromkeys(("clock", "step", "knee", "thigh", "bob"), 1.0)
+    # In tolerances: knee 2, thigh 1.6, speed 1.1 (which closes its gate), step 0.6.
+    _, _, rewards = propose(motion(knee=107.0, thigh=90.0, speed=0.241, step=0.608), full)
+    weights = rewards[1].constants["WEIGHT"]
+    raised = {name for name, weight in weights.items() if weight == pytest.approx(1.7)}
+    assert raised == {"knee", "thigh", "speed"}
+
+
+def test_a_low_hip_is_a_target_and_bends_the_standing_knees():
+    low = written(motion(height=0.8), BIPED, "knee", "thigh", "bob", "hip")
+    # By hand for legs of 1.01 m: a walk's hip is at 0.95 of it, thigh and shank lean by acos(0.8/0.95).
+    lean = math.acos(0.8 / 0.95)
+    assert low.constants["TARGET"]["height"] == pytest.approx(0.808)
+    assert low.constants["CROUCH"] == pytest.approx(2 * lean, abs=1e-3)
+    legs = torch.zeros(2, len(BIPED.keypoints), 3)
+    for name, x, z in (("hip", 0, 1), ("knee", math.tan(lean) / 2, 0.5), ("ankle", 0, 0)):
+        for side in ("right_", "left_"):
+            legs[:, list(BIPED.keypoints).index(side + name)] = torch.tensor([x, 0.0, z])
+    legs[:, list(BIPED.keypoints).index("hip"), 2] = 0.808
+    # First the thighs pass each other, then neither foot is in mid-swing.
+    state = {"keypoint_pos": legs, "phase": torch.tensor([0.25, 0.46])}
+    got, upright = low(state), written(EXPERT, BIPED, "knee", "thigh")(state)
+    assert got["hip"].tolist() == pytest.approx([1.0, 1.0])
+    assert got["thigh"][0] == pytest.approx(1.0, abs=1e-3) and upright["thigh"][0] < 0.2
+    assert got["knee"][1] > 0.95 and upright["knee"][1] < 0.01
+
+
+def test_who_walks_upright_is_written_without_a_height():
+    upright = written(EXPERT, BIPED, "knee", "thigh", "bob")
+    assert not {"height", "CROUCH"} & {*upright.constants, *upright.constants["TARGET"]}
+    assert upright.constants["HIP_HEIGHT"] == pytest.approx(0.95 * 1.01, abs=1e-3)
 
 
 def test_a_failed_iteration_halves_the_move():
@@ -199,7 +235,7 @@ def test_a_failed_iteration_halves_the_move():
 
 
 def test_nothing_left_to_mend_is_another_seed_of_the_best():
-    full = author.GOAL | {name: 1.0 for name in author.SHAPES}
+    full = author.GOAL | dict.fromkeys(("clock", "step", "knee", "thigh", "bob"), 1.0)
     draft, made, rewards = propose(EXPERT, full)
     assert made[0].note == "another seed of the best reward"
     assert rewards[0].constants["WEIGHT"] == pytest.approx(draft.weights)

@@ -29,7 +29,7 @@ from reelward.motion.cycle import (
 from reelward.motion.expert import Wish, measure
 from reelward.motion.pose import NAMES, PoseModel
 from reelward.motion.sheet import SIZE, Tile, ground_under, sheet
-from reelward.motion.subject import follow_outline
+from reelward.motion.subject import follow_outline, measure_person
 from reelward.motion.track import Track
 from reelward.motion.video import Frame, VideoError, encode_mp4, frames
 from stages import keyframes as keyframes_stage
@@ -232,6 +232,16 @@ def test_a_frontal_view_and_a_hidden_camera_withdraw_what_they_spoil():
     assert {"step", "knee", "speed"} <= set(front)
 
 
+@pytest.mark.parametrize("crouch, usable", [(0.05, False), (0.2, True)])
+def test_a_hip_is_called_low_where_the_pose_models_error_cannot_explain_it(crouch, usable):
+    seen = seen_from(walker(fps=30, crouch=crouch, bob=0.01, speed=0.5), 1)
+    subject = measure_person(seen, 600, count=8, stature=1.65, time_scale=1.0)
+    height = subject.motion.descriptors["height"]
+    assert height.usable is usable
+    assert height.value == pytest.approx(1 - crouch / LEG, abs=0.03)
+    assert usable or "upright" in height.why
+
+
 @pytest.fixture(scope="module")
 def walk():
     return measure(real("human_walk_side.mp4"), PoseModel(weights()), WISH, quiet)
@@ -248,7 +258,8 @@ def test_the_walk_clip_measures_as_known(walk):
     assert d["airborne"].value < 0.03 and d["lag"].value == pytest.approx(0.5, abs=0.08)
     assert d["duty"].value == pytest.approx(0.6, abs=0.05)
     assert 45 < d["knee"].value < 70
-    assert {n for n in d if not d[n].usable} == {"lean", "sway"}
+    assert {n for n in d if not d[n].usable} == {"lean", "sway", "height"}
+    assert d["height"].value == pytest.approx(0.95, abs=0.03)
     assert all(d[n].uncertainty < 0.15 * d[n].value for n in ("speed", "cadence", "step", "knee"))
     assert walk.subject.flip and "left side" in m.notes[0]
 

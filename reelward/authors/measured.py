@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reelward.language import Reward, RewardError, compile_reward
-from reelward.motion.closeness import apart, tolerance
+from reelward.motion.closeness import GATES, apart, tolerance
 from reelward.motion.descriptors import GRAVITY
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
@@ -69,6 +69,7 @@ def knobs(robot: Robot) -> dict[str, Knob]:
         "knee": Knob("knee", "rad, flexion in swing", *_scaled(math.pi / 180)),
         "thigh": Knob("thigh", "rad, from back to front", *_scaled(math.pi / 180)),
         "bob": Knob("bob", "m, rise and fall of the hip", *_scaled(leg)),
+        "height": Knob("height", "m, mean height of the hip", *_scaled(leg)),
     }
 
 
@@ -81,16 +82,18 @@ TERMS = {
     "knee": 'knee(s, TARGET["knee"], TARGET["duty"], width=0.3)',
     "thigh": 'thigh(s, TARGET["thigh"], width=0.3)',
     "bob": 'bob(s, HIP_HEIGHT, TARGET["bob"], width=0.04)',
+    "hip": 'hip(s, TARGET["height"], width=0.1)',
     "smooth": "smooth(s)",
     "energy": "energy(s)",
 }
 """the library in the order of a reward file: how each term is called"""
 GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.3, "energy": 0.1}
-SHAPES = ("clock", "step", "knee", "thigh", "bob")
+SHAPES = ("clock", "step", "knee", "thigh", "bob", "hip")
 """terms that shape the gait; the author switches them on"""
 SERVES = {
     "speed": "speed", "cadence": "clock", "duty": "clock", "airborne": "clock", "lag": "step",
     "step": "step", "bob": "bob", "knee": "knee", "thigh": "thigh", "lean": "upright", "sway": "upright",
+    "height": "hip",
 }  # fmt: skip
 """which term answers for which descriptor"""
 
@@ -135,6 +138,9 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
     ]
     if "HIP_HEIGHT" in text:
         lines.append(f"HIP_HEIGHT = {_figure(hip_height(robot))}  # m, walking")
+    if "CROUCH" in text:
+        bend = crouch(draft.targets["height"], robot)
+        lines.append(f"CROUCH = {_figure(bend)}  # rad, knees that hold the hip so low")
     lines += ["", "TARGET = {"]
     for name in knobs(robot):
         if f'TARGET["{name}"]' in text:
@@ -149,8 +155,12 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
 
 def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
     """`TERMS` for this motion: who walks backwards lands with the leg that is behind; who hops
-    lands on all feet at once, and is lowest while they stand."""
+    lands on all feet at once, and is lowest while they stand; who crouches stands on bent knees."""
     calls = dict(TERMS)
+    if "height" in draft.targets:
+        calls["bob"] = calls["bob"].replace("HIP_HEIGHT", 'TARGET["height"]')
+        calls["knee"] = calls["knee"][:-1] + ", stand=CROUCH)"
+        calls["thigh"] = calls["thigh"][:-1] + ", offset=CROUCH / 2)"
     if draft.targets.get("speed", 0.0) < 0:
         for name in ("step", "thigh"):
             calls[name] = calls[name].replace("TARGET", "-TARGET", 1)
@@ -165,6 +175,12 @@ def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
 def hip_height(robot: Robot) -> float:
     """Mean height (m) of the hip in a walk: a little less than the leg is long."""
     return 0.95 * robot.leg_length_m
+
+
+def crouch(height: float, robot: Robot) -> float:
+    """Flexion (rad) of a standing knee that brings the hip from a walk's height down to `height` m:
+    thigh and shank, equally long, turn from the vertical by half of it each."""
+    return 2 * math.acos(min(height / hip_height(robot), 1.0))
 
 
 def _figure(value: float) -> str:
@@ -288,7 +304,8 @@ def aim(
 def weigh(
     draft: Draft, error: Mapping[str, float], shaping: Sequence[str], region: float, most: int
 ) -> tuple[Draft, list[str]]:
-    """Switch on every missing shaping term; raise the terms of the `most` worst descriptors."""
+    """Switch on every missing shaping term; raise the terms of the `most` worst descriptors, and of
+    all that close a gate."""
     notes, raised = [], set()
     for term in shaping:
         if not draft.weights.get(term):
@@ -297,7 +314,10 @@ def weigh(
             raised.add(term)
     for name in _worst_first(error):
         term, weight = SERVES[name], draft.weights.get(SERVES[name], 0.0)
-        if weight and term not in raised and len(raised) < most and not abs(error[name]) < 2 * DEAD:
+        closed = name in GATES.values() and not abs(error[name]) < 1
+        if not weight or term in raised or not (closed or len(raised) < most):
+            continue
+        if not abs(error[name]) < 2 * DEAD:
             value = min(MAX_WEIGHT, weight * RAISE**region)
             if value > weight:
                 notes.append(f"{term} x{value / weight:.2g}")

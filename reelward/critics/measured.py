@@ -14,6 +14,7 @@ PLAIN = {
     "speed": ("too slow", "too fast"),
     "cadence": ("steps too seldom", "steps too often"),
     "step": ("steps too short", "steps too long"),
+    "height": ("the hip is too low", "the hip is too high"),
     "bob": ("the hip moves too little up and down", "the hip moves too much up and down"),
     "knee": ("the knee bends too little", "the knee bends too much"),
     "thigh": ("the thigh swings too little", "the thigh swings too far"),

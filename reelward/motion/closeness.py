@@ -28,6 +28,7 @@ JUDGED = {
     "cadence": Judged(1.0, 0.30, relative=True),
     "step": Judged(2.0, 0.40, relative=True),
     "bob": Judged(1.0, 0.60, relative=True),
+    "height": Judged(1.0, 0.10),
     "knee": Judged(1.0, 25.0),
     "thigh": Judged(1.0, 25.0),
     "duty": Judged(1.0, 0.12),
@@ -36,6 +37,8 @@ JUDGED = {
     "lean": Judged(0.5, 15.0),
     "sway": Judged(0.5, 15.0),
 }
+GATES = {"speed": "speed", "alternation": "lag", "airborne": "airborne"}
+"""gates that close where the learner earns nothing for this descriptor"""
 SURVIVAL = 0.9
 """least survived fraction of the episode of an eligible learner"""
 
@@ -133,8 +136,6 @@ def closeness(
     weight = sum(JUDGED[n].weight for n in parts)
     mean = sum(JUDGED[n].weight * k for n, k in parts.items()) / weight if weight else 0.0
     gates = {"survival": survival >= SURVIVAL} | {
-        gate: parts[name] > 0.0
-        for gate, name in (("speed", "speed"), ("alternation", "lag"), ("airborne", "airborne"))
-        if name in parts
+        gate: parts[name] > 0.0 for gate, name in GATES.items() if name in parts
     }
     return Closeness(survival * mean, parts, gates)

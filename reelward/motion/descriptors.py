@@ -14,16 +14,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reelward.motion.cycle import Period, gait_period
-from reelward.motion.signals import flexion, lag, level, limb, slope, standing, thigh, trunk
+from reelward.motion.signals import flexion, lag, level, limb, slope, sole, standing, thigh, trunk
 from reelward.motion.track import Track
 
 GRAVITY = 9.81
+GROUNDED = 0.8
+"""share of the time that a foot must stand for the hip's height to be known"""
 
 UNITS = {
     "speed": "Froude number v/sqrt(g L)",
     "cadence": "stride frequency x sqrt(L/g)",
     "step": "leg lengths",
     "bob": "leg lengths",
+    "height": "leg lengths",
     "knee": "degrees",
     "thigh": "degrees",
     "duty": "fraction of the cycle",
@@ -51,7 +54,7 @@ class Scale:
 
     `leg`: leg length in the track's unit. `metres`: the same in metres. `leg_error` and `error`:
     relative uncertainties of the two. `time`: seconds of the world a second of the track, None if
-    unknown.
+    unknown. `sole`: how far the ground is below the feet's points, in the track's unit.
     """
 
     leg: float
@@ -59,6 +62,7 @@ class Scale:
     leg_error: float = 0.0
     error: float = 0.0
     time: float | None = 1.0
+    sole: float = 0.0
 
 
 def measurable(names: Collection[str]) -> frozenset[str]:
@@ -68,7 +72,7 @@ def measurable(names: Collection[str]) -> frozenset[str]:
     if any({f"{g}_hip", f"{g}_knee"} <= set(names) for g in legs):
         found |= {"knee", "thigh"}
     if any({f"{g}_heel", f"{g}_toe"} & set(names) for g in legs):
-        found |= {"duty", "airborne"}
+        found |= {"duty", "airborne", "height"}
     if len(legs) > 1:
         found |= {"step"}
         if all(f"{g}_hip" in names for g in legs[:2]):
@@ -109,6 +113,7 @@ def describe(
         "cadence": scale.error / 2,
         "step": scale.leg_error,
         "bob": scale.leg_error,
+        "height": scale.leg_error,
     }.items():
         d = found[name]
         error = float(np.hypot(d.uncertainty, doubt * (d.value or 0.0)))
@@ -139,7 +144,8 @@ def _described(
         return replace(nothing, why="no period found")
     values = np.array([measure(a, b) for a, b in spans(track, period)])
     if not np.isfinite(values).all():
-        return replace(nothing, why="too little movement to tell")
+        why = "too long in flight" if name == "height" else "too little movement"
+        return replace(nothing, why=f"{why} to tell")
     return Descriptor(float(values.mean()), UNITS[name], spread(values), True)
 
 
@@ -165,6 +171,8 @@ def _measures(track: Track, scale: Scale, near: str | None) -> dict[str, Measure
         out["duty"] = lambda a, b: float(np.mean([stands[g][a:b].mean() for g in seen]))
         either = np.any(list(stands.values()), axis=0)
         out["airborne"] = lambda a, b: float(np.mean(~either[a:b]))
+        high = hip[:, 1] - np.min([sole(track, g) for g in track.legs], axis=0) + scale.sole
+        out["height"] = lambda a, b: _standing_mean(high[a:b], either[a:b]) / leg
     if "step" in able:
         first, second = (track.point(f"{g}_ankle")[:, 0] for g in track.legs[:2])
         out["step"] = lambda a, b: float(np.ptp((first - second)[a:b])) / 2 / leg
@@ -177,6 +185,11 @@ def _measures(track: Track, scale: Scale, near: str | None) -> dict[str, Measure
         out["lean"] = lambda a, b: float(pitch[a:b].mean())
         out["sway"] = lambda a, b: float(np.ptp(pitch[a:b]))
     return out
+
+
+def _standing_mean(values: np.ndarray, stands: np.ndarray) -> float:
+    """Mean over the frames in which a foot stands: in flight nothing shows where the ground is."""
+    return float(values[stands].mean()) if stands.mean() > GROUNDED else float("nan")
 
 
 def spans(track: Track, period: Period | None) -> list[tuple[int, int]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reelward.motion.camera import Camera, moved
-from reelward.motion.descriptors import Scale
+from reelward.motion.descriptors import Descriptor, Scale
 from reelward.motion.pose import NAMES, Follower, Pose
 from reelward.motion.signals import trunk
 from reelward.motion.track import Track, on_clock
@@ -32,6 +32,10 @@ FRONTAL = 0.4
 """shoulder width over trunk length from which a body is seen from the front or the back"""
 LOOKS = 0.04
 """share of the body's height that the toes lie before the heels, from which it looks to one side"""
+UPRIGHT = 0.95
+"""mean height of the hip of who walks upright, in leg lengths"""
+HIP_ERROR = 0.06
+"""so far (leg lengths) the pose model's hip may lie above or below the joint"""
 CAMERA_KNOWN = 0.8
 """share of frames in which the background must have been found again"""
 
@@ -182,6 +186,15 @@ def distrust(track: Track, seen: Followed, near: str) -> dict[str, str]:
         for name in ("speed", "step", "knee", "thigh", "duty", "airborne", "lag"):
             doubts[name] = "the body is seen from the front or the back, not from the side"
     return doubts
+
+
+def unless_upright(height: Descriptor) -> Descriptor:
+    """The hip's height, unusable where it may be that of who walks upright: then the difference is
+    as likely the pose model's."""
+    if not height.usable or abs((height.value or 0.0) - UPRIGHT) > HIP_ERROR:
+        return height
+    why = f"upright, {UPRIGHT} of the leg, within the {HIP_ERROR} by which the pose model's hip is off"
+    return replace(height, usable=False, why=why)
 
 
 def frontal(track: Track) -> bool:

@@ -30,11 +30,13 @@ class Motion:
     notes: tuple[str, ...] = ()
 
 
-def robot_motion(track: Track, robot: str, leg_length: float, survival: float) -> Motion:
+def robot_motion(
+    track: Track, robot: str, leg_length: float, survival: float, sole: float = 0.0
+) -> Motion:
     """The motion of a robot from its keypoints on the side camera's plane (m), every leg seen.
 
-    `survival` is the fraction of the episode that the robot lived through. The caller leaves out
-    the start-up, if it wants to (`Track.cut`).
+    `survival` is the fraction of the episode that the robot lived through, `sole` how far (m) the
+    ground is below the feet's points. The caller leaves out the start-up, if it wants to (`Track.cut`).
     """
     return Motion(
         subject=f"robot:{robot}",
@@ -43,7 +45,7 @@ def robot_motion(track: Track, robot: str, leg_length: float, survival: float) -
         time_scale=1.0,
         leg_length_m=leg_length,
         period=gait_period(track, leg_length),
-        descriptors=describe(track, Scale(leg_length, leg_length)),
+        descriptors=describe(track, Scale(leg_length, leg_length, sole=sole)),
         keypoints=track.names,
         survival=survival,
     )

@@ -50,6 +50,12 @@ def trunk(track: Track) -> np.ndarray:
     return _unwrap(-_bearing(track.centre - track.point("shoulder")))
 
 
+def sole(track: Track, leg: str) -> np.ndarray:
+    """`[T]` height of the lower one of heel and toe, infinite where the leg has neither."""
+    ends = [track.point(n)[:, 1] for n in (f"{leg}_heel", f"{leg}_toe") if track.has(n)]
+    return np.min(ends, axis=0) if ends else np.full(len(track), np.inf)
+
+
 def standing(track: Track, leg: str, leg_length: float) -> np.ndarray:
     """`[T]` bool: the heel or the toe of this leg lies low and still."""
     still = np.zeros(len(track), bool)

@@ -71,6 +71,7 @@ def measure_person(
     doubts = person.distrust(track, seen, near)
     period = gait_period(track, scale.leg)
     found = repeatable(describe(track, scale, near=near, distrust=doubts))
+    found["height"] = person.unless_upright(found["height"])
     motion = Motion(
         subject="person",
         fps=track.fps,

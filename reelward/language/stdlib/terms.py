@@ -31,6 +31,11 @@ def height(s, target, width):
     return kernel(s.root_pos[:, 2] - target, width)
 
 
+def hip(s, height, width):
+    """Height of the hip near `height` m: 0.5 at `width` m from it, with a slope however far away."""
+    return long_tail(s.keypoint_pos["hip"][:, 2] - height, width)
+
+
 def straight(s, width=0.3):
     """No drift to the side: sideways speed near 0 m/s."""
     return kernel(s.root_vel[:, 1], width)
@@ -59,13 +64,13 @@ def step(s, length, width):
     return kernel(apart - length * gait_clock(s.phase, 0.03), width)
 
 
-def knee(s, bend, duty, width, together=False):
-    """Each knee bends by `bend` rad in the middle of its swing, and hardly while its foot stands."""
+def knee(s, bend, duty, width, stand=0.09, together=False):
+    """Each knee is bent by `stand` rad while its foot stands, and by `bend` more in mid-swing."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
         swing = bump(s.phase - (0 if together else i / len(sides)), duty + 0.11, 0.14)
-        wanted += kernel(flexion(s, side) - 0.09 - bend * swing, width)
+        wanted += kernel(flexion(s, side) - stand - bend * swing, width)
     return wanted / len(sides)
 
 
