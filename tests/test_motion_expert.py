@@ -229,7 +229,7 @@ def test_a_frontal_view_and_a_hidden_camera_withdraw_what_they_spoil():
     points = track.points.copy()
     points[:, NAMES.index("right_shoulder"), 0] += 30
     front = person.distrust(replace(track, points=points), seen, "right")
-    assert {"step", "knee", "speed"} <= set(front)
+    assert {"step", "knee", "speed", "height"} <= set(front)
 
 
 @pytest.mark.parametrize("crouch, usable", [(0.05, False), (0.2, True)])

@@ -183,7 +183,7 @@ def distrust(track: Track, seen: Followed, near: str) -> dict[str, str]:
         for name in ("step", "lag", "airborne"):
             doubts[name] = "the leg away from the camera is hidden"
     if frontal(track):
-        for name in ("speed", "step", "knee", "thigh", "duty", "airborne", "lag"):
+        for name in ("speed", "step", "height", "knee", "thigh", "duty", "airborne", "lag"):
             doubts[name] = "the body is seen from the front or the back, not from the side"
     return doubts
 
