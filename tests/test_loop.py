@@ -193,15 +193,6 @@ def test_weighing_raises_what_is_worst():
     assert weights["bob"] == 1.0
 
 
-def test_what_closes_a_gate_is_raised_beside_the_worst():
-    full = author.GOAL | dict.fromkeys(("clock", "step", "knee", "thigh", "bob"), 1.0)
-    # In tolerances: knee 2, thigh 1.6, speed 1.1 (which closes its gate), step 0.6.
-    _, _, rewards = propose(motion(knee=107.0, thigh=90.0, speed=0.241, step=0.608), full)
-    weights = rewards[1].constants["WEIGHT"]
-    raised = {name for name, weight in weights.items() if weight == pytest.approx(1.7)}
-    assert raised == {"knee", "thigh", "speed"}
-
-
 def test_a_low_hip_is_a_target_and_bends_the_standing_knees():
     low = written(motion(height=0.8), BIPED, "knee", "thigh", "bob", "hip")
     # By hand for legs of 1.01 m: a walk's hip is at 0.95 of it, thigh and shank lean by acos(0.8/0.95).

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reelward.language import Reward, RewardError, compile_reward
-from reelward.motion.closeness import GATES, apart, tolerance
+from reelward.motion.closeness import apart, tolerance
 from reelward.motion.descriptors import GRAVITY
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
@@ -304,8 +304,7 @@ def aim(
 def weigh(
     draft: Draft, error: Mapping[str, float], shaping: Sequence[str], region: float, most: int
 ) -> tuple[Draft, list[str]]:
-    """Switch on every missing shaping term; raise the terms of the `most` worst descriptors, and of
-    all that close a gate."""
+    """Switch on every missing shaping term; raise the terms of the `most` worst descriptors."""
     notes, raised = [], set()
     for term in shaping:
         if not draft.weights.get(term):
@@ -314,10 +313,7 @@ def weigh(
             raised.add(term)
     for name in _worst_first(error):
         term, weight = SERVES[name], draft.weights.get(SERVES[name], 0.0)
-        closed = name in GATES.values() and not abs(error[name]) < 1
-        if not weight or term in raised or not (closed or len(raised) < most):
-            continue
-        if not abs(error[name]) < 2 * DEAD:
+        if weight and term not in raised and len(raised) < most and not abs(error[name]) < 2 * DEAD:
             value = min(MAX_WEIGHT, weight * RAISE**region)
             if value > weight:
                 notes.append(f"{term} x{value / weight:.2g}")

@@ -37,8 +37,6 @@ JUDGED = {
     "lean": Judged(0.5, 15.0),
     "sway": Judged(0.5, 15.0),
 }
-GATES = {"speed": "speed", "alternation": "lag", "airborne": "airborne"}
-"""gates that close where the learner earns nothing for this descriptor"""
 SURVIVAL = 0.9
 """least survived fraction of the episode of an eligible learner"""
 
@@ -136,6 +134,8 @@ def closeness(
     weight = sum(JUDGED[n].weight for n in parts)
     mean = sum(JUDGED[n].weight * k for n, k in parts.items()) / weight if weight else 0.0
     gates = {"survival": survival >= SURVIVAL} | {
-        gate: parts[name] > 0.0 for gate, name in GATES.items() if name in parts
+        gate: parts[name] > 0.0
+        for gate, name in (("speed", "speed"), ("alternation", "lag"), ("airborne", "airborne"))
+        if name in parts
     }
     return Closeness(survival * mean, parts, gates)
