@@ -4,8 +4,8 @@
 
 Environments: one candidate, one core (or the GPU). Candidates: each alone in a process of its own, as
 many at once as there are cores; on a GPU all in one process, which share a fixed number of
-environments: `x one` then says what keeping them apart costs. Prints tables and writes
-bench/results/scaling-DEVICE.json.
+environments: `x one` then says what keeping them apart costs. Threads, on a CPU: one candidate whose
+physics has several cores. Prints tables and writes bench/results/scaling-DEVICE.json.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     result["envs"] = []
     for n in args.envs or ENVS[args.device]:
         sized = settings | {"num_envs": n}
-        answer = side_by_side(training, 1, args.robot, robot, sized, args.seconds, 1)[0]
+        answer = side_by_side(training, 1, args.robot, robot, sized, args.seconds, 1, 1)[0]
         result["envs"].append({"envs": n, **answer})
     common.show(f"one candidate of {robot}, env-steps/s", result["envs"])
     result["candidates"] = []
@@ -50,12 +50,20 @@ def main() -> None:
         processes, together = (count, 1) if cpu else (1, count)
         sized = settings | {"num_envs": settings["num_envs"] // together}
         answers = side_by_side(
-            training, processes, args.robot, robot, sized, args.seconds, together
+            training, processes, args.robot, robot, sized, args.seconds, together, 1
         )
         rate = sum(a["rate"] for a in answers)
         first = result["candidates"][0]["rate"] if result["candidates"] else rate
         result["candidates"].append({"candidates": count, "rate": rate, "x one": rate / first})
     common.show(f"candidates of {robot} at once, env-steps/s", result["candidates"])
+    if cpu:
+        result["threads"] = []
+        for threads in range(1, cores() + 1):
+            answer = side_by_side(
+                training, 1, args.robot, robot, settings, args.seconds, 1, threads
+            )[0]
+            result["threads"].append({"threads": threads, **answer})
+        common.show(f"one candidate of {robot} by its physics' threads", result["threads"])
     common.write(f"scaling-{args.device}", result)
 
 

@@ -29,7 +29,6 @@ import peers
 import torch
 import tyro
 
-from reelward.language import Reward
 from reelward.sim.robot import Robot, load_robot
 from reelward.sim.workers import cores
 
@@ -71,25 +70,15 @@ def bare(robot: Robot, seconds: float, seed: int) -> float:
     return steps / (time.perf_counter() - start)
 
 
-class TimedReward:
-    """A reward whose calls, and the fields that they make the state compute, are timed."""
-
-    def __init__(self, reward: Reward, watch: common.Stopwatch) -> None:
-        self.terms, self.digest = reward.terms, reward.digest
-        self._call = watch.around("reward", reward)
-
-    def __call__(self, state: Any) -> Any:
-        return self._call(state)
-
-
 def training(
-    name: str, robot: str, settings: dict, seconds: float, candidates: int, seed: int, gate: Any
-) -> dict[str, float]:
-    """Env-steps/s of all candidates of one process and the microseconds an env-step of its parts."""
+    name: str, robot: str, settings: dict, seconds: float, candidates: int, threads: int,
+    seed: int, gate: Any,
+) -> dict[str, float]:  # fmt: skip
+    """Env-steps/s of all candidates of one process and the microseconds an env-step of its parts,
+    the reward's with the fields that it makes the state compute."""
     with tempfile.TemporaryDirectory() as folder:
-        learner = common.learner(
-            common.TASKS[name], robot, settings, Path(folder), seed, candidates=candidates
-        )
+        task = common.TASKS[name]
+        learner = common.learner(task, robot, settings, Path(folder), seed, threads, candidates)
         watch, env = common.Stopwatch(), learner.env
         wait = torch.cuda.synchronize if settings["device"] == "cuda" else lambda: None
         for _ in range(2):
@@ -99,7 +88,7 @@ def training(
         if settings["device"] == "cpu":
             env.physics.step = watch.around("physics", env.physics.step)  # type: ignore[method-assign]
             (only,) = learner.candidates
-            only.reward = TimedReward(only.reward, watch)  # type: ignore[assignment]
+            only.terms = watch.around("reward", only.terms)
         collect, update = (
             watch.around("collect", learner.collect),
             watch.around("learning", learner.update),
@@ -113,6 +102,7 @@ def training(
         wait()
         spent, steps = time.perf_counter() - start, done(learner) - before
     parts = watch.seconds
+    assert all(parts.values()), f"expected every part to be called, got {parts}"
     inside = parts.pop("collect")
     parts["policy and rest"] = inside - parts.get("physics", 0.0) - parts.get("reward", 0.0)
     return {"rate": steps / spent} | {f"{k} us": v / steps * 1e6 for k, v in parts.items()}
@@ -184,7 +174,7 @@ def measure(name: str, args: Args) -> dict[str, Any]:
     else:
         count, robot, settings = cores(), task.robot, common.throughput(name)
         ceiling = side_by_side(_bare, count, robot, seconds)
-    ours = side_by_side(training, count, name, robot, settings, seconds, 1)
+    ours = side_by_side(training, count, name, robot, settings, seconds, 1, 1)
     row: dict[str, Any] = {"robot": robot, "bare physics": sum(ceiling)}
     row["training"] = sum(o["rate"] for o in ours)
     for part in (k for k in ours[0] if k.endswith(" us")):
