@@ -22,7 +22,7 @@ from typing import Any
 
 from reelward.language import Reward, RewardError, compile_reward
 from reelward.motion.closeness import apart, tolerance
-from reelward.motion.descriptors import GRAVITY
+from reelward.motion.descriptors import GRAVITY, UPRIGHT
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
 
@@ -174,7 +174,7 @@ def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
 
 def hip_height(robot: Robot) -> float:
     """Mean height (m) of the hip in a walk: a little less than the leg is long."""
-    return 0.95 * robot.leg_length_m
+    return UPRIGHT * robot.leg_length_m
 
 
 def crouch(height: float, robot: Robot) -> float:

@@ -18,6 +18,8 @@ from reelward.motion.signals import flexion, lag, level, limb, slope, sole, stan
 from reelward.motion.track import Track
 
 GRAVITY = 9.81
+UPRIGHT = 0.95
+"""mean height of the hip of who walks upright, in leg lengths"""
 GROUNDED = 0.8
 """share of the time that a foot must stand for the hip's height to be known"""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reelward.motion.camera import Camera, moved
-from reelward.motion.descriptors import Descriptor, Scale
+from reelward.motion.descriptors import UPRIGHT, Descriptor, Scale
 from reelward.motion.pose import NAMES, Follower, Pose
 from reelward.motion.signals import trunk
 from reelward.motion.track import Track, on_clock
@@ -32,8 +32,6 @@ FRONTAL = 0.4
 """shoulder width over trunk length from which a body is seen from the front or the back"""
 LOOKS = 0.04
 """share of the body's height that the toes lie before the heels, from which it looks to one side"""
-UPRIGHT = 0.95
-"""mean height of the hip of who walks upright, in leg lengths"""
 HIP_ERROR = 0.06
 """so far (leg lengths) the pose model's hip may lie above or below the joint"""
 CAMERA_KNOWN = 0.8
