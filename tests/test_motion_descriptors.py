@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from skeleton import LEG, NAMES, knee_range, walker
 
+from reelward import rollout
 from reelward.motion.closeness import Closeness, closeness, compare
 from reelward.motion.cycle import gait_period
 from reelward.motion.descriptors import UNITS, Descriptor, Scale, describe, measurable
 from reelward.motion.record import from_json, robot_motion, to_json
 from reelward.motion.track import Track, on_clock, pack, unpack
+from reelward.sim.robot import load_robot
 
 SCALE = Scale(LEG, LEG)
 ROOT = np.sqrt(LEG / 9.81)
@@ -46,6 +48,17 @@ def test_the_hips_height_is_measured_over_the_soles_of_who_stands():
     assert deeper.value == pytest.approx((crouching + 0.06) / LEG, abs=0.005)
     run = describe(walker(duty=0.35, speed=2.5, period=0.7), SCALE)["height"]
     assert not run.usable and run.why == "too long in flight to tell"
+
+
+def test_a_robots_hip_is_measured_from_under_its_soles():
+    biped, track = load_robot("biped"), walker()
+    points = np.zeros((len(track), 1, len(biped.keypoints), 3))
+    for i, name in enumerate(biped.keypoints):
+        points[:, 0, i, [0, 2]] = track.point(name)
+    lived = np.array([len(track)])
+    motion, _ = rollout.measure(biped, rollout.Episodes(points[..., 0], points, lived, {}, 0.02))
+    # The points of its feet are in the middle of soles of 0.06 m radius; its leg is 1.01 m long.
+    assert motion.descriptors["height"].value == pytest.approx((LEG - 0.2 + 0.06) / 1.01, abs=0.005)
 
 
 @pytest.mark.parametrize("fps", [30, 50])
