@@ -33,7 +33,7 @@ ITERATION = re.compile(r"(?:(?P<rev>.+):)?(?P<name>iter-\d+|seed)")
 SUMMARY = ("closeness", "survival", "return", "env_steps")
 DESCRIPTORS = (
     "speed", "cadence", "step", "bob", "height", "knee", "thigh", "duty", "airborne", "lag", "lean",
-    "sway",
+    "sway", "duty_skew", "knee_skew", "thigh_skew",
 )  # fmt: skip
 SIGNS = {"added": "+", "removed": "-", "formula": "~", "numbers": "~"}
 

@@ -27,7 +27,7 @@ from reelward import files, stage
 
 DESCRIPTORS = (
     "speed", "cadence", "step", "bob", "height", "knee", "thigh", "duty", "airborne", "lag", "lean",
-    "sway",
+    "sway", "duty_skew", "knee_skew", "thigh_skew",
 )  # fmt: skip
 COLUMNS = (
     "iteration", "candidate", "closeness", "survival", "verdict", "env_steps", *DESCRIPTORS,

@@ -28,12 +28,14 @@ def walker(
     lean: float = 4.0,
     sway: float = 6.0,
     crouch: float = 0.2,
+    spare: float = 0.0,
     noise: float = 0.0,
     seed: int = 0,
 ) -> Track:
     """Metres, x forward, y up. A foot stands for `duty` of the cycle while the hip passes over it
     at `speed` (m/s) and swings ahead for the rest; knees by inverse kinematics. `bob` (m) is the
-    range of the hip's height, twice a cycle; `sway` (deg) the range of the trunk's pitch.
+    range of the hip's height, twice a cycle; `sway` (deg) the range of the trunk's pitch. The left
+    foot stands for `spare` of the cycle less than the right one.
     """
     t = np.arange(round(seconds * fps)) / fps
     hip = np.stack([speed * t, LEG - crouch + bob / 2 * np.sin(4 * np.pi * t / period)], axis=1)
@@ -41,7 +43,9 @@ def walker(
     pitch = np.radians(lean + sway / 2 * np.sin(2 * np.pi * t / period))
     up = np.stack([np.sin(pitch), np.cos(pitch)], axis=1)
     points["shoulder"], points["head"] = hip + 0.5 * up, hip + 0.7 * up
+    right_duty = duty
     for side, late in (("right", 0.0), ("left", lag)):
+        duty = right_duty - spare * (side == "left")
         cycle = t / period - late
         phase = cycle - np.floor(cycle)
         stride, stance = speed * period, speed * period * duty

@@ -212,6 +212,45 @@ def test_a_low_hip_is_a_target_and_bends_the_standing_knees():
     assert got["knee"][1] > 0.95 and upright["knee"][1] < 0.01
 
 
+def test_who_limps_has_a_right_and_a_left_leg():
+    limp = motion(duty=0.5, duty_skew=0.2, knee=50.0, knee_skew=30.0, thigh=45.0, thigh_skew=20.0)
+    assert not alternate(limp)
+    targets, _ = author.expert_targets(limp, BIPED)
+    assert author.shapes(BIPED, targets) == ("clock", "step", "knee", "thigh")  # one rise a stride
+    first = author.propose(BIPED, limp, None, {}, task="limp", count=2)[1].source
+    assert "knee(s" in first and "thigh(s" not in first
+    hopper, _ = author.expert_targets(limp, load_robot("hopper"))
+    assert not {"duty_skew", "knee_skew", "thigh_skew"} & hopper.keys()
+    reward = written(limp, BIPED, "clock", "knee", "thigh")
+    # By hand: the right foot stands from 0 to 0.7 of the stride, the left one from 0.7 to 1.
+    state = {
+        "phase": torch.tensor([0.35, 0.55, 0.85]),
+        "foot_contact": torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
+        "keypoint_pos": torch.zeros(3, len(BIPED.keypoints), 3),
+    }
+    assert reward(state)["clock"].tolist() == pytest.approx([1.0] * 3, abs=0.05)
+    points = state["keypoint_pos"]
+    for side, swing, bend in (("right", 65.0, 80.0), ("left", 25.0, 20.0)):
+        ahead = math.radians(swing / 2) * (1 if side == "right" else -1)  # at phase 0
+        shank = ahead - 0.09 - math.radians(bend)
+        knee_at = torch.tensor([math.sin(ahead), 0.0, 1 - math.cos(ahead)])
+        for part, at in (
+            ("hip", torch.tensor([0.0, 0.0, 1.0])), ("knee", knee_at),
+            ("ankle", knee_at - torch.tensor([-math.sin(shank), 0.0, math.cos(shank)])),
+        ):  # fmt: skip
+            points[:, list(BIPED.keypoints).index(f"{side}_{part}")] = at
+    # The right knee is most bent at 0.7 + 0.11 of the stride, the left one at 1 + 0.11.
+    state["phase"] = torch.tensor([0.0, 0.81, 0.11])
+    got, even = (
+        reward(state),
+        written(motion(duty=0.5, knee=50.0, thigh=45.0), BIPED, "knee", "thigh"),
+    )
+    assert got["thigh"][0] == pytest.approx(1.0, abs=1e-3)
+    assert even(state)["thigh"][0] < 0.85
+    bent = [1 / 2 + math.exp(-((math.radians(away) / 0.3) ** 2)) / 2 for away in (20.0, 80.0)]
+    assert got["knee"][1:].tolist() == pytest.approx(bent, abs=0.03)
+
+
 def test_who_walks_upright_is_written_without_a_height():
     upright = written(EXPERT, BIPED, "knee", "thigh", "bob")
     assert not {"height", "CROUCH"} & {*upright.constants, *upright.constants["TARGET"]}

@@ -298,7 +298,7 @@ def test_the_author_is_told_everything_that_came_of_it(serve: Callable) -> None:
         "- iter-01/c0: slower: closeness 0.62 (+0.12 on iter-00/c1), drag",
         "- c2: E_NAME line 3, col 4: no such name",
         "s.foot_contact",
-        "`clock(s, duty, together=False)`",
+        "`clock(s, duty, together=False, skew=0.0)`",
         "- speed = 1.354 m/s",
         "lean = 0 rad, trunk pitch (assumed",
         CLOCKED.strip(),

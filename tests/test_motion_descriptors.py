@@ -9,7 +9,7 @@ from skeleton import LEG, NAMES, knee_range, walker
 from reelward import rollout
 from reelward.motion.closeness import Closeness, closeness, compare
 from reelward.motion.cycle import gait_period
-from reelward.motion.descriptors import UNITS, Descriptor, Scale, describe, measurable
+from reelward.motion.descriptors import SKEWS, UNITS, Descriptor, Scale, describe, measurable
 from reelward.motion.record import from_json, robot_motion, to_json
 from reelward.motion.track import Track, on_clock, pack, unpack
 from reelward.sim.robot import load_robot
@@ -59,6 +59,24 @@ def test_a_robots_hip_is_measured_from_under_its_soles():
     motion, _ = rollout.measure(biped, rollout.Episodes(points[..., 0], points, lived, {}, 0.02))
     # The points of its feet are in the middle of soles of 0.06 m radius; its leg is 1.01 m long.
     assert motion.descriptors["height"].value == pytest.approx((LEG - 0.2 + 0.06) / 1.01, abs=0.005)
+
+
+def test_a_limp_is_how_far_each_leg_is_from_the_mean_of_both():
+    even, limp = walker(), walker(duty=0.7, spare=0.3)
+    for track in (even, limp):
+        got = values(track)
+        knees = [knee_range(track, side) for side in ("right", "left")]
+        assert got["knee_skew"] == pytest.approx((knees[0] - knees[1]) / 2, abs=4.0)
+    assert values(even)["duty_skew"] == pytest.approx(0.0, abs=0.01)
+    assert values(limp)["duty_skew"] == pytest.approx(0.15, abs=0.02)
+    assert values(limp)["duty"] == pytest.approx(0.55, abs=0.03)
+    # Of the leg that is named, not of the one that comes first.
+    names = sorted(NAMES)
+    turned = Track(
+        limp.points[:, [NAMES.index(n) for n in names]], limp.confidence, 50.0, tuple(names)
+    )
+    assert turned.legs == ("left", "right")
+    assert values(turned)["duty_skew"] == pytest.approx(values(limp)["duty_skew"])
 
 
 @pytest.mark.parametrize("fps", [30, 50])
@@ -134,7 +152,7 @@ def part(track, keep):
 def test_what_a_body_lacks_is_unusable_and_everything_else_is_measured():
     one_leg = part(walker(), lambda n: not n.startswith("left_"))
     no_trunk = part(walker(), lambda n: n not in ("head", "shoulder"))
-    assert set(UNITS) - {"step", "lag"} == measurable(one_leg.names)
+    assert set(UNITS) - {"step", "lag", *SKEWS} == measurable(one_leg.names)
     # This leg alone stands for 0.62 of the time: too little to know the ground under the hip.
     assert set(values(one_leg)) == measurable(one_leg.names) - {"height"}
     assert set(values(no_trunk)) == set(UNITS) - {"lean", "sway"} == measurable(no_trunk.names)

@@ -17,6 +17,7 @@ from skeleton import LEG, walker
 from reelward import files, stage
 from reelward.motion import person
 from reelward.motion.camera import Camera, moved
+from reelward.motion.closeness import alternate
 from reelward.motion.cycle import (
     best_cycle,
     by_energy,
@@ -26,9 +27,11 @@ from reelward.motion.cycle import (
     landings,
     period_of,
 )
+from reelward.motion.descriptors import SKEWS
 from reelward.motion.expert import Wish, measure
 from reelward.motion.pose import NAMES, PoseModel
 from reelward.motion.sheet import SIZE, Tile, ground_under, sheet
+from reelward.motion.signals import flexion
 from reelward.motion.subject import follow_outline, measure_person
 from reelward.motion.track import Track
 from reelward.motion.video import Frame, VideoError, encode_mp4, frames
@@ -242,6 +245,38 @@ def test_a_hip_is_called_low_where_the_pose_models_error_cannot_explain_it(crouc
     assert usable or "upright" in height.why
 
 
+def behind(track, straighter, far="left"):
+    """The track with the far knee drawn so much nearer to the line from hip to ankle."""
+    points, (hip, knee, ankle) = (
+        track.points.copy(),
+        (track.names.index(f"{far}_{n}") for n in ("hip", "knee", "ankle")),
+    )
+    points[:, knee] += straighter * ((points[:, hip] + points[:, ankle]) / 2 - points[:, knee])
+    return replace(track, points=points)
+
+
+@pytest.mark.parametrize("track, limps", [
+    (walker(fps=30), False),
+    (behind(walker(fps=30), 0.4), False),  # as the pose model draws a healthy walker
+    (behind(walker(fps=30), 0.95), True),  # stiff
+    (behind(walker(fps=30), 0.95, far="right"), True),  # the near leg is
+    (walker(fps=30, duty=0.7, spare=0.3), True),
+    (walker(fps=30, duty=0.3, spare=0.16, lag=0.0, bob=0.1, speed=0.8), False),  # leaps
+])  # fmt: skip
+def test_a_limp_is_told_from_the_pose_models_error_of_the_leg_behind(track, limps):
+    motion = measure_person(
+        seen_from(track, 1), 600, count=8, stature=1.65, time_scale=1.0
+    ).motion  # fmt: skip
+    shown = motion.descriptors
+    assert {shown[n].usable for n in SKEWS} == {limps}
+    assert alternate(motion) is (not limps and shown["lag"].value > 0.4)
+    if limps:
+        right, left = (abs(np.ptp(flexion(track, side))) for side in ("right", "left"))
+        assert shown["knee"].value == pytest.approx((right + left) / 2, abs=8)
+        assert shown["knee_skew"].value == pytest.approx((right - left) / 2, abs=5)
+    assert ("means of both legs" in motion.notes[0]) is limps
+
+
 @pytest.fixture(scope="module")
 def walk():
     return measure(real("human_walk_side.mp4"), PoseModel(weights()), WISH, quiet)
@@ -258,7 +293,7 @@ def test_the_walk_clip_measures_as_known(walk):
     assert d["airborne"].value < 0.03 and d["lag"].value == pytest.approx(0.5, abs=0.08)
     assert d["duty"].value == pytest.approx(0.6, abs=0.05)
     assert 45 < d["knee"].value < 70
-    assert {n for n in d if not d[n].usable} == {"lean", "sway", "height"}
+    assert {n for n in d if not d[n].usable} == {"lean", "sway", "height", *SKEWS}
     assert d["height"].value == pytest.approx(0.95, abs=0.03)
     assert all(d[n].uncertainty < 0.15 * d[n].value for n in ("speed", "cadence", "step", "knee"))
     assert walk.subject.flip and "left side" in m.notes[0]

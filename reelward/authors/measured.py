@@ -22,7 +22,7 @@ from typing import Any
 
 from reelward.language import Reward, RewardError, compile_reward
 from reelward.motion.closeness import apart, tolerance
-from reelward.motion.descriptors import GRAVITY, UPRIGHT
+from reelward.motion.descriptors import GRAVITY, SKEWS, UPRIGHT, measurable
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
 
@@ -70,6 +70,11 @@ def knobs(robot: Robot) -> dict[str, Knob]:
         "thigh": Knob("thigh", "rad, from back to front", *_scaled(math.pi / 180)),
         "bob": Knob("bob", "m, rise and fall of the hip", *_scaled(leg)),
         "height": Knob("height", "m, mean height of the hip", *_scaled(leg)),
+        "duty_skew": Knob(
+            "duty_skew", "of duty: more on the right, less on the left", *_scaled(1.0)
+        ),
+        "knee_skew": Knob("knee_skew", "rad, of knee: the same", *_scaled(math.pi / 180)),
+        "thigh_skew": Knob("thigh_skew", "rad, of thigh: the same", *_scaled(math.pi / 180)),
     }
 
 
@@ -93,7 +98,7 @@ SHAPES = ("clock", "step", "knee", "thigh", "bob", "hip")
 SERVES = {
     "speed": "speed", "cadence": "clock", "duty": "clock", "airborne": "clock", "lag": "step",
     "step": "step", "bob": "bob", "knee": "knee", "thigh": "thigh", "lean": "upright", "sway": "upright",
-    "height": "hip",
+    "height": "hip", "duty_skew": "clock", "knee_skew": "knee", "thigh_skew": "thigh",
 }  # fmt: skip
 """which term answers for which descriptor"""
 
@@ -155,9 +160,16 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
 
 def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
     """`TERMS` for this motion: who walks backwards lands with the leg that is behind; who hops
-    lands on all feet at once, and is lowest while they stand; who crouches stands on bent knees."""
+    lands on all feet at once, and is lowest while they stand; who crouches stands on bent knees; who
+    limps has a right and a left leg."""
     calls = dict(TERMS)
-    if "height" in draft.targets:
+    skews = [name for name in SKEWS if name in draft.targets]
+    for name in skews:
+        term = SERVES[name]
+        calls[term] = calls[term][:-1] + f', skew=TARGET["{name}"])'
+    if "skew" in calls["clock"]:
+        calls["knee"] = calls["knee"][:-1] + ', duty_skew=TARGET["duty_skew"])'
+    if "height" in draft.targets and not skews:
         calls["bob"] = calls["bob"].replace("HIP_HEIGHT", 'TARGET["height"]')
         calls["knee"] = calls["knee"][:-1] + ", stand=CROUCH)"
         calls["thigh"] = calls["thigh"][:-1] + ", offset=CROUCH / 2)"
@@ -194,6 +206,8 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
     targets, assumed = {}, []
     for name, knob in knobs(robot).items():
         d = expert.descriptors[knob.descriptor]
+        if name in SKEWS and name not in measurable(robot.keypoints):
+            continue
         if d.usable and d.value is not None:
             targets[name] = knob.to_reward(d.value)
         elif name in fallback:
@@ -205,9 +219,13 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
 
 
 def shapes(robot: Robot, targets: Mapping[str, float]) -> tuple[str, ...]:
-    """The shaping terms that this robot's body has and this video gives a target for."""
+    """The shaping terms that this robot's body has and this video gives a target for. The hip of who
+    limps does not rise with every landing."""
     usable = []
+    limps = not targets.keys().isdisjoint(SKEWS)
     for name in SHAPES:
+        if limps and name == "bob":
+            continue
         if "period" in targets and _written(name) <= targets.keys():
             draft = Draft(dict(targets), {name: 1.0})
             try:
@@ -361,13 +379,16 @@ def propose(
     draft = read(parent, targets, native) if feedback.get("selected") else None
     moves: list[tuple[Draft, list[str], str]] = []
     if draft is None:
-        # A leap with one leg ahead keeps the clock too, and whoever learned it never leaves it.
-        together = targets.get("lag", 0.5) < TOGETHER
-        timing = [t for t in shaping if t == "clock" or (t == "step" and together)]
+        # A leap with one leg ahead keeps the clock too, and a limp with the wrong knee stiff; whoever
+        # learned it never leaves it.
+        leaps, limps = targets.get("lag", 0.5) < TOGETHER, "knee_skew" in targets
+        timing = [
+            t for t in shaping if t == "clock" or (t == "step" and leaps) or (t == "knee" and limps)
+        ]
         moves.append((base, ["the goal alone"], "scratch"))
         timed = replace(base, weights=base.weights | {t: 1.0 for t in timing})
-        what = "goal and gait clock" + ", legs side by side" * ("step" in timing)
-        moves += [(timed, [what], "scratch")] * (count - 1)
+        what = ["goal and gait clock", *["legs side by side"] * leaps, *["one knee stiff"] * limps]
+        moves += [(timed, what, "scratch")] * (count - 1)
     else:
         draft = replace(draft, weights=mine | draft.weights)
         error = errors(expert, feedback["descriptors"])

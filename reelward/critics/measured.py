@@ -23,6 +23,9 @@ PLAIN = {
     "lag": ("the legs do not alternate", "the legs do not alternate"),
     "lean": ("leans back", "leans forward"),
     "sway": ("the trunk is too stiff", "the trunk sways"),
+    "duty_skew": ("stands too briefly on the right leg", "stands too briefly on the left leg"),
+    "knee_skew": ("the right knee is too stiff", "the left knee is too stiff"),
+    "thigh_skew": ("the right thigh swings too little", "the left thigh swings too little"),
 }
 """how to say that a figure is too small, too large"""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reelward.motion.descriptors import Descriptor, measurable
+from reelward.motion.descriptors import SKEWS, Descriptor, measurable
 from reelward.motion.record import Motion
 
 
@@ -36,6 +36,9 @@ JUDGED = {
     "lag": Judged(1.0, 0.15),
     "lean": Judged(0.5, 15.0),
     "sway": Judged(0.5, 15.0),
+    "duty_skew": Judged(1.0, 0.12),
+    "knee_skew": Judged(1.0, 25.0),
+    "thigh_skew": Judged(1.0, 25.0),
 }
 SURVIVAL = 0.9
 """least survived fraction of the episode of an eligible learner"""
@@ -90,9 +93,10 @@ def apart(motion: Motion) -> float | None:
 
 
 def alternate(expert: Motion) -> bool:
-    """Whether the legs are half a cycle apart, as far as the motion tells."""
+    """Whether the legs do the same half a cycle apart, as far as the motion tells."""
     lag = apart(expert)
-    return lag is None or abs(lag - 0.5) <= tolerance("lag", expert.descriptors["lag"])
+    even = not any(expert.descriptors[name].usable for name in SKEWS)
+    return even and (lag is None or abs(lag - 0.5) <= tolerance("lag", expert.descriptors["lag"]))
 
 
 def kernel(x: float) -> float:

@@ -36,7 +36,12 @@ UNITS = {
     "lag": "cycles",
     "lean": "degrees",
     "sway": "degrees",
+    "duty_skew": "fraction of the cycle",
+    "knee_skew": "degrees",
+    "thigh_skew": "degrees",
 }
+SKEWS = ("duty_skew", "knee_skew", "thigh_skew")
+"""by how much the right leg's figure is above the mean of both, and the left one's below: of a limp"""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def measurable(names: Collection[str]) -> frozenset[str]:
         found |= {"step"}
         if all(f"{g}_hip" in names for g in legs[:2]):
             found |= {"lag"}
+    if {"right", "left"} <= set(legs):
+        found |= {f"{n}_skew" for n in found & {"duty", "knee", "thigh"}}
     if "shoulder" in names and any(n == "hip" or n.endswith("_hip") for n in names):
         found |= {"lean", "sway"}
     return frozenset(found)
@@ -162,15 +169,22 @@ def _measures(track: Track, scale: Scale, near: str | None) -> dict[str, Measure
         "cadence": lambda a, b: float("nan"),  # from the period alone
         "bob": lambda a, b: float(np.ptp(level(hip[a:b, 1]))) / leg,
     }
+
+    def legwise(name: str, of: Callable[[str, int, int], float], legs: Collection[str]) -> None:
+        shown = [g for g in legs if g in seen]
+        out[name] = lambda a, b: float(np.mean([of(g, a, b) for g in shown]))
+        if f"{name}_skew" in able:
+            out[f"{name}_skew"] = lambda a, b: (of("right", a, b) - of("left", a, b)) / 2
+
     if "knee" in able:
-        jointed = [g for g in seen if track.has(f"{g}_hip", f"{g}_knee")]
-        bends = [flexion(track, g) for g in jointed]
-        swings = [thigh(track, g) for g in jointed]
-        out["knee"] = lambda a, b: float(np.mean([np.ptp(x[a:b]) for x in bends]))
-        out["thigh"] = lambda a, b: float(np.mean([np.ptp(x[a:b]) for x in swings]))
+        jointed = [g for g in track.legs if track.has(f"{g}_hip", f"{g}_knee")]
+        bends = {g: flexion(track, g) for g in jointed}
+        swings = {g: thigh(track, g) for g in jointed}
+        legwise("knee", lambda g, a, b: float(np.ptp(bends[g][a:b])), jointed)
+        legwise("thigh", lambda g, a, b: float(np.ptp(swings[g][a:b])), jointed)
     if "duty" in able:
         stands = {g: standing(track, g, leg) for g in track.legs}
-        out["duty"] = lambda a, b: float(np.mean([stands[g][a:b].mean() for g in seen]))
+        legwise("duty", lambda g, a, b: float(stands[g][a:b].mean()), track.legs)
         either = np.any(list(stands.values()), axis=0)
         out["airborne"] = lambda a, b: float(np.mean(~either[a:b]))
         high = hip[:, 1] - np.min([sole(track, g) for g in track.legs], axis=0) + scale.sole

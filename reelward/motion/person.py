@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reelward.motion.camera import Camera, moved
-from reelward.motion.descriptors import UPRIGHT, Descriptor, Scale
+from reelward.motion.descriptors import SKEWS, UPRIGHT, Descriptor, Scale
 from reelward.motion.pose import NAMES, Follower, Pose
 from reelward.motion.signals import trunk
 from reelward.motion.track import Track, on_clock
@@ -34,6 +34,13 @@ LOOKS = 0.04
 """share of the body's height that the toes lie before the heels, from which it looks to one side"""
 HIP_ERROR = 0.06
 """so far (leg lengths) the pose model's hip may lie above or below the joint"""
+FAR_KNEE = (0.4, 1.2)
+"""between these shares of the near knee's range the pose model draws the far one's, hidden as it is,
+of who uses both alike (0.56 on a clip of a healthy walker) ..."""
+KNEE_ERROR, DUTY_ERROR = 25.0, 0.15
+"""... or at least within these degrees, and both feet's stances within this share of the cycle"""
+TURNS = 0.25
+"""legs that are less than this (cycles) apart leap together, and none is spared"""
 CAMERA_KNOWN = 0.8
 """share of frames in which the background must have been found again"""
 
@@ -181,7 +188,7 @@ def distrust(track: Track, seen: Followed, near: str) -> dict[str, str]:
         for name in ("step", "lag", "airborne"):
             doubts[name] = "the leg away from the camera is hidden"
     if frontal(track):
-        for name in ("speed", "step", "height", "knee", "thigh", "duty", "airborne", "lag"):
+        for name in ("speed", "step", "height", "knee", "thigh", "duty", "airborne", "lag", *SKEWS):
             doubts[name] = "the body is seen from the front or the back, not from the side"
     return doubts
 
@@ -193,6 +200,19 @@ def unless_upright(height: Descriptor) -> Descriptor:
         return height
     why = f"upright, {UPRIGHT} of the leg, within the {HIP_ERROR} by which the pose model's hip is off"
     return replace(height, usable=False, why=why)
+
+
+def limps(found: Mapping[str, Descriptor], near: str) -> bool:
+    """Whether the legs take turns and differ by more than the pose model's error of the far one.
+    `found`: the knee as of the near leg."""
+    told = (found[n] for n in ("knee", "knee_skew", "duty_skew", "lag"))
+    knee, bend, stance, lag = (d.value if d.usable else None for d in told)
+    if knee is None or bend is None or stance is None or lag is None or lag < TURNS:
+        return False
+    less = 2 * bend if near == "right" else -2 * bend
+    least, most = (share * knee for share in FAR_KNEE)
+    stiff = abs(less) > KNEE_ERROR and not least < knee - less < most
+    return stiff or abs(2 * stance) > DUTY_ERROR
 
 
 def frontal(track: Track) -> bool:

@@ -10,13 +10,15 @@ import numpy as np
 from reelward.motion import person, silhouette
 from reelward.motion.closeness import repeatable
 from reelward.motion.cycle import Period, Pick, gait_period, keyframes
-from reelward.motion.descriptors import UNITS, Descriptor, describe, spans, spread
+from reelward.motion.descriptors import SKEWS, UNITS, Descriptor, describe, spans, spread
 from reelward.motion.pose import Follower
 from reelward.motion.record import Motion
 from reelward.motion.sheet import BODY, body_height, ground_under
 from reelward.motion.track import Track
 from reelward.motion.video import Frame, repeats, thumbnail
 
+ALIKE = "knee and thigh are those of the {near} leg, the other is hidden in part"
+LIMPS = "right and left differ: knee, thigh and duty are the means of both legs"
 BLIND = "no descriptor is usable: only a critic that looks at the pictures can compare with this"
 
 
@@ -70,7 +72,15 @@ def measure_person(
     scale = person.scale_of(track, stature, time_scale)
     doubts = person.distrust(track, seen, near)
     period = gait_period(track, scale.leg)
-    found = repeatable(describe(track, scale, near=near, distrust=doubts))
+    found = describe(track, scale, near=near, distrust=doubts)
+    if limps := person.limps(found, near):
+        found = describe(track, scale, distrust=doubts)
+    else:
+        alike = dict.fromkeys(SKEWS, "right and left differ by no more than the pose model's error")
+        found |= {
+            n: replace(found[n], usable=False, why=found[n].why or w) for n, w in alike.items()
+        }
+    found = repeatable(found)
     found["height"] = person.unless_upright(found["height"])
     motion = Motion(
         subject="person",
@@ -83,8 +93,7 @@ def measure_person(
         keypoints=track.names,
         duplicates_dropped=seen.dropped,
         notes=(
-            f"seen from its {near} side; knee and thigh are those of the {near} leg, the other is "
-            "hidden in part",
+            f"seen from its {near} side; {LIMPS if limps else ALIKE.format(near=near)}",
             f"leg length {scale.metres:.3f} m is {person.LEG} of an assumed stature of {stature} m "
             f"(+-{100 * person.STATURE_ERROR:.0f} %)",
             f"the camera moved by {seen.drift / high:.2f} picture heights a second, taken out",

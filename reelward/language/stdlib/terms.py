@@ -47,12 +47,14 @@ def heading(s, target=0.0, width=0.3):
     return kernel(torch.atan2(torch.sin(away), torch.cos(away)), width)
 
 
-def clock(s, duty, together=False):
-    """Each foot stands for the share `duty` of its cycle and swings for the rest."""
+def clock(s, duty, together=False, skew=0.0):
+    """Each foot stands for the share `duty` of its cycle and swings for the rest. Who limps stands on
+    the right foot for `skew` more, on the left one for as much less and lands as much later with it."""
     feet = s.foot_contact.shape[1]
     obeyed = 0.0
     for i in range(feet):
-        stands = stance(s.phase - (0 if together else i / feet), duty)
+        landing = 0 if together else i / feet
+        stands = stance(s.phase - landing - i * skew, duty + (1 - 2 * i) * skew)
         contact = s.foot_contact[:, i]
         obeyed += stands * contact + (1 - stands) * (1 - contact)
     return obeyed / feet
@@ -64,22 +66,26 @@ def step(s, length, width):
     return kernel(apart - length * gait_clock(s.phase, 0.03), width)
 
 
-def knee(s, bend, duty, width, stand=0.09, together=False):
-    """Each knee is bent by `stand` rad while its foot stands, and by `bend` more in mid-swing."""
+def knee(s, bend, duty, width, stand=0.09, together=False, skew=0.0, duty_skew=0.0):
+    """Each knee is bent by `stand` rad while its foot stands, and by `bend` more in mid-swing; of who
+    limps the right one by another `skew` rad, the left one by as much less."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
-        swing = bump(s.phase - (0 if together else i / len(sides)), duty + 0.11, 0.14)
-        wanted += kernel(flexion(s, side) - stand - bend * swing, width)
+        late = (1 - i) * duty_skew + (0 if together else i / len(sides))
+        swing = bump(s.phase - late, duty + 0.11, 0.14)
+        wanted += kernel(flexion(s, side) - stand - (bend + (1 - 2 * i) * skew) * swing, width)
     return wanted / len(sides)
 
 
-def thigh(s, swing, width, offset=0.0, together=False):
-    """Each thigh swings by `swing` rad (range) about `offset` rad, in front when its foot lands."""
+def thigh(s, swing, width, offset=0.0, together=False, skew=0.0):
+    """Each thigh swings by `swing` rad (range) about `offset` rad, in front when its foot lands; of
+    who limps the right one by another `skew` rad, the left one by as much less."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
-        angle = offset + swing / 2 * gait_clock(s.phase, 0 if together else i / len(sides))
+        share = (swing + (1 - 2 * i) * skew) / 2
+        angle = offset + share * gait_clock(s.phase, 0 if together else i / len(sides))
         wanted += kernel(thigh_angle(s, side) - angle, width)
     return wanted / len(sides)
 
