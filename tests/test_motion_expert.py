@@ -257,11 +257,11 @@ def behind(track, straighter, far="left"):
 
 @pytest.mark.parametrize("track, limps", [
     (walker(fps=30), False),
-    (behind(walker(fps=30), 0.4), False),  # as the pose model draws a healthy walker
+    (behind(walker(fps=30, lift=0.25), 0.7), False),  # as the pose model draws a healthy walker
     (behind(walker(fps=30), 0.95), True),  # stiff
     (behind(walker(fps=30), 0.95, far="right"), True),  # the near leg is
     (walker(fps=30, duty=0.7, spare=0.3), True),
-    (walker(fps=30, duty=0.3, spare=0.16, lag=0.0, bob=0.1, speed=0.8), False),  # leaps
+    (walker(fps=30, duty=0.45, spare=0.25, lag=0.0, bob=0.1), False),  # leaps
 ])  # fmt: skip
 def test_a_limp_is_told_from_the_pose_models_error_of_the_leg_behind(track, limps):
     motion = measure_person(
