@@ -1,7 +1,8 @@
 """What a person is asked, and where the answers are kept: in files of the study, never in Prefect.
 
 approval   before an iteration is trained. To reject its rewards is to write why beside it in
-           loop.yaml: none of them is trained, the parent's best stays, the next author is told.
+           loop.yaml: none of them is trained, the parent's best stays, an author that is a model
+           reads the reason.
 critique   after it was filmed, where the study's critic is a person: the words go to the file
            that params.yaml names.
 

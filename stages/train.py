@@ -4,7 +4,7 @@ reads   rewards/        c0.py ..., index.json: the candidates, and from where ea
                         whether the expert's legs alternate
         parent/         policy.pt: where a warm start begins
 writes  policies/       c0.pt ..., c0.csv ...: policy and learning curve of each candidate
-        policies/index.json   env-steps of each, or why it failed
+        policies/index.json   the candidates, and why one failed
 
 PPO (Schulman et al. 2017, arXiv 1707.06347) with the details that matter for continuous control
 (Andrychowicz et al. 2021, arXiv 2006.05990; Huang et al. 2022, "The 37 implementation details of

@@ -21,6 +21,8 @@ import pytest
 import yaml
 from conftest import ROOT, run
 
+from reelward.motion.closeness import JUDGED
+from reelward.motion.descriptors import UNITS
 from reelward.plan import MODEL
 
 LAYERS = (
@@ -323,6 +325,24 @@ def test_readme_shows_the_tree() -> None:
 
 def test_one_cv2_alone() -> None:
     assert packages_distributions()["cv2"] == ["opencv-python-headless"]
+
+
+def test_the_page_of_descriptors_says_what_the_code_does() -> None:
+    page = (ROOT / "docs/motion.md").read_text()
+    rows = [
+        [c.strip() for c in x.split("|")[1:-1]] for x in page.splitlines() if x.startswith("| `")
+    ]
+    told = [(name.strip("`"), unit, weight, least) for name, _, unit, weight, least in rows]
+    known = [
+        (
+            n,
+            UNITS[n],
+            f"{j.weight:g}",
+            f"{100 * j.tolerance:g} %" if j.relative else f"{j.tolerance:g}",
+        )
+        for n, j in ((n, JUDGED[n]) for n in UNITS)
+    ]
+    assert told == known
 
 
 def test_seed_history_has_the_columns_of_select() -> None:

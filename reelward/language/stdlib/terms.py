@@ -1,7 +1,7 @@
 """Reward terms over the robot's fields, each [N]: rewards run from 0 to 1, costs from -1 to 0.
 
 Phase 0 is the landing of the first foot (the right one); the others follow evenly, so the left one half
-a cycle later, or land with it where `together` is said. Only `step` asks for a right and a left leg.
+a cycle later, or land with it where `together` is said. `step`, and a skew, ask for a right and a left leg.
 """
 
 import math
@@ -54,7 +54,7 @@ def clock(s, duty, together=False, skew=0.0):
     obeyed = 0.0
     for i in range(feet):
         landing = 0 if together else i / feet
-        stands = stance(s.phase - landing - i * skew, duty + (1 - 2 * i) * skew)
+        stands = stance(s.phase - (landing + i * skew), duty + (1 - 2 * i) * skew)
         contact = s.foot_contact[:, i]
         obeyed += stands * contact + (1 - stands) * (1 - contact)
     return obeyed / feet
