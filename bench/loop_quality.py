@@ -87,7 +87,7 @@ def random_moves(
         draft = before
         for name, knob in author.knobs(robot).items():
             e = expert.descriptors[knob.descriptor]
-            if e.usable:
+            if e.usable and name in draft.targets:
                 step = rng.uniform(-author.STEP, author.STEP) * tolerance(knob.descriptor, e)
                 value = knob.to_reward(knob.to_descriptor(draft.targets[name]) + step)
                 draft = draft.with_target(name, value)

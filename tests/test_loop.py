@@ -251,6 +251,29 @@ def test_who_limps_has_a_right_and_a_left_leg():
     assert got["knee"][1:].tolist() == pytest.approx(bent, abs=0.03)
 
 
+def test_a_limp_backwards_keeps_its_sides():
+    limp = motion(speed=-0.25, thigh=45.0, thigh_skew=20.0)
+    points = torch.zeros(1, len(BIPED.keypoints), 3)
+    for side, swing in (("right", 65.0), ("left", -25.0)):  # at phase 0 the right leg is behind
+        back = math.radians(swing / 2)
+        at = torch.tensor([-math.sin(back), 0.0, -math.cos(back)])
+        points[:, list(BIPED.keypoints).index(f"{side}_knee")] = at
+    state = {"keypoint_pos": points, "phase": torch.zeros(1)}
+    assert written(limp, BIPED, "thigh")(state)["thigh"].item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_what_a_body_cannot_show_is_no_fault_of_its_learner():
+    hopper = load_robot("hopper")
+    limp = motion(duty_skew=0.2, knee_skew=30.0, thigh_skew=20.0)
+    slow = replace(motion(speed=0.2), keypoints=tuple(hopper.keypoints))
+    rows = critic.differences(limp, slow)
+    assert (
+        next(iter(rows)) == "speed" and not {"duty_skew", "knee_skew", "step", "lag"} & rows.keys()
+    )
+    shown = {name: row["learner"] for name, row in rows.items()}
+    assert "duty_skew" not in author.errors(limp, shown)
+
+
 def test_who_walks_upright_is_written_without_a_height():
     upright = written(EXPERT, BIPED, "knee", "thigh", "bob")
     assert not {"height", "CROUCH"} & {*upright.constants, *upright.constants["TARGET"]}

@@ -155,6 +155,10 @@ def test_what_a_body_lacks_is_unusable_and_everything_else_is_measured():
     assert set(UNITS) - {"step", "lag", *SKEWS} == measurable(one_leg.names)
     # This leg alone stands for 0.62 of the time: too little to know the ground under the hip.
     assert set(values(one_leg)) == measurable(one_leg.names) - {"height"}
+    one_knee = part(walker(), lambda n: n != "left_knee")
+    assert set(UNITS) - set(values(one_knee)) == {"knee_skew", "thigh_skew"}
+    one_sole = part(walker(), lambda n: n not in ("left_heel", "left_toe"))
+    assert "duty_skew" not in values(one_sole)
     assert set(values(no_trunk)) == set(UNITS) - {"lean", "sway"} == measurable(no_trunk.names)
     assert "lacks" in describe(one_leg, SCALE)["step"].why
     bare = part(walker(), lambda n: n == "hip")

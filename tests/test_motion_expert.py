@@ -245,7 +245,10 @@ def test_a_hip_is_called_low_where_the_pose_models_error_cannot_explain_it(crouc
     assert usable or "upright" in height.why
 
 
-def behind(track, straighter, far="left"):
+OTHER = {"left": "right", "right": "left"}
+
+
+def behind(track, straighter, far):
     """The track with the far knee drawn so much nearer to the line from hip to ankle."""
     points, (hip, knee, ankle) = (
         track.points.copy(),
@@ -255,26 +258,39 @@ def behind(track, straighter, far="left"):
     return replace(track, points=points)
 
 
-@pytest.mark.parametrize("track, limps", [
-    (walker(fps=30), False),
-    (behind(walker(fps=30, lift=0.25), 0.7), False),  # as the pose model draws a healthy walker
-    (behind(walker(fps=30), 0.95), True),  # stiff
-    (behind(walker(fps=30), 0.95, far="right"), True),  # the near leg is
-    (walker(fps=30, duty=0.7, spare=0.3), True),
-    (walker(fps=30, duty=0.45, spare=0.25, lag=0.0, bob=0.1), False),  # leaps
+STIFF, SPARED = {"knee_skew", "thigh_skew"}, {"duty_skew"}
+
+
+@pytest.mark.parametrize("near, far, turn", [("right", "left", 1), ("left", "right", -1)])
+@pytest.mark.parametrize("make, limps", [
+    (lambda far: walker(fps=30), set()),
+    # As the pose model draws a healthy walker, and one who hardly bends the knees.
+    (lambda far: behind(walker(fps=30, lift=0.25), 0.7, far), set()),
+    (lambda far: behind(walker(fps=30, lift=0.02, crouch=0.12, speed=0.6), 0.95, far), set()),
+    (lambda far: behind(walker(fps=30), 0.95, far), STIFF),
+    (lambda far: behind(walker(fps=30), 0.95, OTHER[far]), STIFF),
+    (lambda far: behind(walker(fps=30, duty=0.65, spare=0.2), 0.3, far), SPARED),
+    (lambda far: walker(fps=30, duty=0.45, spare=0.25, lag=0.0, bob=0.1), set()),  # leaps
 ])  # fmt: skip
-def test_a_limp_is_told_from_the_pose_models_error_of_the_leg_behind(track, limps):
+def test_a_limp_is_told_from_the_pose_models_error_of_the_leg_behind(make, limps, near, far, turn):
+    track = make(far)
     motion = measure_person(
-        seen_from(track, 1), 600, count=8, stature=1.65, time_scale=1.0
+        seen_from(track, turn), 600, count=8, stature=1.65, time_scale=1.0
     ).motion  # fmt: skip
     shown = motion.descriptors
-    assert {shown[n].usable for n in SKEWS} == {limps}
+    assert {n for n in SKEWS if shown[n].usable} == limps
     assert alternate(motion) is (not limps and shown["lag"].value > 0.4)
-    if limps:
-        right, left = (abs(np.ptp(flexion(track, side))) for side in ("right", "left"))
+    bends = {side: abs(np.ptp(flexion(track, side))) for side in OTHER}
+    if limps == STIFF:
+        right, left = bends["right"], bends["left"]
         assert shown["knee"].value == pytest.approx((right + left) / 2, abs=8)
         assert shown["knee_skew"].value == pytest.approx((right - left) / 2, abs=5)
-    assert ("means of both legs" in motion.notes[0]) is limps
+    else:
+        assert shown["knee"].value == pytest.approx(bends[near], rel=0.11)
+    if limps == SPARED:
+        assert shown["duty"].value == pytest.approx(0.55, abs=0.04)
+        assert shown["duty_skew"].value == pytest.approx(0.1, abs=0.02)
+    assert ("means of both legs" in motion.notes[0]) is (limps == STIFF)
 
 
 @pytest.fixture(scope="module")

@@ -161,7 +161,7 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
 def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
     """`TERMS` for this motion: who walks backwards lands with the leg that is behind; who hops
     lands on all feet at once, and is lowest while they stand; who crouches stands on bent knees; who
-    limps has a right and a left leg."""
+    limps has a right and a left leg, and of a low hip the height does not tell which knee bends."""
     calls = dict(TERMS)
     skews = [name for name in SKEWS if name in draft.targets]
     for name in skews:
@@ -175,7 +175,7 @@ def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
         calls["thigh"] = calls["thigh"][:-1] + ", offset=CROUCH / 2)"
     if draft.targets.get("speed", 0.0) < 0:
         for name in ("step", "thigh"):
-            calls[name] = calls[name].replace("TARGET", "-TARGET", 1)
+            calls[name] = calls[name].replace("TARGET", "-TARGET")
     if draft.targets.get("lag", 0.5) < TOGETHER:
         for name in ("clock", "knee", "thigh", "bob"):
             calls[name] = calls[name][:-1] + ", together=True)"
@@ -259,13 +259,13 @@ def read(
 
 
 def errors(expert: Motion, learner: Mapping[str, float | None]) -> dict[str, float]:
-    """Expert minus learner in tolerances for every usable descriptor; NaN where the learner shows
-    none."""
+    """Expert minus learner in tolerances for every usable descriptor that the learner's body could
+    show; NaN where it shows none."""
     found = {}
-    for name, term in SERVES.items():
+    for name in SERVES:
         e = expert.descriptors[name]
-        if term and e.usable and e.value is not None:
-            mine = learner.get(name)
+        if name in learner and e.usable and e.value is not None:
+            mine = learner[name]
             found[name] = math.nan if mine is None else (e.value - mine) / tolerance(name, e)
     return found
 
@@ -387,7 +387,8 @@ def propose(
         ]
         moves.append((base, ["the goal alone"], "scratch"))
         timed = replace(base, weights=base.weights | {t: 1.0 for t in timing})
-        what = ["goal and gait clock", *["legs side by side"] * leaps, *["one knee stiff"] * limps]
+        why = {"step": "legs side by side", "knee": "one knee stiff"}
+        what = ["goal and gait clock", *(why[t] for t in timing if t in why)]
         moves += [(timed, what, "scratch")] * (count - 1)
     else:
         draft = replace(draft, weights=mine | draft.weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reelward.motion.closeness import Closeness, compare, tolerance
+from reelward.motion.descriptors import measurable
 from reelward.motion.record import Motion
 
 HEADING = 300
@@ -23,9 +24,18 @@ PLAIN = {
     "lag": ("the legs do not alternate", "the legs do not alternate"),
     "lean": ("leans back", "leans forward"),
     "sway": ("the trunk is too stiff", "the trunk sways"),
-    "duty_skew": ("stands too briefly on the right leg", "stands too briefly on the left leg"),
-    "knee_skew": ("the right knee is too stiff", "the left knee is too stiff"),
-    "thigh_skew": ("the right thigh swings too little", "the left thigh swings too little"),
+    "duty_skew": (
+        "stands on the right leg too briefly beside the left",
+        "stands on the left leg too briefly beside the right",
+    ),
+    "knee_skew": (
+        "the right knee bends too little beside the left",
+        "the left knee bends too little beside the right",
+    ),
+    "thigh_skew": (
+        "the right thigh swings too little beside the left",
+        "the left thigh swings too little beside the right",
+    ),
 }
 """how to say that a figure is too small, too large"""
 
@@ -39,11 +49,12 @@ FAILURES = (
 
 
 def differences(expert: Motion, learner: Motion) -> dict[str, dict[str, float | None]]:
-    """For each usable descriptor of the expert both figures and their difference in tolerances,
-    worst first; None where the learner shows none."""
+    """For each usable descriptor of the expert that the learner's body could show both figures and
+    their difference in tolerances, worst first; None where the learner shows none."""
     rows: dict[str, dict[str, float | None]] = {}
+    able = measurable(learner.keypoints)
     for name, e in expert.descriptors.items():
-        if not e.usable or e.value is None:
+        if name not in able or not e.usable or e.value is None:
             continue
         mine = learner.descriptors[name]
         value = mine.value if mine.usable else None

@@ -84,8 +84,10 @@ def measurable(names: Collection[str]) -> frozenset[str]:
         found |= {"step"}
         if all(f"{g}_hip" in names for g in legs[:2]):
             found |= {"lag"}
-    if {"right", "left"} <= set(legs):
-        found |= {f"{n}_skew" for n in found & {"duty", "knee", "thigh"}}
+    if all({f"{g}_hip", f"{g}_knee", f"{g}_ankle"} <= set(names) for g in ("right", "left")):
+        found |= {"knee_skew", "thigh_skew"}
+    if all({f"{g}_heel", f"{g}_toe"} & set(names) and g in legs for g in ("right", "left")):
+        found |= {"duty_skew"}
     if "shoulder" in names and any(n == "hip" or n.endswith("_hip") for n in names):
         found |= {"lean", "sway"}
     return frozenset(found)

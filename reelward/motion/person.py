@@ -202,17 +202,18 @@ def unless_upright(height: Descriptor) -> Descriptor:
     return replace(height, usable=False, why=why)
 
 
-def limps(found: Mapping[str, Descriptor], near: str) -> bool:
-    """Whether the legs take turns and differ by more than the pose model's error of the far one.
-    `found`: the knee as of the near leg."""
+def limps(found: Mapping[str, Descriptor], near: str) -> frozenset[str]:
+    """The skews in which legs that take turns differ by more than the pose model's error of the far
+    one. `found`: the knee as of the near leg."""
     told = (found[n] for n in ("knee", "knee_skew", "duty_skew", "lag"))
     knee, bend, stance, lag = (d.value if d.usable else None for d in told)
     if knee is None or bend is None or stance is None or lag is None or lag < TURNS:
-        return False
+        return frozenset()
     less = 2 * bend if near == "right" else -2 * bend
     least, most = (share * knee for share in FAR_KNEE)
     stiff = abs(less) > KNEE_ERROR and not least < knee - less < most
-    return stiff or abs(2 * stance) > DUTY_ERROR
+    spared = abs(2 * stance) > DUTY_ERROR
+    return frozenset(["knee_skew", "thigh_skew"] * stiff + ["duty_skew"] * spared)
 
 
 def frontal(track: Track) -> bool:

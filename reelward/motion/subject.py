@@ -17,8 +17,7 @@ from reelward.motion.sheet import BODY, body_height, ground_under
 from reelward.motion.track import Track
 from reelward.motion.video import Frame, repeats, thumbnail
 
-ALIKE = "knee and thigh are those of the {near} leg, the other is hidden in part"
-LIMPS = "right and left differ: knee, thigh and duty are the means of both legs"
+ALIKE = "the legs do not take turns, or differ by no more than the pose model's error"
 BLIND = "no descriptor is usable: only a critic that looks at the pictures can compare with this"
 
 
@@ -73,13 +72,16 @@ def measure_person(
     doubts = person.distrust(track, seen, near)
     period = gait_period(track, scale.leg)
     found = describe(track, scale, near=near, distrust=doubts)
-    if limps := person.limps(found, near):
-        found = describe(track, scale, distrust=doubts)
-    else:
-        alike = dict.fromkeys(SKEWS, "right and left differ by no more than the pose model's error")
-        found |= {
-            n: replace(found[n], usable=False, why=found[n].why or w) for n, w in alike.items()
-        }
+    limps, of_both = person.limps(found, near), describe(track, scale, distrust=doubts)
+    for name in SKEWS:
+        if name in limps:
+            mean = name.removesuffix("_skew")
+            found[mean] = of_both[mean]
+        else:
+            found[name] = replace(found[name], usable=False, why=found[name].why or ALIKE)
+    whose = f"those of the {near} leg, the other is hidden in part"
+    if "knee_skew" in limps:
+        whose = "the means of both legs, which differ"
     found = repeatable(found)
     found["height"] = person.unless_upright(found["height"])
     motion = Motion(
@@ -93,7 +95,7 @@ def measure_person(
         keypoints=track.names,
         duplicates_dropped=seen.dropped,
         notes=(
-            f"seen from its {near} side; {LIMPS if limps else ALIKE.format(near=near)}",
+            f"seen from its {near} side; knee and thigh are {whose}",
             f"leg length {scale.metres:.3f} m is {person.LEG} of an assumed stature of {stature} m "
             f"(+-{100 * person.STATURE_ERROR:.0f} %)",
             f"the camera moved by {seen.drift / high:.2f} picture heights a second, taken out",

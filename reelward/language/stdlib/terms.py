@@ -54,7 +54,8 @@ def clock(s, duty, together=False, skew=0.0):
     obeyed = 0.0
     for i in range(feet):
         landing = 0 if together else i / feet
-        stands = stance(s.phase - (landing + i * skew), duty + (1 - 2 * i) * skew)
+        share = min(max(duty + (1 - 2 * i) * skew, 0.0), 1.0)
+        stands = stance(s.phase - (landing + i * skew), share)
         contact = s.foot_contact[:, i]
         obeyed += stands * contact + (1 - stands) * (1 - contact)
     return obeyed / feet
@@ -80,7 +81,7 @@ def knee(s, bend, duty, width, stand=0.09, together=False, skew=0.0, duty_skew=0
 
 def thigh(s, swing, width, offset=0.0, together=False, skew=0.0):
     """Each thigh swings by `swing` rad (range) about `offset` rad, in front when its foot lands; of
-    who limps the right one by another `skew` rad, the left one by as much less."""
+    who limps the right one by another `skew` rad, the left one by as much less, half a cycle apart."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
