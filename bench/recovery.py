@@ -179,37 +179,37 @@ def scores(found: dict[str, Any], row: int) -> tuple[float, float]:
 
 
 def report(results: Mapping[str, dict[str, Any]]) -> None:
-    rows, means = [], {}
+    found: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
+    for key, study_ in results.items():
+        name, mode, seed = key.split("-")
+        found.setdefault((name, mode), {})[seed] = scores(study_, -1)
+        if mode == "full":
+            found.setdefault((name, "author_off"), {})[seed] = scores(study_, 0)
+    modes = [m for m in ("author_off", *MODES) if any(mode == m for _, mode in found)]
+    rows = []
     for name, hidden in EXPERTS.items():
-        columns: dict[str, list[tuple[float, float]]] = {}
-        for key, found in results.items():
-            expert, mode, _ = key.split("-")
-            if expert == name:
-                columns.setdefault(mode, []).append(scores(found, -1))
-                if mode == "full":
-                    columns.setdefault("author_off", []).append(scores(found, 0))
         row: dict[str, Any] = {"expert": name, "body": "other" if hidden.other else "own"}
-        for mode in ("author_off", *(m for m in MODES if f"-{m}-" in " ".join(results))):
-            if mode in columns:
-                means[name, mode] = tuple(np.nanmean(columns[mode], axis=0))
-            for by, value in zip(
-                ("reward", "held out"), means.get((name, mode), (None, None)), strict=True
-            ):
-                row[f"{mode} {by}"] = value
-        row["seeds"] = len(columns.get("full", []))
-        rows.append(row)
+        for mode in modes:
+            seeds = found.get((name, mode), {})
+            means = np.nanmean(list(seeds.values()), axis=0) if seeds else (None, None)
+            row |= {f"{mode} reward": means[0], f"{mode} held out": means[1]}
+        rows.append(row | {"seeds": len(found.get((name, "full"), {}))})
     show("way from the goal's policy (0) to the hidden expert (1)", rows)
     for i, by in enumerate(("hidden reward", "held-out descriptors")):
-        full = {n: v[i] for (n, mode), v in means.items() if mode == "full"}
+        full = {
+            n: {s: v[i] for s, v in seeds.items()} for (n, m), seeds in found.items() if m == "full"
+        }
         if full:
-            print(
-                f"\n{by}: full, mean over {len(full)} experts {np.nanmean(list(full.values())):.2f}"
-            )
-        for mode in ("author_off", *MODES):
-            other = {
-                n: v[i] for (n, m), v in means.items() if m == mode and n in full and mode != "full"
-            }
-            gains = [full[n] - other[n] for n in other if math.isfinite(full[n] - other[n])]
+            mean = np.nanmean([np.nanmean(list(v.values())) for v in full.values()])
+            print(f"\n{by}: full, mean over {len(full)} experts {mean:.2f}")
+        for mode in (m for m in modes if m != "full"):
+            # Pairs: an expert's seeds that ran both ways, which share their first trainings.
+            pairs = [
+                np.nanmean([mine[s] - v[i] for s, v in found[n, mode].items() if s in mine])
+                for n, mine in full.items()
+                if mine.keys() & found.get((n, mode), {}).keys()
+            ]
+            gains = [float(g) for g in pairs if math.isfinite(g)]
             if len(gains) > 1:
                 mean, low, high = loop_quality.interval(gains)
                 print(
