@@ -26,15 +26,12 @@ from rich.text import Text
 
 from reelward import ledger
 from reelward.language import Reward, RewardError, compile_reward
+from reelward.motion.descriptors import UNITS
 from reelward.sim.robot import RobotError, load_robot
 from reelward.study import StudyError, git
 
 ITERATION = re.compile(r"(?:(?P<rev>.+):)?(?P<name>iter-\d+|seed)")
 SUMMARY = ("closeness", "survival", "return", "env_steps")
-DESCRIPTORS = (
-    "speed", "cadence", "step", "bob", "height", "knee", "thigh", "duty", "airborne", "lag", "lean",
-    "sway", "duty_skew", "knee_skew", "thigh_skew",
-)  # fmt: skip
 SIGNS = {"added": "+", "removed": "-", "formula": "~", "numbers": "~"}
 
 
@@ -116,9 +113,9 @@ def before(rev: str) -> str:
 def compare(old: Version, new: Version) -> dict[str, Any]:
     """All that differs, as JSON."""
     effect = {}
-    for name in (*SUMMARY, *DESCRIPTORS):
+    for name in (*SUMMARY, *UNITS):
         pair = {"old": old.figures.get(name), "new": new.figures.get(name)}
-        if name in DESCRIPTORS:
+        if name in UNITS:
             pair["expert"] = new.expert.get(name, old.expert.get(name))
         if any(value is not None for value in pair.values()):
             effect[name] = pair
@@ -262,7 +259,7 @@ def _figures(history: str, feedback: dict[str, Any]) -> dict[str, float | None]:
     rows = list(csv.DictReader(history.splitlines()))
     if not rows:
         return {}
-    names = ("closeness", "survival", "env_steps", *DESCRIPTORS)
+    names = ("closeness", "survival", "env_steps", *UNITS)
     training = feedback.get("training") or {}
     last = {"return": (training.get("return") or [None])[-1]}
     return last | {n: float(text) if (text := rows[-1].get(n)) else None for n in names}

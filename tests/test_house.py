@@ -345,6 +345,10 @@ def test_the_page_of_descriptors_says_what_the_code_does() -> None:
     assert told == known
 
 
+def test_the_history_has_a_column_for_every_descriptor() -> None:
+    assert list(import_module("stages.select").DESCRIPTORS) == list(UNITS)
+
+
 def test_seed_history_has_the_columns_of_select() -> None:
     header = (ROOT / "rewards/seed/history.csv").read_text().splitlines()[0]
     assert next(csv.reader([header])) == list(import_module("stages.select").COLUMNS)
