@@ -26,6 +26,7 @@ from reelward import rollout
 from reelward.language import Reward, compile_reward
 from reelward.motion import person
 from reelward.motion.closeness import repeatable
+from reelward.motion.course import courses
 from reelward.motion.cycle import gait_period
 from reelward.motion.descriptors import GRAVITY, Scale, describe
 from reelward.motion.pose import NAMES
@@ -341,8 +342,9 @@ def watched(robot: Robot, episodes: rollout.Episodes, rng: np.random.Generator) 
     scale = Scale(PIXELS, assumed, 0.02, person.STATURE_ERROR)
     found = repeatable(describe(track, scale, distrust=doubts))
     found["height"] = person.unless_upright(found["height"])
+    period = gait_period(track, PIXELS)
     return Motion(
         subject="person", fps=FPS, seconds=track.seconds, time_scale=1.0, leg_length_m=assumed,
-        period=gait_period(track, PIXELS), keypoints=names,
-        descriptors=found,
+        period=period, keypoints=names,
+        descriptors=found, courses=courses(track, PIXELS, period, track.legs),
     )  # fmt: skip

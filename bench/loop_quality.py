@@ -79,8 +79,8 @@ def random_moves(
 ) -> list[author.Candidate]:
     """The author's candidates with the same starts, but targets and weights moved at random: as far
     as the author may, in any direction, and half of the missing terms switched on."""
-    targets, assumed = author.expert_targets(expert, robot)
-    before = author.read(compile_reward(parent, robot.fields), targets)
+    base, assumed = author.begin(expert, robot)
+    before = author.read(compile_reward(parent, robot.fields), base)
     assert before is not None
     moved = []
     for c in made:
@@ -91,10 +91,10 @@ def random_moves(
                 step = rng.uniform(-author.STEP, author.STEP) * tolerance(knob.descriptor, e)
                 value = knob.to_reward(knob.to_descriptor(draft.targets[name]) + step)
                 draft = draft.with_target(name, value)
-        for term in author.shapes(robot, targets):
+        for term in author.shapes(robot, base):
             weight = draft.weights.get(term, 0.0)
             if not weight and rng.random() < 0.5:
-                draft = draft.with_weight(term, 1.0)
+                draft = draft.with_term(term)
             elif weight and rng.random() < 0.3:
                 change = author.RAISE ** rng.choice((-1, 1))
                 draft = draft.with_weight(term, min(author.MAX_WEIGHT, weight * change))
@@ -225,9 +225,9 @@ def loop(
 def at_once(seed: int, expert: Motion, args: Args, work: dict) -> list[dict[str, Any]]:
     """The whole library at weight 1, as many env-steps as the lineage of a loop's last policy."""
     robot = load_robot(args.robot)
-    targets, assumed = author.expert_targets(expert, robot)
-    weights = author.GOAL | {t: 1.0 for t in author.shapes(robot, targets)}
-    text = author.source(author.Draft(targets, weights), robot, "All at once.", assumed)
+    base, assumed = author.begin(expert, robot)
+    weights = author.GOAL | {t: 1.0 for t in author.shapes(robot, base)}
+    text = author.source(replace(base, weights=weights), robot, "All at once.", assumed)
     steps = work["env_steps"] + args.iterations * work["warm_env_steps"]
     with tempfile.TemporaryDirectory() as scratch:
         c = author.Candidate("all", text, "scratch", 1, "")

@@ -295,7 +295,16 @@ def _forms(reward: Reward) -> dict[str, tuple[str, str]]:
 
 def _constants(old: Reward, new: Reward) -> dict[str, tuple[Any, Any]]:
     """Module constants that differ: `TARGET knee` -> old and new, None where it is not."""
-    had, has = _flat(old.constants), _flat(new.constants)
+    had, has = (
+        {
+            name: figure
+            for key, value in mine.items()
+            for name, figure in (
+                _flat(value, key) if key in others else _summed(key, value)
+            ).items()
+        }
+        for mine, others in ((old.constants, new.constants), (new.constants, old.constants))
+    )
     return {
         name: (had.get(name), has.get(name))
         for name in (*has, *(n for n in had if n not in has))
@@ -311,6 +320,12 @@ def _flat(value: Any, at: str = "") -> dict[str, Any]:
     else:
         return {at: value}
     return {n: v for k, inner in items for n, v in _flat(inner, f"{at} {k}".strip()).items()}
+
+
+def _summed(name: str, value: Any) -> dict[str, Any]:
+    """A table that the other version lacks altogether is one line."""
+    count = len(_flat(value))
+    return {name: f"{count} figures" if count > 1 else value}
 
 
 def _title(v: Version) -> str:

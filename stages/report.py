@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from reelward import files, ledger, stage
 from reelward.motion.closeness import tolerance
+from reelward.motion.course import curve
 from reelward.motion.cycle import keyframes, landings
 from reelward.motion.figure import stick_figure
 from reelward.motion.record import Motion, from_json
@@ -112,7 +114,11 @@ def anatomy(source: str) -> tuple[dict[str, Any], set[str]]:
             except ValueError:  # worked out from others: the difference of the texts shows it
                 continue
             each = value if isinstance(value, dict) else {"": value}
-            constants |= {f"{name.id} {key}".strip(): v for key, v in each.items()}
+            constants |= {
+                f"{name.id} {key}".strip(): v
+                for key, v in each.items()
+                if not isinstance(v, dict | list | tuple)  # the difference of the texts shows it
+            }
     return constants, terms
 
 
@@ -160,6 +166,30 @@ def table(expert: Motion, learners: dict[str, Motion]) -> list[dict[str, Any]]:
         line = {"name": name, "expert": e, "digits": digits, "cells": cells}
         lines.append(line | {"tolerance": tolerance(name, e)})
     return lines
+
+
+def cycles(expert: Motion, learner: Motion) -> list[dict[str, Any]]:
+    """Thigh and knee of each leg of the expert through its cycle, from its landing on, and of the
+    learner's leg beside it: lines in a box of 200 x 48 over a range in degrees."""
+    phase, drawn = np.linspace(0, 1, 51), []
+    for leg, theirs in expert.courses.items():
+        mine = learner.courses.get(leg)
+        for angle in ("thigh", "knee"):
+            values = {
+                who: curve(getattr(c, angle), phase + c.landing)
+                for who, c in (("expert", theirs), ("learner", mine))
+                if c
+            }
+            low, high = (f(np.concatenate([*values.values()])) for f in (np.min, np.max))
+            up = 48 / max(high - low, 1.0)
+            lines = {
+                who: " ".join(
+                    f"{200 * p:.1f},{(high - v) * up:.1f}" for p, v in zip(phase, y, strict=True)
+                )
+                for who, y in values.items()
+            }
+            drawn.append({"leg": leg, "angle": angle, "lines": lines, "low": low, "high": high})
+    return drawn
 
 
 def learner(name: str, selected: str, best: Path, out: Path) -> dict[str, Any]:
@@ -240,6 +270,7 @@ def page(args: Args, out: Path) -> str:
         last=learners[ledger.last(text)],
         clips={name: x["clip"] for name, x in (("expert", expert), *learners.items())},
         table=table(motion, {x["name"]: x["motion"] for x in made}),
+        cycles={x["name"]: cycles(motion, x["motion"]) for x in made},
         versions={name: version(name) for name in LIBRARIES},
     )
 

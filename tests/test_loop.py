@@ -68,21 +68,18 @@ def test_iteration_0_is_the_goal_and_the_goal_with_a_clock():
 
 
 def test_backwards_the_leg_that_lands_is_behind():
-    targets, _ = author.expert_targets(motion(speed=-0.25), BIPED)
-    assert targets["speed"] == pytest.approx(-0.25 * math.sqrt(9.81 * 1.01))
-    draft = author.Draft(
-        targets, author.GOAL | {name: 1.0 for name in author.shapes(BIPED, targets)}
-    )
+    base, _ = author.begin(motion(speed=-0.25), BIPED)
+    assert base.targets["speed"] == pytest.approx(-0.25 * math.sqrt(9.81 * 1.01))
+    draft = replace(base, weights=author.GOAL | dict.fromkeys(author.shapes(BIPED, base), 1.0))
     text = author.source(draft, BIPED, "Walk.")
     assert 'step(s, -TARGET["step"]' in text and 'thigh(s, -TARGET["thigh"]' in text
     assert compile_reward(text, BIPED.fields).constants["TARGET"]["step"] > 0
-    assert author.read(compile_reward(text, BIPED.fields), targets).weights == draft.weights
+    assert author.read(compile_reward(text, BIPED.fields), base).weights == draft.weights
 
 
 def written(expert: Motion, robot, *terms: str):
     """The reward of some terms at the expert's own figures."""
-    targets, _ = author.expert_targets(expert, robot)
-    draft = author.Draft(targets, dict.fromkeys(terms, 1.0))
+    draft = replace(author.begin(expert, robot)[0], weights=dict.fromkeys(terms, 1.0))
     return compile_reward(author.source(draft, robot, "Move."), robot.fields)
 
 
@@ -141,8 +138,8 @@ def feedback(draft: author.Draft, reached: Motion, **more) -> dict:
 
 
 def propose(reached: Motion, weights: dict | None = None, count: int = 3, **more):
-    targets, _ = author.expert_targets(EXPERT, BIPED)
-    draft = author.Draft(targets, weights or (author.GOAL | {"clock": 1.0}))
+    base, _ = author.begin(EXPERT, BIPED)
+    draft = replace(base, weights=weights or (author.GOAL | {"clock": 1.0}))
     parent = compile_reward(author.source(draft, BIPED, "Walk."), BIPED.fields)
     made = author.propose(
         BIPED, EXPERT, parent, feedback(draft, reached, **more), task="walk", count=count
@@ -215,8 +212,8 @@ def test_a_low_hip_is_a_target_and_bends_the_standing_knees():
 def test_who_limps_has_a_right_and_a_left_leg():
     limp = motion(duty=0.5, duty_skew=0.2, knee=50.0, knee_skew=30.0, thigh=45.0, thigh_skew=20.0)
     assert not alternate(limp)
-    targets, _ = author.expert_targets(limp, BIPED)
-    assert author.shapes(BIPED, targets) == ("clock", "step", "knee", "thigh")  # one rise a stride
+    base, _ = author.begin(limp, BIPED)
+    assert author.shapes(BIPED, base) == ("clock", "step", "knee", "thigh")  # one rise a stride
     first = author.propose(BIPED, limp, None, {}, task="limp", count=2)[1].source
     assert "knee(s" in first and "thigh(s" not in first
     hopper, _ = author.expert_targets(limp, load_robot("hopper"))
@@ -323,9 +320,9 @@ def test_an_iteration_that_kept_the_seed_is_begun_anew():
 
 def test_one_leg_gets_no_terms_for_two():
     hopper = load_robot("hopper")
-    targets, _ = author.expert_targets(EXPERT, hopper)
-    assert author.shapes(BIPED, targets) == ("clock", "step", "knee", "thigh", "bob")
-    assert "step" not in author.shapes(hopper, targets)
+    base, _ = author.begin(EXPERT, hopper)
+    assert author.shapes(BIPED, base) == ("clock", "step", "knee", "thigh", "bob")
+    assert "step" not in author.shapes(hopper, base)
 
 
 # --- critic and selection ---------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from reelward.authors.measured import Candidate, expert_targets, knobs
+from reelward.authors.measured import OWN, Candidate, begin, course_table, expert_targets, knobs
 from reelward.language import RewardError, compile_reward
 from reelward.language.commands import checked, robot_card
 from reelward.language.errors import Diagnostic
@@ -114,18 +114,22 @@ def _motion(
     described: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """What a prompt says of the motion: nothing when only the reward's terms are evidence."""
-    nothing: dict[str, Any] = dict.fromkeys(("targets", "differences", "lineage", "criteria"), ())
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("targets", "courses", "differences", "lineage", "criteria"), ()
+    )
     nothing |= {"description": "", "critique": None}
     if evidence == "terms":
         return nothing
     values, assumed = expert_targets(expert, robot)
     units = {name: knob.unit for name, knob in knobs(robot).items()}
+    courses = begin(expert, robot)[0].courses
     told = nothing | {
         "targets": [
             {"name": k, "value": f"{values[k]:.4g}", "unit": unit, "assumed": k in assumed}
             for k, unit in units.items()
             if k in values
         ],
+        "courses": [*course_table(courses), *(OWN[name] for name in courses)] if courses else (),
         "differences": [
             {"name": name, "expert": _figure(r["expert"]), "robot": _figure(r["learner"]),
              "off": _figure(r["off"])}

@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from reelward.language import Reward, RewardError, compile_reward
 from reelward.motion.closeness import apart, tolerance
+from reelward.motion.course import Course, curve
 from reelward.motion.descriptors import GRAVITY, SKEWS, UPRIGHT, measurable
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
@@ -34,9 +37,13 @@ GAIN = 0.8
 REACH = 2.5
 """a target stays within this many tolerances of the expert's figure"""
 RAISE = 1.7
+PACE = 2.5
+"""least weight of the speed beside a course"""
 MAX_WEIGHT = 4.0
 TOGETHER = 0.25
 """legs that are less than this (cycles) apart are not meant to alternate"""
+FITS = 0.5
+"""of a textbook's knee, thigh or step the expert itself would get at least that, or it is not asked for"""
 ASSUMED_DUTY = 0.6
 """where the video does not show how long a foot stands; said so in the reward's comment"""
 
@@ -92,6 +99,12 @@ TERMS = {
     "energy": "energy(s)",
 }
 """the library in the order of a reward file: how each term is called"""
+OWN = {
+    "clock": 'turns(s, TARGET["duty"], COURSE["clock"])',
+    "knee": 'follow(s, flexion, TARGET["knee"], COURSE["knee"], width=0.3)',
+    "thigh": 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.3)',
+}
+"""how those terms are called that follow the expert's own courses"""
 GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.3, "energy": 0.1}
 SHAPES = ("clock", "step", "knee", "thigh", "bob", "hip")
 """terms that shape the gait; the author switches them on"""
@@ -103,18 +116,29 @@ SERVES = {
 """which term answers for which descriptor"""
 
 
+Courses = Mapping[str, Mapping[str, Sequence[float]]]
+"""term -> leg -> what `OWN` reads of it"""
+
+
 @dataclass(frozen=True)
 class Draft:
-    """A reward as its figures; `source` writes it down."""
+    """A reward as its figures; `source` writes it down. A term with `courses` follows them."""
 
     targets: dict[str, float]
     weights: dict[str, float]
+    courses: Courses = field(default_factory=dict)
 
     def with_target(self, name: str, value: float) -> Draft:
         return replace(self, targets=self.targets | {name: value})
 
     def with_weight(self, name: str, value: float) -> Draft:
         return replace(self, weights=self.weights | {name: value})
+
+    def with_term(self, name: str) -> Draft:
+        """The term switched on. Legs can follow a course on the spot too, so the speed weighs more."""
+        on = self.with_weight(name, 1.0)
+        pace = max(PACE, self.weights.get("speed", 0.0))
+        return on.with_weight("speed", pace) if name in self.courses else on
 
 
 @dataclass(frozen=True)
@@ -151,17 +175,33 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
         if f'TARGET["{name}"]' in text:
             note = "; assumed, the video does not show it" if name in assumed else ""
             lines.append(f'    "{name}": {_figure(draft.targets[name])},  # {units[name]}{note}')
-    lines += ["}", "", "WEIGHT = {"]
+    lines += ["}", ""]
+    if "COURSE" in text:
+        lines += [*course_table({n: draft.courses[n] for n in calls if n in draft.courses}), ""]
+    lines += ["WEIGHT = {"]
     lines += [f'    "{name}": {_figure(draft.weights[name])},' for name in calls]
     lines += ["}", "", "", "def reward(s):", "    return {"]
     lines += [f'        "{name}": WEIGHT["{name}"] * {call},' for name, call in calls.items()]
     return "\n".join([*lines, "    }", ""])
 
 
+def course_table(courses: Courses) -> list[str]:
+    """The constant that the calls in `OWN` read, as lines."""
+    lines = [
+        "# of each leg over the cycle: mean (rad), cosine and sine of each harmonic, of range 1",
+        "COURSE = {",
+    ]
+    for name, legs in courses.items():
+        rows = (f'        "{g}": [{", ".join(map(_figure, row))}],' for g, row in legs.items())
+        lines += [f'    "{name}": {{', *rows, "    },"]
+    return [*lines, "}"]
+
+
 def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
     """`TERMS` for this motion: who walks backwards lands with the leg that is behind; who hops
     lands on all feet at once, and is lowest while they stand; who crouches stands on bent knees; who
-    limps has a right and a left leg, and of a low hip the height does not tell which knee bends."""
+    limps has a right and a left leg, and of a low hip the height does not tell which knee bends. A
+    course says all that of itself."""
     calls = dict(TERMS)
     skews = [name for name in SKEWS if name in draft.targets]
     for name in skews:
@@ -181,6 +221,9 @@ def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
             calls[name] = calls[name][:-1] + ", together=True)"
     if len(robot.feet) == 1 or "together" in calls["bob"]:
         calls["bob"] = calls["bob"][:-1] + ', lowest=TARGET["duty"] / 2)'
+    for term in draft.courses:
+        skew = f', skew=TARGET["{term}_skew"])' if f"{term}_skew" in skews else ")"
+        calls[term] = OWN[term][:-1] + skew
     return calls
 
 
@@ -218,18 +261,86 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
     return targets, tuple(assumed)
 
 
-def shapes(robot: Robot, targets: Mapping[str, float]) -> tuple[str, ...]:
-    """The shaping terms that this robot's body has and this video gives a target for. The hip of who
-    limps does not rise with every landing."""
+def begin(expert: Motion, robot: Robot) -> tuple[Draft, tuple[str, ...]]:
+    """The goal as a draft, every target at the expert's own figure, and the names of those that the
+    video did not give. Without a target is what shall not be asked for: the hip of who limps does not
+    rise with every landing, and that of who follows courses as they make it."""
+    targets, assumed = expert_targets(expert, robot)
+    courses, step = own_courses(expert, robot, targets)
+    if courses or not targets.keys().isdisjoint(SKEWS):
+        targets.pop("bob", None)
+    if courses and not step:
+        targets.pop("step", None)
+    return Draft(targets, dict(GOAL), courses), assumed
+
+
+def own_courses(expert: Motion, robot: Robot, targets: Mapping[str, float]) -> tuple[Courses, bool]:
+    """The courses that this robot's terms follow, none where the expert itself would do well by the
+    textbook's; and whether it would by the textbook's step."""
+    known = _on_legs(expert.courses, robot, targets)
+    draft = Draft(dict(targets), {})
+    textbook = [t for t in shapes(robot, draft) if t in ("knee", "thigh", "step")]
+    if not known or not {"knee", "thigh"} <= set(textbook):
+        return {}, True
+    text = source(replace(draft, weights=dict.fromkeys(textbook, 1.0)), robot, "Try the expert.")
+    earned = compile_reward(text, robot.fields).means(_posed(known, robot))
+    if min(earned["knee"], earned["thigh"]) >= FITS:
+        return {}, True
+    bent = {leg: -1 if c.knee[0] < 0 else 1 for leg, c in known.items()}  # flexion has no sign
+    found = {
+        "knee": {leg: _of_range_1([bent[leg] * x for x in c.knee]) for leg, c in known.items()},
+        "thigh": {leg: _of_range_1(c.thigh) for leg, c in known.items()},
+    }
+    if not known.keys() <= {"right", "left"}:  # a hind and a front leg take no even turns
+        mean = max(sum(c.duty for c in known.values()) / len(known), 1e-3)
+        found["clock"] = {leg: [c.landing, c.duty / mean] for leg, c in known.items()}
+    return found, earned.get("step", 0.0) >= FITS
+
+
+def _on_legs(
+    known: Mapping[str, Course], robot: Robot, targets: Mapping[str, float]
+) -> dict[str, Course]:
+    """A course for each of the robot's legs: its own, or of the only one that was measured, with which
+    the others take turns. Empty for other bodies."""
+    legs = tuple(robot.feet)
+    if set(legs) <= known.keys():
+        return {leg: known[leg] for leg in legs}
+    if len(known) != 1 or not {*legs, *known} <= {"right", "left"}:
+        return {}
+    (one,) = known.values()
+    late = 0.0 if targets.get("lag", 0.5) < TOGETHER else 1 / len(legs)
+    return {leg: one.later(i * late) for i, leg in enumerate(legs)}
+
+
+def _posed(known: Mapping[str, Course], robot: Robot) -> dict[str, np.ndarray]:
+    """The expert's legs as this robot's fields over one cycle, `[64, ...]`."""
+    phase, names = np.arange(64) / 64, list(robot.keypoints)
+    points = np.zeros((64, len(names), 3))
+    for leg, c in known.items():
+        at = np.zeros((64, 3))
+        thigh, bend = (np.radians(curve(course, phase)) for course in (c.thigh, c.knee))
+        for joint, angle in (("knee", thigh), ("ankle", thigh - bend)):
+            bone = np.stack([np.sin(angle), np.zeros(64), -np.cos(angle)], axis=1)
+            at = at + robot.leg_length_m / 2 * bone
+            points[:, names.index(f"{leg}_{joint}")] = at
+    return {"phase": phase, "keypoint_pos": points}
+
+
+def _of_range_1(course: Sequence[float]) -> list[float]:
+    """Degrees to what `OWN` reads."""
+    mean, *waves = (math.radians(x) for x in course)
+    reach = float(np.ptp(curve((0.0, *waves), np.arange(64) / 64)))
+    return [mean, *(x / max(reach, 1e-6) for x in waves)]
+
+
+def shapes(robot: Robot, draft: Draft) -> tuple[str, ...]:
+    """The shaping terms that this robot's body has and that have their targets."""
     usable = []
-    limps = not targets.keys().isdisjoint(SKEWS)
     for name in SHAPES:
-        if limps and name == "bob":
-            continue
-        if "period" in targets and _written(name) <= targets.keys():
-            draft = Draft(dict(targets), {name: 1.0})
+        if "period" in draft.targets and _written(name) <= draft.targets.keys():
+            one = replace(draft, weights={name: 1.0})
             try:
-                compile_reward(source(draft, robot, "Try one term."), robot.fields)
+                compile_reward(source(one, robot, "Try one term."), robot.fields)
                 usable.append(name)
             except RewardError:
                 continue
@@ -241,10 +352,9 @@ def _written(term: str) -> set[str]:
     return {part.split('"')[0] for part in TERMS[term].split('TARGET["')[1:]}
 
 
-def read(
-    reward: Reward | None, targets: Mapping[str, float], native: Sequence[str] = ()
-) -> Draft | None:
-    """The draft that a reward file of this form was written from; None for another form."""
+def read(reward: Reward | None, base: Draft, native: Sequence[str] = ()) -> Draft | None:
+    """The draft that a reward file of this form was written from, where it says nothing as in `base`;
+    None for another form."""
     if reward is None:
         return None
     mine, weights = reward.constants.get("TARGET"), reward.constants.get("WEIGHT")
@@ -255,7 +365,8 @@ def read(
     ):
         return None
     period = {"period": reward.period} if reward.period else {}
-    return Draft(dict(targets) | mine | period, {str(k): float(v) for k, v in weights.items()})
+    read_weights = {str(k): float(v) for k, v in weights.items()}
+    return replace(base, targets=base.targets | mine | period, weights=read_weights)
 
 
 def errors(expert: Motion, learner: Mapping[str, float | None]) -> dict[str, float]:
@@ -326,7 +437,7 @@ def weigh(
     notes, raised = [], set()
     for term in shaping:
         if not draft.weights.get(term):
-            draft = draft.with_weight(term, 1.0)
+            draft = draft.with_term(term)
             notes.append(f"+{term}")
             raised.add(term)
     for name in _worst_first(error):
@@ -347,7 +458,7 @@ def switch_on_worst(
     for name in _worst_first(error):
         term = SERVES[name]
         if term in shaping and not draft.weights.get(term) and not abs(error[name]) < 2 * DEAD:
-            return draft.with_weight(term, 1.0), [f"+{term}"]
+            return draft.with_term(term), [f"+{term}"]
     return draft, []
 
 
@@ -367,16 +478,17 @@ def propose(
 ) -> list[Candidate]:
     """`count` candidates. `feedback` is the parent's feedback.json, empty before iteration 0;
     `native` names the user's own terms, each weighed 1 until the parent's reward says otherwise."""
-    targets, assumed = expert_targets(expert, robot)
+    base, assumed = begin(expert, robot)
+    targets = base.targets
     targets.setdefault("period", parent.period if parent and parent.period else 1.0)
     if "speed" not in targets:
         return []
-    shaping = shapes(robot, targets)
+    shaping = shapes(robot, base)
     iteration = int(feedback.get("iteration_number", -1)) + 1
     said = f"{task[:1].upper()}{task[1:]}"
     mine = dict.fromkeys(native, 1.0)
-    base = Draft(targets, GOAL | mine)
-    draft = read(parent, targets, native) if feedback.get("selected") else None
+    base = replace(base, weights=base.weights | mine)
+    draft = read(parent, base, native) if feedback.get("selected") else None
     moves: list[tuple[Draft, list[str], str]] = []
     if draft is None:
         # A leap with one leg ahead keeps the clock too, and a limp with the wrong knee stiff; whoever

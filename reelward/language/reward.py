@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from reelward.language.errors import Diagnostic, Fail, RewardError
@@ -136,6 +137,11 @@ class Reward:
         for (place, _), value in zip(self._inputs, values, strict=True):
             registers[place] = value
         return registers
+
+    def means(self, state: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """The mean of each term over N states that are given as arrays `[N, *shape]`."""
+        tensors = {name: torch.as_tensor(x, dtype=torch.float32) for name, x in state.items()}
+        return {name: float(value.mean()) for name, value in self(tensors).items()}
 
     def __call__(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         registers = self._loaded(state)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from reelward.motion.course import Course, courses
 from reelward.motion.cycle import Period, gait_period
 from reelward.motion.descriptors import UNITS, Descriptor, Scale, describe
 from reelward.motion.track import Track
@@ -15,7 +16,7 @@ from reelward.motion.track import Track
 class Motion:
     """One motion in numbers. `subject`: person, silhouette or robot:NAME. `time_scale`: seconds of
     the world a second of the video, None if unknown. `keypoints`: names of the points that were
-    followed, empty for a silhouette."""
+    followed, empty for a silhouette. `courses`: those of the legs that are believed."""
 
     subject: str
     fps: float
@@ -28,6 +29,7 @@ class Motion:
     duplicates_dropped: int = 0
     survival: float = 1.0
     notes: tuple[str, ...] = ()
+    courses: dict[str, Course] = field(default_factory=dict)
 
 
 def robot_motion(
@@ -38,16 +40,18 @@ def robot_motion(
     `survival` is the fraction of the episode that the robot lived through, `sole` how far (m) the
     ground is below the feet's points. The caller leaves out the start-up, if it wants to (`Track.cut`).
     """
+    period = gait_period(track, leg_length)
     return Motion(
         subject=f"robot:{robot}",
         fps=track.fps,
         seconds=track.seconds,
         time_scale=1.0,
         leg_length_m=leg_length,
-        period=gait_period(track, leg_length),
+        period=period,
         descriptors=describe(track, Scale(leg_length, leg_length, sole=sole)),
         keypoints=track.names,
         survival=survival,
+        courses=courses(track, leg_length, period, track.legs),
     )
 
 
@@ -66,6 +70,7 @@ def to_json(motion: Motion) -> dict[str, Any]:
         "keypoints": list(motion.keypoints),
         "notes": list(motion.notes),
         "descriptors": {n: asdict(motion.descriptors[n]) for n in UNITS},
+        "courses": {leg: asdict(c) for leg, c in motion.courses.items()},
     }
     return _rounded(plain)
 
@@ -86,6 +91,10 @@ def from_json(plain: Mapping[str, Any]) -> Motion:
             duplicates_dropped=plain["duplicates_dropped"],
             survival=plain["survival"],
             notes=tuple(plain["notes"]),
+            courses={
+                leg: Course(c["landing"], c["duty"], tuple(c["thigh"]), tuple(c["knee"]))
+                for leg, c in plain["courses"].items()
+            },
         )
     except (KeyError, TypeError, AttributeError) as e:
         raise ValueError(f"expected a motion.json of this version, {type(e).__name__}: {e}") from e
@@ -96,4 +105,4 @@ def _rounded(value: Any) -> Any:
         return float(f"{value:.6g}")
     if isinstance(value, dict):
         return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list) else value
+    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value

@@ -9,6 +9,7 @@ import numpy as np
 
 from reelward.motion import person, silhouette
 from reelward.motion.closeness import repeatable
+from reelward.motion.course import courses
 from reelward.motion.cycle import Period, Pick, gait_period, keyframes
 from reelward.motion.descriptors import SKEWS, UNITS, Descriptor, describe, spans, spread
 from reelward.motion.pose import Follower
@@ -79,6 +80,7 @@ def measure_person(
             found[mean] = of_both[mean]
         else:
             found[name] = replace(found[name], usable=False, why=found[name].why or ALIKE)
+    told = track.legs if limps else (near,)
     whose = f"those of the {near} leg, the other is hidden in part"
     if "knee_skew" in limps:
         whose = "the means of both legs, which differ"
@@ -102,6 +104,7 @@ def measure_person(
             *_common(period, time_scale),
             *[BLIND] * (not any(d.usable for d in found.values())),
         ),
+        courses={} if "thigh" in doubts else courses(track, scale.leg, period, told),
     )
     picks = keyframes(track, scale.leg, count)
     # From the track's even clock back to the frames of the file.

@@ -39,6 +39,17 @@ def stance(phase, duty, sharpness=8.0):
     return torch.sigmoid(sharpness * (gait_clock(phase, duty / 2) - edge))
 
 
+def wave(phase, course):
+    """A course over the cycle without its mean: course is [mean, cosine, sine, cosine, sine, ...], a
+    pair for each harmonic."""
+    total = 0.0
+    for k in range(1, (len(course) + 1) // 2):
+        total += course[2 * k - 1] * gait_clock(k * phase) + course[2 * k] * gait_clock(
+            k * phase, 0.25
+        )
+    return total
+
+
 def angle_between(a, b):
     """Angle between the vectors a and b in the x-z plane, rad; positive turns z towards x."""
     turn = a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2]

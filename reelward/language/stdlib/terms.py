@@ -8,7 +8,15 @@ import math
 
 import torch
 
-from reelward.language.stdlib.shaping import bump, flexion, gait_clock, kernel, long_tail, stance
+from reelward.language.stdlib.shaping import (
+    bump,
+    flexion,
+    gait_clock,
+    kernel,
+    long_tail,
+    stance,
+    wave,
+)
 
 
 def alive(s):
@@ -61,6 +69,18 @@ def clock(s, duty, together=False, skew=0.0):
     return obeyed / feet
 
 
+def turns(s, duty, course):
+    """Each foot lands and stands as its `course` says: [phase of landing, share of the cycle that it
+    stands in units of `duty`]."""
+    obeyed = 0.0
+    for side in s.foot_contact.names:
+        landing, share = course[side]
+        stands = stance(s.phase - landing, min(duty * share, 1.0))
+        contact = s.foot_contact[side]
+        obeyed += stands * contact + (1 - stands) * (1 - contact)
+    return obeyed / len(s.foot_contact.names)
+
+
 def step(s, length, width):
     """Distance of the ankles along x, as the clock wants it: `length` m when a foot lands."""
     apart = s.keypoint_pos["right_ankle"][:, 0] - s.keypoint_pos["left_ankle"][:, 0]
@@ -88,6 +108,19 @@ def thigh(s, swing, width, offset=0.0, together=False, skew=0.0):
         share = (swing + (1 - 2 * i) * skew) / 2
         angle = offset + share * gait_clock(s.phase, 0 if together else i / len(sides))
         wanted += kernel(thigh_angle(s, side) - angle, width)
+    return wanted / len(sides)
+
+
+def follow(s, angle, reach, course, width, skew=0.0):
+    """An angle of each leg (`thigh_angle`, `flexion`) follows its `course`: [mean (rad), cosine and sine
+    of each harmonic, of range 1], with a range of `reach` rad; of who limps the first leg's is `skew`
+    wider, the other's as much narrower."""
+    sides = s.foot_contact.names
+    wanted = 0.0
+    for i, side in enumerate(sides):
+        share = reach + (1 - 2 * i) * skew
+        middle = course[side][0]
+        wanted += kernel(angle(s, side) - middle - share * wave(s.phase, course[side]), width)
     return wanted / len(sides)
 
 

@@ -1,0 +1,101 @@
+"""Courses: how each leg goes through the gait cycle, as harmonics of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reelward.motion.cycle import Period, gait_signal
+from reelward.motion.signals import flexion, standing, thigh
+from reelward.motion.track import Track
+
+HARMONICS = 3
+NEARBY = np.linspace(0.95, 1.05, 101)
+"""shares of the period among which the one is sought that all cycles repeat with"""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One leg over the cycle; phase 0 is the landing of the first leg that was measured.
+
+    `landing` and `duty` (cycles): when it lands, how long it stands. `thigh` and `knee` (degrees):
+    mean, then cosine and sine of each harmonic.
+    """
+
+    landing: float
+    duty: float
+    thigh: tuple[float, ...]
+    knee: tuple[float, ...]
+
+    def later(self, cycles: float) -> Course:
+        """The same, so much later in the cycle."""
+        return replace(
+            self,
+            landing=(self.landing + cycles) % 1.0,
+            thigh=_later(self.thigh, cycles),
+            knee=_later(self.knee, cycles),
+        )
+
+
+def courses(
+    track: Track, leg_length: float, period: Period | None, seen: Collection[str]
+) -> dict[str, Course]:
+    """The course of each leg of `seen` that has a thigh, from the landing of the first one on.
+
+    `leg_length` in the track's unit. Empty without a period, and where the first leg never stands.
+    """
+    legs = [g for g in track.legs if g in seen and track.has(f"{g}_hip", f"{g}_knee")]
+    track = track.finite().smooth()
+    if period is None or not legs:
+        return {}
+    t = np.arange(len(track)) / track.fps
+    signal = gait_signal(track)
+    cycles = t / min(period.value * NEARBY, key=lambda p: _residual(signal, t / p))
+    stands = {g: standing(track, g, leg_length) for g in legs}
+    if not stands[legs[0]].any():
+        return {}
+    phase = cycles - _stance(stands[legs[0]], cycles)[0]
+    return {
+        g: Course(
+            *_stance(stands[g], phase),
+            *(tuple(map(float, _fit(angle(track, g), phase))) for angle in (thigh, flexion)),
+        )
+        for g in legs
+    }
+
+
+def curve(harmonics: Collection[float], phase: np.ndarray) -> np.ndarray:
+    """`[P]` values of mean, cosines and sines at `phase [P]` (cycles)."""
+    return _basis(phase) @ np.asarray(tuple(harmonics))
+
+
+def _later(harmonics: tuple[float, ...], cycles: float) -> tuple[float, ...]:
+    moved = [harmonics[0]]
+    for k in range(1, HARMONICS + 1):
+        wave = complex(harmonics[2 * k - 1], -harmonics[2 * k])
+        wave *= np.exp(-2j * np.pi * k * cycles)
+        moved += [wave.real, -wave.imag]
+    return tuple(map(float, moved))
+
+
+def _stance(stands: np.ndarray, phase: np.ndarray) -> tuple[float, float]:
+    """Phase of the landing, half a stance before its middle, and the share of the cycle it lasts."""
+    share, cosine, sine, *_ = _fit(stands.astype(float), phase)
+    landing = np.arctan2(sine, cosine) / (2 * np.pi) - share / 2
+    return float(round(landing, 6) % 1.0), float(share)
+
+
+def _basis(phase: np.ndarray) -> np.ndarray:
+    turns = 2 * np.pi * np.outer(phase, np.arange(1, HARMONICS + 1))
+    waves = np.stack([np.cos(turns), np.sin(turns)], axis=2).reshape(len(phase), -1)
+    return np.concatenate([np.ones((len(phase), 1)), waves], axis=1)
+
+
+def _fit(values: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    return np.linalg.lstsq(_basis(phase), values, rcond=None)[0]
+
+
+def _residual(values: np.ndarray, phase: np.ndarray) -> float:
+    return float(np.square(values - _basis(phase) @ _fit(values, phase)).sum())

@@ -1,0 +1,160 @@
+"""How legs go through the cycle: measured on a stick figure, asked for by the author, kept by the term."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from skeleton import LEG, walker
+
+from reelward.authors import measured as author
+from reelward.language import compile_reward
+from reelward.motion.course import Course, courses, curve
+from reelward.motion.cycle import gait_period
+from reelward.motion.descriptors import SKEWS
+from reelward.motion.record import Motion, from_json, robot_motion, to_json
+from reelward.motion.signals import flexion, thigh
+from reelward.sim.robot import load_robot
+
+BIPED, CHEETAH = load_robot("biped"), load_robot("half_cheetah")
+PHASE = np.arange(40) / 40
+"""of the stick figure's cycle, in which the right foot lands at 0"""
+
+
+def measured(track, seen=("right", "left")):
+    return courses(track, LEG, gait_period(track, LEG), seen)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_known_walks_legs_are_found_at_every_phase(noise):
+    found = measured(walker(noise=noise))
+    assert found["right"].landing == pytest.approx(0.0, abs=0.01)
+    assert found["left"].landing == pytest.approx(0.5, abs=0.02)
+    assert found["left"].duty == pytest.approx(0.62, abs=0.04)
+    exact = walker(fps=40 / 1.2, seconds=1.2)  # a frame each fortieth of the cycle
+    for leg in ("right", "left"):
+        for angle, said in ((thigh, found[leg].thigh), (flexion, found[leg].knee)):
+            miss = curve(said, PHASE) - angle(exact, leg)
+            # Three harmonics do not turn round at the stick figure's corners.
+            assert np.sqrt(np.square(miss).mean()) < 3.5
+
+
+def test_the_period_is_the_one_that_all_cycles_repeat_with():
+    """Eight cycles with a period that is off by three per cent end a quarter of a cycle late."""
+    track = walker(seconds=9.6)
+    period = gait_period(track, LEG)
+    right, off = (
+        courses(track, LEG, replace(period, value=share * 1.2), ("right",))["right"]
+        for share in (1.0, 1.03)
+    )
+    assert off.thigh == pytest.approx(right.thigh, abs=0.5)
+
+
+def test_who_stands_still_or_lacks_legs_has_no_course():
+    track = walker()
+    assert courses(track, LEG, None, ("right",)) == {} and measured(track, ()) == {}
+
+
+def test_a_later_course_is_the_same_one_moved():
+    wave = (10.0, 3.0, 0.0, 0.0, 2.0, 0.0, 0.0)
+    later = Course(0.9, 0.6, wave, wave).later(0.25)
+    assert later.landing == pytest.approx(0.15) and later.duty == 0.6
+    # By hand: 3 cos becomes 3 sin, and twice as fast 2 sin becomes -2 sin.
+    assert later.thigh == pytest.approx((10.0, 0.0, 3.0, 0.0, -2.0, 0.0, 0.0), abs=1e-9)
+    assert curve(later.knee, PHASE + 0.25) == pytest.approx(curve(wave, PHASE))
+
+
+def test_courses_come_back_from_json():
+    motion = robot_motion(walker(), "biped", LEG, 1.0)
+    assert motion.courses.keys() == {"right", "left"}
+    again = from_json(to_json(motion))
+    assert again.courses["left"].knee == pytest.approx(motion.courses["left"].knee, rel=1e-5)
+
+
+def walks(thigh_deg: float) -> Motion:
+    """A walk whose only leg was seen with its thigh swinging about `thigh_deg`."""
+    motion = robot_motion(walker(), "biped", LEG, 1.0)
+    (swing, bend) = (math.radians(motion.descriptors[n].value) for n in ("thigh", "knee"))
+    # The library's own: a cosine from the landing on, the knee's bump 0.11 after the lifting.
+    middle = motion.descriptors["duty"].value + 0.11
+    bump = np.exp(-np.square((PHASE - middle - np.round(PHASE - middle)) / 0.14))
+    turns = 2 * np.pi * np.outer(PHASE, [1, 2, 3])
+    waves = np.stack([np.cos(turns), np.sin(turns)], 2).reshape(40, 6)
+    knee = np.linalg.lstsq(np.column_stack([np.ones(40), waves]), 0.09 + bend * bump, rcond=None)[0]
+    one = Course(
+        0.0, 0.62, (thigh_deg, math.degrees(swing / 2), 0.0, 0.0, 0.0, 0.0, 0.0),
+        tuple(np.degrees(knee)),
+    )  # fmt: skip
+    unknown = {n: replace(motion.descriptors[n], usable=False) for n in (*SKEWS, "height")}
+    return replace(motion, descriptors=motion.descriptors | unknown, courses={"right": one})
+
+
+def test_who_walks_by_the_textbook_is_asked_for_no_course():
+    draft, _ = author.begin(walks(0.0), BIPED)
+    assert not draft.courses and "bob" in author.shapes(BIPED, draft)
+
+
+def posed(phase: np.ndarray, right: tuple[float, ...], left: tuple[float, ...]) -> dict:
+    """Fields of a biped whose thighs are at angles (degrees) and whose knees are straight."""
+    points = np.zeros((len(phase), len(BIPED.keypoints), 3))
+    for leg, angles in (("right", right), ("left", left)):
+        a = np.radians(angles)
+        for joint, length in (("knee", 0.5), ("ankle", 1.0)):
+            at = length * np.stack([np.sin(a), 0 * a, -np.cos(a)], axis=1)
+            points[:, list(BIPED.keypoints).index(f"{leg}_{joint}")] = at
+    return {
+        name: torch.tensor(x, dtype=torch.float32)
+        for name, x in (("phase", phase), ("keypoint_pos", points))
+    }
+
+
+def test_who_walks_otherwise_is_asked_for_its_own_course_on_both_legs():
+    leaning = walks(30.0)
+    draft, _ = author.begin(leaning, BIPED)
+    assert draft.courses.keys() == {"knee", "thigh"}
+    assert "bob" not in author.shapes(BIPED, draft)
+    on = replace(draft, weights={}).with_term("thigh")
+    assert on.weights == {"thigh": 1.0, "speed": 2.5}  # a course can be followed on the spot
+    text = author.source(on, BIPED, "Walk.")
+    reward = compile_reward(text, BIPED.fields)
+    half = leaning.descriptors["thigh"].value / 2
+    right = 30 + half * np.cos(2 * np.pi * PHASE)
+    left = 30 - half * np.cos(2 * np.pi * PHASE)  # half a cycle later
+    state = posed(PHASE, right, left) | {"root_vel": torch.zeros(40, 3)}
+    assert reward(state)["thigh"].tolist() == pytest.approx([1.0] * 40, abs=1e-3)
+    upright = posed(PHASE, right - 30, left - 30) | {"root_vel": torch.zeros(40, 3)}
+    missed = math.exp(-((math.radians(30) / 0.3) ** 2))
+    assert reward(upright)["thigh"].tolist() == pytest.approx([missed] * 40, abs=1e-3)
+    again = author.read(reward, draft)
+    assert again.courses == draft.courses and again.weights == on.weights
+
+
+def test_a_leg_that_was_not_seen_on_another_body_has_no_course():
+    assert not author.begin(walks(30.0), CHEETAH)[0].courses
+    hopper = load_robot("hopper")
+    assert author.begin(walks(30.0), hopper)[0].courses["thigh"].keys() == {"right"}
+
+
+def test_a_hind_and_a_front_leg_land_when_the_experts_do():
+    still = (0.0,) * 6
+    gallop = replace(
+        walks(0.0), keypoints=tuple(CHEETAH.keypoints),
+        courses={
+            "hind": Course(0.0, 0.3, (30.0, 20.0, *still[1:]), (100.0, 30.0, *still[1:])),
+            "front": Course(0.8, 0.1, (-20.0, 20.0, *still[1:]), (-70.0, 30.0, *still[1:])),
+        },
+    )  # fmt: skip
+    draft, _ = author.begin(gallop, CHEETAH)
+    assert draft.courses["clock"]["hind"] == pytest.approx([0.0, 1.5])
+    assert draft.courses["clock"]["front"] == pytest.approx([0.8, 0.5])
+    assert draft.courses["knee"]["front"][0] == pytest.approx(math.radians(70))
+    assert draft.courses["knee"]["front"][1] == pytest.approx(-0.5)
+    duty = draft.targets["duty"]  # of the stick figure: 0.62
+    text = author.source(replace(draft, weights={"clock": 1.0}), CHEETAH, "Gallop.")
+    contact = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    clock = compile_reward(text, CHEETAH.fields)
+    # The hind foot stands from 0 to 0.93, the front one from 0.8 to 1.11.
+    state = {"phase": torch.tensor([0.5, 0.5, 0.95]), "foot_contact": contact}
+    assert duty == pytest.approx(0.62, abs=0.03)
+    assert clock(state)["clock"].tolist() == pytest.approx([1.0, 0.5, 0.85], abs=0.15)
