@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -166,25 +166,43 @@ def outlined(name: str, args: Args) -> dict[str, Any]:
     }
 
 
-def scores(found: dict[str, Any], row: int) -> tuple[float, float]:
+def reached(found: dict[str, Any], what: dict[str, Any]) -> tuple[float, float]:
+    """Of a policy in a study: its hidden reward, and how far it is from the expert by what was held out."""
+    return what["hidden"], apart(what["held_out"], found["expert"]["held_out"])
+
+
+def naive(studies: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """The same of the goal's policy, mean over the studies of one expert: where one training of it
+    comes to is chance."""
+    goals = [(s, s["curve"][0]["goal"]) for s in studies]
+    pairs = [reached(s, goal) for s, goal in goals if goal]
+    return tuple(map(float, np.mean(pairs, axis=0)))  # type: ignore[return-value]
+
+
+def scores(found: dict[str, Any], row: int, zero: tuple[float, float]) -> tuple[float, float]:
     """How far an iteration's best went from the goal's policy (0) to the expert (1), by the hidden
-    reward and by what was held out; at least -1, at most 1, no number where there was no way to go."""
-    expert, goal, mine = found["expert"], found["curve"][0]["goal"], found["curve"][row]
-    if not goal:  # the video did not even give a speed: nothing was proposed
+    reward and by what was held out; at least -1, at most 1."""
+    if (
+        "hidden" not in found["curve"][row]
+    ):  # the video did not even give a speed: nothing was proposed
         return 0.0, 0.0
-    way = expert["hidden"] - goal["hidden"]
-    by_reward = (mine["hidden"] - goal["hidden"]) / way if way > 0.02 else math.nan
-    was, now = (apart(x["held_out"], expert["held_out"]) for x in (goal, mine))
-    return float(np.clip(by_reward, -1, 1)), float(np.clip(1 - now / was, -1, 1))
+    mine, best = reached(found, found["curve"][row]), found["expert"]["hidden"]
+    by_reward = (mine[0] - zero[0]) / (best - zero[0])
+    return float(np.clip(by_reward, -1, 1)), float(np.clip(1 - mine[1] / zero[1], -1, 1))
 
 
 def report(results: Mapping[str, dict[str, Any]]) -> None:
     found: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
+    studies: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for key, study_ in results.items():
         name, mode, seed = key.split("-")
-        found.setdefault((name, mode), {})[seed] = scores(study_, -1)
-        if mode == "full":
-            found.setdefault((name, "author_off"), {})[seed] = scores(study_, 0)
+        studies.setdefault(name, {})[mode, seed] = study_
+    for name, each in studies.items():
+        zero = naive([s for (mode, _), s in each.items() if mode == "full"])
+        for (mode, seed), study_ in each.items():
+            found.setdefault((name, mode), {})[seed] = scores(study_, -1, zero)
+            if mode == "full":
+                found.setdefault((name, "author_off"), {})[seed] = scores(study_, 0, zero)
     modes = [m for m in ("author_off", *MODES) if any(mode == m for _, mode in found)]
     rows = []
     for name, hidden in EXPERTS.items():

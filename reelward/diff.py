@@ -294,38 +294,30 @@ def _forms(reward: Reward) -> dict[str, tuple[str, str]]:
 
 
 def _constants(old: Reward, new: Reward) -> dict[str, tuple[Any, Any]]:
-    """Module constants that differ: `TARGET knee` -> old and new, None where it is not."""
-    had, has = (
-        {
-            name: figure
-            for key, value in mine.items()
-            for name, figure in (
-                _flat(value, key) if key in others else _summed(key, value)
-            ).items()
-        }
-        for mine, others in ((old.constants, new.constants), (new.constants, old.constants))
-    )
-    return {
-        name: (had.get(name), has.get(name))
-        for name in (*has, *(n for n in had if n not in has))
-        if had.get(name) != has.get(name)
-    }
+    """Module constants that differ: `TARGET knee` -> old and new, None where it is not; of a list that
+    both have its elements, of another one how many there are."""
+    had, has = _flat(old.constants), _flat(new.constants)
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in (*has, *(n for n in had if n not in has)):
+        a, b = had.get(name), has.get(name)
+        if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
+            pairs = enumerate(zip(a, b, strict=True))
+            found |= {f"{name} {i}": pair for i, pair in pairs if pair[0] != pair[1]}
+        elif a != b:
+            found[name] = _counted(a), _counted(b)
+    return found
+
+
+def _counted(value: Any) -> Any:
+    return f"{len(value)} figures" if isinstance(value, tuple) else value
 
 
 def _flat(value: Any, at: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, tuple):
-        items = enumerate(value)  # type: ignore[assignment]
-    else:
+    if not isinstance(value, dict):
         return {at: value}
-    return {n: v for k, inner in items for n, v in _flat(inner, f"{at} {k}".strip()).items()}
-
-
-def _summed(name: str, value: Any) -> dict[str, Any]:
-    """A table that the other version lacks altogether is one line."""
-    count = len(_flat(value))
-    return {name: f"{count} figures" if count > 1 else value}
+    return {
+        n: v for k, inner in value.items() for n, v in _flat(inner, f"{at} {k}".strip()).items()
+    }
 
 
 def _title(v: Version) -> str:

@@ -113,6 +113,23 @@ def test_another_formula_and_its_effect(desk: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_list_is_compared_by_its_elements_or_counted(desk: Path) -> None:
+    """A course that comes or goes would fill the screen otherwise."""
+    course = (
+        'COURSE = {"knee": {"right": [0.2, 0.5, 0.0], "left": [0.2, -0.5, 0.0]}}\n\n\ndef reward('
+    )
+    put = desk / "rewards/iter-01/selected.py"
+    put.write_text(SECOND.replace("def reward(", course))
+    assert compare(version("HEAD"), version("iter-01"))["constants"] == {
+        "COURSE knee right": (None, "3 figures"), "COURSE knee left": (None, "3 figures"),
+    }  # fmt: skip
+    run(desk, "git", "commit", "-qam", "course")
+    put.write_text(put.read_text().replace("[0.2, 0.5,", "[0.3, 0.5,"))
+    assert compare(version("HEAD:iter-01"), version("iter-01"))["constants"] == {
+        "COURSE knee right 0": (0.2, 0.3)
+    }
+
+
 def test_a_version_has_many_names(desk: Path) -> None:
     (desk / "params.yaml").write_text("robot: biped\nnative: {style: {function: nowhere:style}}\n")
     (desk / "rewards/iter-00/selected.py").write_text(

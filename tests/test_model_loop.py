@@ -32,6 +32,7 @@ from reelward.language import commands
 from reelward.models.chat import Chat
 from reelward.models.spend import Spend
 from reelward.models.store import Store
+from reelward.motion.course import Course
 from reelward.motion.record import to_json
 from stages import critique, propose, rewards, select
 
@@ -268,6 +269,21 @@ def propose_with(
         author(), BIPED, EXPERT, parent, feedback, task="walk", count=count,
         evidence=evidence, described=described or DESCRIBED, sheets=sheets, native=native or {},
     )  # fmt: skip
+
+
+@pytest.mark.usefixtures("unjailed")
+def test_the_author_is_given_the_courses_that_a_textbooks_gait_does_not_fit(
+    serve: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    propose_with({})
+    assert "COURSE" not in server.calls[-1].first
+    bent = Course(0.0, 0.6, (40.0, 20.0, *[0.0] * 5), (70.0, 10.0, *[0.0] * 5))
+    monkeypatch.setitem(globals(), "EXPERT", replace(EXPERT, courses={"right": bent}))
+    propose_with({})
+    prompt = server.calls[-1].first
+    assert '"left": [0.6981, -0.5,' in prompt  # 40 degrees, half a cycle later
+    assert 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.3)' in prompt
 
 
 @pytest.mark.usefixtures("unjailed")

@@ -19,6 +19,7 @@ from reelward import files
 from reelward.critics import measured
 from reelward.critics.view import weighed
 from reelward.motion.closeness import tolerance
+from reelward.motion.course import Course
 from reelward.motion.figure import UNIT, stick_figure
 from reelward.motion.record import Motion, from_json, robot_motion, to_json
 from reelward.motion.track import Track, pack
@@ -302,6 +303,23 @@ def test_the_table_compares_in_tolerances(study):
     assert (m.value - e.value) / tolerance("speed", e) == pytest.approx(-1 / 3 / 0.4, abs=0.02)
     said = f"{(m.value - e.value) / tolerance('speed', e):+.2f} tolerances"
     assert said in study.report().said
+
+
+def test_legs_are_drawn_from_their_own_landing_on(study):
+    wave = (10.0, 20.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    one = Course(0.0, 0.6, wave, wave)
+    motion = replace(motion_in(study.data / "expert/keyframes"), courses={"left": one})
+    later = replace(motion, courses={"right": one, "left": one.later(0.5)})
+    thigh, knee = report.cycles(motion, later)
+    assert (thigh["leg"], thigh["angle"], knee["angle"]) == ("left", "thigh", "knee")
+    assert (thigh["low"], thigh["high"]) == pytest.approx((-10, 30))
+    assert thigh["lines"]["expert"] == thigh["lines"]["learner"]
+    begin, *_, middle = thigh["lines"]["expert"].split()[:26]
+    assert (
+        begin == "0.0,0.0" and middle == "100.0,48.0"
+    )  # highest at the landing, half a cycle later lowest
+    assert report.cycles(motion, replace(motion, courses={}))[0]["lines"].keys() == {"expert"}
+    assert "Through the cycle" in study.report().said
 
 
 def test_an_iteration_that_kept_its_parents_best_shows_that_again(study):
