@@ -22,6 +22,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -226,8 +227,8 @@ def at_once(seed: int, expert: Motion, args: Args, work: dict) -> list[dict[str,
     """The whole library at weight 1, as many env-steps as the lineage of a loop's last policy."""
     robot = load_robot(args.robot)
     base, assumed = author.begin(expert, robot)
-    weights = author.GOAL | {t: 1.0 for t in author.shapes(robot, base)}
-    text = author.source(replace(base, weights=weights), robot, "All at once.", assumed)
+    whole = reduce(author.Draft.with_term, author.shapes(robot, base), base)
+    text = author.source(whole, robot, "All at once.", assumed)
     steps = work["env_steps"] + args.iterations * work["warm_env_steps"]
     with tempfile.TemporaryDirectory() as scratch:
         c = author.Candidate("all", text, "scratch", 1, "")

@@ -6,8 +6,8 @@
   keep_off    an iteration's best candidate goes on, though the parent's best was better
   warm_off    every candidate starts from scratch
 
-The score is how far the learned policy went from that of the goal's terms alone (0) to the hidden
-expert (1): by the hidden reward, and by descriptors that the loop never sees.
+The score is how far the learned policy went from that of the goal's terms alone (0, a mean over the
+seeds) to the hidden expert (1): by the hidden reward, and by descriptors that the loop never sees.
 
   python bench/recovery.py --seeds 1 2 3 --modes full critic_off
 
@@ -166,39 +166,44 @@ def outlined(name: str, args: Args) -> dict[str, Any]:
     }
 
 
-def reached(found: dict[str, Any], what: dict[str, Any]) -> tuple[float, float]:
-    """Of a policy in a study: its hidden reward, and how far it is from the expert by what was held out."""
-    return what["hidden"], apart(what["held_out"], found["expert"]["held_out"])
+Figures = tuple[float, float]
+"""by the hidden reward, and by what was held out"""
 
 
-def naive(studies: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """The same of the goal's policy, mean over the studies of one expert: where one training of it
-    comes to is chance."""
+def figures(study: dict[str, Any], policy: dict[str, Any]) -> Figures:
+    """Of a policy: its hidden reward, and how far it is from the expert by what was held out."""
+    return policy["hidden"], apart(policy["held_out"], study["expert"]["held_out"])
+
+
+def naive(studies: Sequence[dict[str, Any]]) -> Figures:
+    """Those of the goal's policy, mean over the studies of one expert: where one training of it comes
+    to is chance. Not a number where nothing was proposed."""
     goals = [(s, s["curve"][0]["goal"]) for s in studies]
-    pairs = [reached(s, goal) for s, goal in goals if goal]
-    return tuple(map(float, np.mean(pairs, axis=0)))  # type: ignore[return-value]
+    found = [figures(s, goal) for s, goal in goals if goal] or [(math.nan, math.nan)]
+    hidden, away = np.mean(found, axis=0)
+    return float(hidden), float(away)
 
 
-def scores(found: dict[str, Any], row: int, zero: tuple[float, float]) -> tuple[float, float]:
-    """How far an iteration's best went from the goal's policy (0) to the expert (1), by the hidden
-    reward and by what was held out; at least -1, at most 1."""
-    if (
-        "hidden" not in found["curve"][row]
-    ):  # the video did not even give a speed: nothing was proposed
+def scores(study: dict[str, Any], row: int, zero: Figures) -> Figures:
+    """How far an iteration's best went from the goal's policy (0) to the expert (1); at least -1, at
+    most 1, no number where there was no way to go."""
+    if not study["curve"][0]["goal"]:  # the video did not even give a speed: nothing was proposed
         return 0.0, 0.0
-    mine, best = reached(found, found["curve"][row]), found["expert"]["hidden"]
-    by_reward = (mine[0] - zero[0]) / (best - zero[0])
-    return float(np.clip(by_reward, -1, 1)), float(np.clip(1 - mine[1] / zero[1], -1, 1))
+    hidden, away = figures(study, study["curve"][row])
+    way = study["expert"]["hidden"] - zero[0]
+    by_reward = (hidden - zero[0]) / way if way > 0.02 else math.nan
+    return float(np.clip(by_reward, -1, 1)), float(np.clip(1 - away / zero[1], -1, 1))
 
 
 def report(results: Mapping[str, dict[str, Any]]) -> None:
-    found: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
+    found: dict[tuple[str, str], dict[str, Figures]] = {}
     studies: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for key, study_ in results.items():
         name, mode, seed = key.split("-")
         studies.setdefault(name, {})[mode, seed] = study_
     for name, each in studies.items():
-        zero = naive([s for (mode, _), s in each.items() if mode == "full"])
+        first = {seed: study_ for (_, seed), study_ in each.items()}  # modes share their goals
+        zero = naive(list(first.values()))
         for (mode, seed), study_ in each.items():
             found.setdefault((name, mode), {})[seed] = scores(study_, -1, zero)
             if mode == "full":

@@ -296,28 +296,25 @@ def _forms(reward: Reward) -> dict[str, tuple[str, str]]:
 def _constants(old: Reward, new: Reward) -> dict[str, tuple[Any, Any]]:
     """Module constants that differ: `TARGET knee` -> old and new, None where it is not; of a list that
     both have its elements, of another one how many there are."""
-    had, has = _flat(old.constants), _flat(new.constants)
-    found: dict[str, tuple[Any, Any]] = {}
-    for name in (*has, *(n for n in had if n not in has)):
-        a, b = had.get(name), has.get(name)
-        if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-            pairs = enumerate(zip(a, b, strict=True))
-            found |= {f"{name} {i}": pair for i, pair in pairs if pair[0] != pair[1]}
-        elif a != b:
-            found[name] = _counted(a), _counted(b)
-    return found
+    return _moved("", old.constants, new.constants)
+
+
+def _moved(name: str, old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+    tables = [v for v in (new, old) if isinstance(v, dict)]
+    if tables:
+        had, has = (v if isinstance(v, dict) else {} for v in (old, new))
+        pairs = {k: (had.get(k), has.get(k)) for table in tables for k in table}
+    elif isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+        pairs = dict(enumerate(zip(old, new, strict=True)))
+    else:
+        return {} if old == new else {name: (_counted(old), _counted(new))}
+    return {
+        n: v for k, pair in pairs.items() for n, v in _moved(f"{name} {k}".strip(), *pair).items()
+    }
 
 
 def _counted(value: Any) -> Any:
     return f"{len(value)} figures" if isinstance(value, tuple) else value
-
-
-def _flat(value: Any, at: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {at: value}
-    return {
-        n: v for k, inner in value.items() for n, v in _flat(inner, f"{at} {k}".strip()).items()
-    }
 
 
 def _title(v: Version) -> str:

@@ -172,8 +172,9 @@ def cycles(expert: Motion, learner: Motion) -> list[dict[str, Any]]:
     """Thigh and knee of each leg of the expert through its cycle, from its landing on, and of the
     learner's leg beside it: lines in a box of 200 x 48 over a range in degrees."""
     phase, drawn = np.linspace(0, 1, 51), []
+    alone = next(iter(learner.courses.values()), None) if len(expert.courses) == 1 else None
     for leg, theirs in expert.courses.items():
-        mine = learner.courses.get(leg)
+        mine = learner.courses.get(leg, alone)
         for angle in ("thigh", "knee"):
             values = {
                 who: curve(getattr(c, angle), phase + c.landing)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from reelward.authors.measured import OWN, Candidate, begin, course_table, expert_targets, knobs
+from reelward.authors.measured import Candidate, begin, calls, knobs, tables
 from reelward.language import RewardError, compile_reward
 from reelward.language.commands import checked, robot_card
 from reelward.language.errors import Diagnostic
@@ -120,16 +120,17 @@ def _motion(
     nothing |= {"description": "", "critique": None}
     if evidence == "terms":
         return nothing
-    values, assumed = expert_targets(expert, robot)
+    draft, assumed = begin(expert, robot)
+    own = [calls(draft, robot)[n] for n in ("clock" if draft.landings else "", *draft.courses) if n]
+    shown = tables(draft, "\n".join(own))
     units = {name: knob.unit for name, knob in knobs(robot).items()}
-    courses = begin(expert, robot)[0].courses
     told = nothing | {
         "targets": [
-            {"name": k, "value": f"{values[k]:.4g}", "unit": unit, "assumed": k in assumed}
+            {"name": k, "value": f"{draft.targets[k]:.4g}", "unit": unit, "assumed": k in assumed}
             for k, unit in units.items()
-            if k in values
+            if k in draft.targets
         ],
-        "courses": [*course_table(courses), *(OWN[name] for name in courses)] if courses else (),
+        "courses": [line for table in shown for line in table] + own,
         "differences": [
             {"name": name, "expert": _figure(r["expert"]), "robot": _figure(r["learner"]),
              "off": _figure(r["off"])}

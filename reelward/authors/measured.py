@@ -8,6 +8,9 @@ far, from what training on it reached:
   weigh  switch on every missing term, raise the weights of the terms whose descriptors are worst
   both
 
+Knees and thighs go the way of a textbook's walk, or, where the expert itself would earn too little of
+that, the way that was measured of it.
+
 A target moves by 0.8 of the error over the slope, where the slope says how far a descriptor went
 when its own target went (a diagonal secant over all trials so far, pulled towards 1). An iteration
 that brought nothing halves the region in which the next one moves.
@@ -18,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -43,7 +47,7 @@ MAX_WEIGHT = 4.0
 TOGETHER = 0.25
 """legs that are less than this (cycles) apart are not meant to alternate"""
 FITS = 0.5
-"""of a textbook's knee, thigh or step the expert itself would get at least that, or it is not asked for"""
+"""the expert itself would earn at least that of a textbook's knee and thigh, or its own are asked for"""
 ASSUMED_DUTY = 0.6
 """where the video does not show how long a foot stands; said so in the reward's comment"""
 
@@ -99,12 +103,13 @@ TERMS = {
     "energy": "energy(s)",
 }
 """the library in the order of a reward file: how each term is called"""
-OWN = {
-    "clock": 'turns(s, TARGET["duty"], COURSE["clock"])',
+FOLLOW = {
     "knee": 'follow(s, flexion, TARGET["knee"], COURSE["knee"], width=0.3)',
     "thigh": 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.3)',
 }
-"""how those terms are called that follow the expert's own courses"""
+"""how those are called that follow the expert's own courses"""
+TURNS = 'turns(s, TARGET["duty"], LANDING)'
+"""the clock of legs that land when the expert's do"""
 GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.3, "energy": 0.1}
 SHAPES = ("clock", "step", "knee", "thigh", "bob", "hip")
 """terms that shape the gait; the author switches them on"""
@@ -116,17 +121,18 @@ SERVES = {
 """which term answers for which descriptor"""
 
 
-Courses = Mapping[str, Mapping[str, Sequence[float]]]
-"""term -> leg -> what `OWN` reads of it"""
-
-
 @dataclass(frozen=True)
 class Draft:
-    """A reward as its figures; `source` writes it down. A term with `courses` follows them."""
+    """A reward as its figures; `source` writes it down.
+
+    `courses`: term -> leg -> mean (rad), then cosine and sine of each harmonic, of range 1; that term
+    follows them. `landings`: leg -> phase, and its stance in units of the mean; the clock follows them.
+    """
 
     targets: dict[str, float]
     weights: dict[str, float]
-    courses: Courses = field(default_factory=dict)
+    courses: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    landings: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def with_target(self, name: str, value: float) -> Draft:
         return replace(self, targets=self.targets | {name: value})
@@ -137,8 +143,8 @@ class Draft:
     def with_term(self, name: str) -> Draft:
         """The term switched on. Legs can follow a course on the spot too, so the speed weighs more."""
         on = self.with_weight(name, 1.0)
-        pace = max(PACE, self.weights.get("speed", 0.0))
-        return on.with_weight("speed", pace) if name in self.courses else on
+        slow = name in self.courses and self.weights.get("speed", 0.0) < PACE
+        return on.with_weight("speed", PACE) if slow else on
 
 
 @dataclass(frozen=True)
@@ -155,10 +161,10 @@ class Candidate:
 
 def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -> str:
     """The reward file of a draft: what is switched off does not appear."""
-    terms = _calls(draft, robot)
+    terms = calls(draft, robot)
     names = [*terms, *(name for name in draft.weights if name not in terms)]
-    calls = {name: terms.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
-    text = "\n".join(calls.values())
+    used = {name: terms.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
+    text = "\n".join(used.values())
     units = {name: knob.unit for name, knob in knobs(robot).items()}
     lines = [
         f'"""{said}"""',
@@ -176,28 +182,37 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
             note = "; assumed, the video does not show it" if name in assumed else ""
             lines.append(f'    "{name}": {_figure(draft.targets[name])},  # {units[name]}{note}')
     lines += ["}", ""]
-    if "COURSE" in text:
-        lines += [*course_table({n: draft.courses[n] for n in calls if n in draft.courses}), ""]
+    lines += [line for table in tables(draft, text) for line in (*table, "")]
     lines += ["WEIGHT = {"]
-    lines += [f'    "{name}": {_figure(draft.weights[name])},' for name in calls]
+    lines += [f'    "{name}": {_figure(draft.weights[name])},' for name in used]
     lines += ["}", "", "", "def reward(s):", "    return {"]
-    lines += [f'        "{name}": WEIGHT["{name}"] * {call},' for name, call in calls.items()]
+    lines += [f'        "{name}": WEIGHT["{name}"] * {call},' for name, call in used.items()]
     return "\n".join([*lines, "    }", ""])
 
 
-def course_table(courses: Courses) -> list[str]:
-    """The constant that the calls in `OWN` read, as lines."""
-    lines = [
-        "# of each leg over the cycle: mean (rad), cosine and sine of each harmonic, of range 1",
-        "COURSE = {",
-    ]
-    for name, legs in courses.items():
-        rows = (f'        "{g}": [{", ".join(map(_figure, row))}],' for g, row in legs.items())
-        lines += [f'    "{name}": {{', *rows, "    },"]
-    return [*lines, "}"]
+def tables(draft: Draft, text: str) -> list[list[str]]:
+    """The constants that the calls in `text` read of courses and landings, as lines."""
+
+    def rows(legs: Mapping[str, Sequence[float]], indent: str) -> list[str]:
+        return [f'{indent}"{g}": [{", ".join(map(_figure, row))}],' for g, row in legs.items()]
+
+    made = []
+    if "LANDING" in text:
+        head = "# of each leg: phase of its landing, its stance in units of duty"
+        made.append([head, "LANDING = {", *rows(draft.landings, "    "), "}"])
+    if "COURSE" in text:
+        head = "# of each leg: mean (rad), then cosine and sine of each harmonic, of range 1"
+        named = [n for n in draft.courses if f'COURSE["{n}"]' in text]
+        body = [
+            line
+            for n in named
+            for line in (f'    "{n}": {{', *rows(draft.courses[n], "        "), "    },")
+        ]
+        made.append([head, "COURSE = {", *body, "}"])
+    return made
 
 
-def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
+def calls(draft: Draft, robot: Robot) -> dict[str, str]:
     """`TERMS` for this motion: who walks backwards lands with the leg that is behind; who hops
     lands on all feet at once, and is lowest while they stand; who crouches stands on bent knees; who
     limps has a right and a left leg, and of a low hip the height does not tell which knee bends. A
@@ -223,7 +238,9 @@ def _calls(draft: Draft, robot: Robot) -> dict[str, str]:
         calls["bob"] = calls["bob"][:-1] + ', lowest=TARGET["duty"] / 2)'
     for term in draft.courses:
         skew = f', skew=TARGET["{term}_skew"])' if f"{term}_skew" in skews else ")"
-        calls[term] = OWN[term][:-1] + skew
+        calls[term] = FOLLOW[term][:-1] + skew
+    if draft.landings:
+        calls["clock"] = TURNS
     return calls
 
 
@@ -261,55 +278,62 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
     return targets, tuple(assumed)
 
 
-def begin(expert: Motion, robot: Robot) -> tuple[Draft, tuple[str, ...]]:
-    """The goal as a draft, every target at the expert's own figure, and the names of those that the
-    video did not give. Without a target is what shall not be asked for: the hip of who limps does not
-    rise with every landing, and that of who follows courses as they make it."""
+def begin(expert: Motion, robot: Robot, period: float = 1.0) -> tuple[Draft, tuple[str, ...]]:
+    """The goal as a draft, every target at the expert's own figure (`period`, s, where the video shows
+    none), with the courses and landings that the robot's terms follow; and the names of the targets
+    that the video did not give.
+
+    What shall not be asked for has no target: the hip of who limps does not rise with every landing;
+    that of who follows courses does as they make it, and so do steps that would not fit them.
+    """
     targets, assumed = expert_targets(expert, robot)
-    courses, step = own_courses(expert, robot, targets)
-    if courses or not targets.keys().isdisjoint(SKEWS):
-        targets.pop("bob", None)
-    if courses and not step:
-        targets.pop("step", None)
-    return Draft(targets, dict(GOAL), courses), assumed
-
-
-def own_courses(expert: Motion, robot: Robot, targets: Mapping[str, float]) -> tuple[Courses, bool]:
-    """The courses that this robot's terms follow, none where the expert itself would do well by the
-    textbook's; and whether it would by the textbook's step."""
+    targets.setdefault("period", period)
     known = _on_legs(expert.courses, robot, targets)
-    draft = Draft(dict(targets), {})
-    textbook = [t for t in shapes(robot, draft) if t in ("knee", "thigh", "step")]
-    if not known or not {"knee", "thigh"} <= set(textbook):
-        return {}, True
-    text = source(replace(draft, weights=dict.fromkeys(textbook, 1.0)), robot, "Try the expert.")
-    earned = compile_reward(text, robot.fields).means(_posed(known, robot))
-    if min(earned["knee"], earned["thigh"]) >= FITS:
-        return {}, True
-    bent = {leg: -1 if c.knee[0] < 0 else 1 for leg, c in known.items()}  # flexion has no sign
-    found = {
-        "knee": {leg: _of_range_1([bent[leg] * x for x in c.knee]) for leg, c in known.items()},
-        "thigh": {leg: _of_range_1(c.thigh) for leg, c in known.items()},
-    }
-    if not known.keys() <= {"right", "left"}:  # a hind and a front leg take no even turns
-        mean = max(sum(c.duty for c in known.values()) / len(known), 1e-3)
-        found["clock"] = {leg: [c.landing, c.duty / mean] for leg, c in known.items()}
-    return found, earned.get("step", 0.0) >= FITS
+    earned = _by_the_textbook(known, robot, targets)
+    draft = Draft(targets, dict(GOAL))
+    if not targets.keys().isdisjoint(SKEWS):
+        targets.pop("bob", None)
+    joints: list[str] = [name for name in ("knee", "thigh") if name in earned]
+    if all(earned[name] >= FITS for name in joints):
+        return draft, assumed
+    for name in ("bob", "step"):
+        if earned.get(name, 0.0) < FITS:
+            targets.pop(name, None)
+    courses = {name: {leg: _of_range_1(c, name) for leg, c in known.items()} for name in joints}
+    if len(expert.courses) < 2:
+        return replace(draft, courses=courses), assumed
+    targets.pop("duty_skew", None)
+    mean = max(sum(c.duty for c in known.values()) / len(known), 1e-3)
+    landings = {leg: (c.landing, c.duty / mean) for leg, c in known.items()}
+    return replace(draft, courses=courses, landings=landings), assumed
 
 
 def _on_legs(
     known: Mapping[str, Course], robot: Robot, targets: Mapping[str, float]
 ) -> dict[str, Course]:
     """A course for each of the robot's legs: its own, or of the only one that was measured, with which
-    the others take turns. Empty for other bodies."""
+    the others take turns as the clock does. Empty for other bodies."""
     legs = tuple(robot.feet)
     if set(legs) <= known.keys():
         return {leg: known[leg] for leg in legs}
     if len(known) != 1 or not {*legs, *known} <= {"right", "left"}:
         return {}
     (one,) = known.values()
-    late = 0.0 if targets.get("lag", 0.5) < TOGETHER else 1 / len(legs)
+    late = targets.get("duty_skew", 0.0)
+    late += 0.0 if targets.get("lag", 0.5) < TOGETHER else 1 / len(legs)
     return {leg: one.later(i * late) for i, leg in enumerate(legs)}
+
+
+def _by_the_textbook(
+    known: Mapping[str, Course], robot: Robot, targets: Mapping[str, float]
+) -> dict[str, float]:
+    """What the expert itself would earn of the terms that see its legs alone."""
+    draft = Draft(dict(targets), {})
+    seen = [t for t in ("knee", "thigh", "step") if known and t in shapes(robot, draft)]
+    if not seen:
+        return {}
+    text = source(replace(draft, weights=dict.fromkeys(seen, 1.0)), robot, "Try the expert.")
+    return compile_reward(text, robot.fields).means(_posed(known, robot))
 
 
 def _posed(known: Mapping[str, Course], robot: Robot) -> dict[str, np.ndarray]:
@@ -326,9 +350,11 @@ def _posed(known: Mapping[str, Course], robot: Robot) -> dict[str, np.ndarray]:
     return {"phase": phase, "keypoint_pos": points}
 
 
-def _of_range_1(course: Sequence[float]) -> list[float]:
-    """Degrees to what `OWN` reads."""
-    mean, *waves = (math.radians(x) for x in course)
+def _of_range_1(course: Course, name: str) -> list[float]:
+    """An angle of a leg from degrees to what `follow` reads, where a knee's flexion has no sign."""
+    angle = course.knee if name == "knee" else course.thigh
+    sign = -1 if name == "knee" and angle[0] < 0 else 1
+    mean, *waves = (sign * math.radians(x) for x in angle)
     reach = float(np.ptp(curve((0.0, *waves), np.arange(64) / 64)))
     return [mean, *(x / max(reach, 1e-6) for x in waves)]
 
@@ -353,8 +379,8 @@ def _written(term: str) -> set[str]:
 
 
 def read(reward: Reward | None, base: Draft, native: Sequence[str] = ()) -> Draft | None:
-    """The draft that a reward file of this form was written from, where it says nothing as in `base`;
-    None for another form."""
+    """The draft that a reward file of this form was written from; targets that it does not name, and
+    courses, are those of `base`. None for another form."""
     if reward is None:
         return None
     mine, weights = reward.constants.get("TARGET"), reward.constants.get("WEIGHT")
@@ -416,7 +442,8 @@ def aim(
         e = expert.descriptors[knob.descriptor]
         miss = error.get(knob.descriptor, math.nan)
         on = draft.weights.get(SERVES[knob.descriptor])
-        if not on or name not in slope or not abs(miss) >= DEAD or e.value is None:
+        asked = on and name in draft.targets
+        if not asked or name not in slope or not abs(miss) >= DEAD or e.value is None:
             continue
         if name == "period" and abs(miss) > 1:  # it does not follow the clock: no other one helps
             continue
@@ -435,11 +462,13 @@ def weigh(
 ) -> tuple[Draft, list[str]]:
     """Switch on every missing shaping term; raise the terms of the `most` worst descriptors."""
     notes, raised = [], set()
+    before = draft
     for term in shaping:
         if not draft.weights.get(term):
             draft = draft.with_term(term)
             notes.append(f"+{term}")
             raised.add(term)
+    notes += _faster(before, draft)
     for name in _worst_first(error):
         term, weight = SERVES[name], draft.weights.get(SERVES[name], 0.0)
         if weight and term not in raised and len(raised) < most and not abs(error[name]) < 2 * DEAD:
@@ -458,8 +487,14 @@ def switch_on_worst(
     for name in _worst_first(error):
         term = SERVES[name]
         if term in shaping and not draft.weights.get(term) and not abs(error[name]) < 2 * DEAD:
-            return draft.with_term(term), [f"+{term}"]
+            on = draft.with_term(term)
+            return on, [f"+{term}", *_faster(draft, on)]
     return draft, []
+
+
+def _faster(before: Draft, after: Draft) -> list[str]:
+    was, now = (d.weights.get("speed", 0.0) for d in (before, after))
+    return [f"speed x{now / was:.2g}"] if was and now > was else []
 
 
 def _worst_first(error: Mapping[str, float]) -> list[str]:
@@ -478,9 +513,8 @@ def propose(
 ) -> list[Candidate]:
     """`count` candidates. `feedback` is the parent's feedback.json, empty before iteration 0;
     `native` names the user's own terms, each weighed 1 until the parent's reward says otherwise."""
-    base, assumed = begin(expert, robot)
+    base, assumed = begin(expert, robot, parent.period if parent and parent.period else 1.0)
     targets = base.targets
-    targets.setdefault("period", parent.period if parent and parent.period else 1.0)
     if "speed" not in targets:
         return []
     shaping = shapes(robot, base)
@@ -498,7 +532,7 @@ def propose(
             t for t in shaping if t == "clock" or (t == "step" and leaps) or (t == "knee" and limps)
         ]
         moves.append((base, ["the goal alone"], "scratch"))
-        timed = replace(base, weights=base.weights | {t: 1.0 for t in timing})
+        timed = reduce(Draft.with_term, timing, base)
         why = {"step": "legs side by side", "knee": "one knee stiff"}
         what = ["goal and gait clock", *(why[t] for t in timing if t in why)]
         moves += [(timed, what, "scratch")] * (count - 1)

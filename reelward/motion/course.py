@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,10 @@ from reelward.motion.track import Track
 HARMONICS = 3
 NEARBY = np.linspace(0.95, 1.05, 101)
 """shares of the period among which the one is sought that all cycles repeat with"""
+
+
+LEAST = 0.02
+"""a foot that stands, or is in the air, for less of the cycle has no landing"""
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,20 @@ def courses(
 ) -> dict[str, Course]:
     """The course of each leg of `seen` that has a thigh, from the landing of the first one on.
 
-    `leg_length` in the track's unit. Empty without a period, and where the first leg never stands.
+    `leg_length` in the track's unit. Empty without a period, and where the first leg does not land.
     """
     legs = [g for g in track.legs if g in seen and track.has(f"{g}_hip", f"{g}_knee")]
-    track = track.finite().smooth()
     if period is None or not legs:
         return {}
+    track = track.finite().smooth()
     t = np.arange(len(track)) / track.fps
     signal = gait_signal(track)
     cycles = t / min(period.value * NEARBY, key=lambda p: _residual(signal, t / p))
     stands = {g: standing(track, g, leg_length) for g in legs}
-    if not stands[legs[0]].any():
+    landing, duty = _stance(stands[legs[0]], cycles)
+    if min(duty, 1 - duty) < LEAST:
         return {}
-    phase = cycles - _stance(stands[legs[0]], cycles)[0]
+    phase = cycles - landing
     return {
         g: Course(
             *_stance(stands[g], phase),
@@ -66,9 +71,9 @@ def courses(
     }
 
 
-def curve(harmonics: Collection[float], phase: np.ndarray) -> np.ndarray:
+def curve(harmonics: Sequence[float], phase: np.ndarray) -> np.ndarray:
     """`[P]` values of mean, cosines and sines at `phase [P]` (cycles)."""
-    return _basis(phase) @ np.asarray(tuple(harmonics))
+    return _basis(phase) @ np.asarray(harmonics)
 
 
 def _later(harmonics: tuple[float, ...], cycles: float) -> tuple[float, ...]:

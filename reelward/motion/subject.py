@@ -80,7 +80,7 @@ def measure_person(
             found[mean] = of_both[mean]
         else:
             found[name] = replace(found[name], usable=False, why=found[name].why or ALIKE)
-    told = track.legs if limps else (near,)
+    told = track.legs if "knee_skew" in limps else (near,)
     whose = f"those of the {near} leg, the other is hidden in part"
     if "knee_skew" in limps:
         whose = "the means of both legs, which differ"

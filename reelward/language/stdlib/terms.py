@@ -1,7 +1,8 @@
 """Reward terms over the robot's fields, each [N]: rewards run from 0 to 1, costs from -1 to 0.
 
 Phase 0 is the landing of the first foot (the right one); the others follow evenly, so the left one half
-a cycle later, or land with it where `together` is said. `step`, and a skew, ask for a right and a left leg.
+a cycle later, or land with it where `together` is said, or as they do in `turns` and `follow`. `step`, and
+a skew, ask for a right and a left leg.
 """
 
 import math
@@ -69,13 +70,13 @@ def clock(s, duty, together=False, skew=0.0):
     return obeyed / feet
 
 
-def turns(s, duty, course):
-    """Each foot lands and stands as its `course` says: [phase of landing, share of the cycle that it
-    stands in units of `duty`]."""
+def turns(s, duty, landings):
+    """Each foot has its own `landings`: [phase of the cycle, share of it that it stands in units of
+    `duty`]."""
     obeyed = 0.0
     for side in s.foot_contact.names:
-        landing, share = course[side]
-        stands = stance(s.phase - landing, min(duty * share, 1.0))
+        landing, share = landings[side]
+        stands = stance(s.phase - landing, min(max(duty * share, 0.0), 1.0))
         contact = s.foot_contact[side]
         obeyed += stands * contact + (1 - stands) * (1 - contact)
     return obeyed / len(s.foot_contact.names)
