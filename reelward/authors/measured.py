@@ -290,22 +290,19 @@ def begin(expert: Motion, robot: Robot, period: float = 1.0) -> tuple[Draft, tup
     targets.setdefault("period", period)
     known = _on_legs(expert.courses, robot, targets)
     earned = _by_the_textbook(known, robot, targets)
-    draft = Draft(targets, dict(GOAL))
-    if not targets.keys().isdisjoint(SKEWS):
-        targets.pop("bob", None)
     joints: list[str] = [name for name in ("knee", "thigh") if name in earned]
-    if all(earned[name] >= FITS for name in joints):
-        return draft, assumed
-    for name in ("bob", "step"):
-        if earned.get(name, 0.0) < FITS:
-            targets.pop(name, None)
-    courses = {name: {leg: _of_range_1(c, name) for leg, c in known.items()} for name in joints}
-    if len(expert.courses) < 2:
-        return replace(draft, courses=courses), assumed
-    targets.pop("duty_skew", None)
-    mean = max(sum(c.duty for c in known.values()) / len(known), 1e-3)
-    landings = {leg: (c.landing, c.duty / mean) for leg, c in known.items()}
-    return replace(draft, courses=courses, landings=landings), assumed
+    courses, landings, without = {}, {}, set()
+    if not targets.keys().isdisjoint(SKEWS):
+        without = {"bob"}
+    if any(earned[name] < FITS for name in joints):
+        courses = {name: {leg: _of_range_1(c, name) for leg, c in known.items()} for name in joints}
+        without = {"bob"} if earned.get("step", 0.0) >= FITS else {"bob", "step"}
+        if len(expert.courses) > 1:
+            mean = max(sum(c.duty for c in known.values()) / len(known), 1e-3)
+            landings = {leg: (c.landing, c.duty / mean) for leg, c in known.items()}
+            without |= {"duty_skew"}
+    kept = {name: value for name, value in targets.items() if name not in without}
+    return Draft(kept, dict(GOAL), courses, landings), assumed
 
 
 def _on_legs(
