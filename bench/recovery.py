@@ -3,6 +3,7 @@
   full        the loop as it is
   critic_off  the same starts and trainings, but targets and weights moved at random
   author_off  iteration 0 only: it comes for free with the full loop
+  goal        the goal's terms alone, for a zero that is more than one training
   keep_off    an iteration's best candidate goes on, though the parent's best was better
   warm_off    every candidate starts from scratch
 
@@ -92,14 +93,15 @@ def judged(
     }
 
 
-MODES = {"full": "measured", "critic_off": "random", "keep_off": "keep_off", "warm_off": "warm_off"}
+MODES = {"full": "measured", "critic_off": "random", "keep_off": "keep_off", "warm_off": "warm_off",
+         "goal": "measured"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Args:
     experts: tuple[str, ...] = tuple(EXPERTS)
     seeds: tuple[int, ...] = (1, 2, 3)
-    modes: tuple[Literal["full", "critic_off", "keep_off", "warm_off"], ...] = (
+    modes: tuple[Literal["full", "critic_off", "keep_off", "warm_off", "goal"], ...] = (
         "full",
         "critic_off",
     )
@@ -133,7 +135,8 @@ def study(name: str, mode: str, seed: int, args: Args) -> dict[str, Any]:
         "env_steps": args.env_steps, "warm_env_steps": args.env_steps // 2,
     }  # fmt: skip
     how = loop_quality.Args(
-        Path(), iterations=args.iterations, robot=learner.name, processes=args.processes,
+        Path(), iterations=0 if mode == "goal" else args.iterations,
+        candidates=1 if mode == "goal" else 3, robot=learner.name, processes=args.processes,
         scratch=args.scratch / "trainings",
     )  # fmt: skip
     best = judged(body, policy, hidden, truth.period, seed)
@@ -208,7 +211,9 @@ def report(results: Mapping[str, dict[str, Any]]) -> None:
             found.setdefault((name, mode), {})[seed] = scores(study_, -1, zero)
             if mode == "full":
                 found.setdefault((name, "author_off"), {})[seed] = scores(study_, 0, zero)
-    modes = [m for m in ("author_off", *MODES) if any(mode == m for _, mode in found)]
+    modes = [
+        m for m in ("author_off", *MODES) if m != "goal" and any(mode == m for _, mode in found)
+    ]
     rows = []
     for name, hidden in EXPERTS.items():
         row: dict[str, Any] = {"expert": name, "body": "other" if hidden.other else "own"}

@@ -301,8 +301,8 @@ def _constants(old: Reward, new: Reward) -> dict[str, tuple[Any, Any]]:
 
 def _moved(name: str, old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
     tables = [v for v in (new, old) if isinstance(v, dict)]
-    if tables:
-        had, has = (v if isinstance(v, dict) else {} for v in (old, new))
+    if tables and all(isinstance(v, dict | None) for v in (old, new)):
+        had, has = old or {}, new or {}
         pairs = {k: (had.get(k), has.get(k)) for table in tables for k in table}
     elif isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
         pairs = dict(enumerate(zip(old, new, strict=True)))
@@ -314,6 +314,8 @@ def _moved(name: str, old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _counted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return "a table"
     return f"{len(value)} figures" if isinstance(value, tuple) else value
 
 

@@ -15,7 +15,7 @@ from reelward.motion.cycle import gait_period
 from reelward.motion.descriptors import SKEWS
 from reelward.motion.record import Motion, from_json, robot_motion, to_json
 from reelward.motion.signals import flexion, thigh
-from reelward.sim.robot import load_robot
+from reelward.sim.robot import Robot, load_robot
 
 BIPED, CHEETAH = load_robot("biped"), load_robot("half_cheetah")
 PHASE = np.arange(40) / 40
@@ -191,6 +191,30 @@ def test_who_limps_follows_both_legs_and_lands_as_they_do():
     wave = np.cos(2 * np.pi * PHASE)
     state = posed(PHASE, 30 + np.degrees(0.7) * wave, -40 + np.degrees(0.3) * wave)
     assert thigh(state)["thigh"].tolist() == pytest.approx([1.0] * 40, abs=1e-3)
+
+
+def test_a_leg_is_asked_for_no_less_than_no_swing():
+    text = """def reward(s):
+    course = {"right": [0.0, 0.5, 0.0], "left": [0.0, 0.5, 0.0]}
+    return {"much": follow(s, thigh_angle, 0.2, course, 0.3, skew=0.5),
+            "none": follow(s, thigh_angle, 0.35, course, 0.3, skew=0.35)}
+"""
+    earned = compile_reward(text, BIPED.fields)(posed(PHASE, 0 * PHASE, 0 * PHASE))
+    assert torch.equal(earned["much"], earned["none"])
+
+
+def test_a_parents_term_without_a_target_is_left_out():
+    base, _ = author.begin(walks(30.0), BIPED)
+    text = "TARGET = {}\nWEIGHT = {'bob': 2.0, 'speed': 1.0}\n\n\ndef reward(s):\n    return {'bob': 2 * bob(s, 0.96, 0.08, 0.04)}\n"
+    read = author.read(compile_reward(text, BIPED.fields), base)
+    assert read.weights == {"speed": 1.0}
+    assert author.source(read, BIPED, "Walk.")
+
+
+def test_a_body_without_ankles_is_asked_for_what_it_has():
+    points = {n: at for n, at in BIPED.keypoints.items() if not n.endswith("ankle")}
+    legs = Robot(**BIPED.model_dump() | {"keypoints": points})
+    assert author.begin(walks(30.0), legs)[0].courses.keys() == {"thigh"}
 
 
 def test_a_leg_that_is_spared_lands_as_much_later_as_the_clock_says():

@@ -128,6 +128,10 @@ def test_a_list_is_compared_by_its_elements_or_counted(desk: Path) -> None:
     assert compare(version("HEAD:iter-01"), version("iter-01"))["constants"] == {
         "COURSE knee right 0": (0.2, 0.3)
     }
+    put.write_text(SECOND.replace("def reward(", "COURSE = 0.5\n\n\ndef reward("))
+    assert compare(version("HEAD:iter-01"), version("iter-01"))["constants"] == {
+        "COURSE": ("a table", 0.5)
+    }
 
 
 def test_a_version_has_many_names(desk: Path) -> None:

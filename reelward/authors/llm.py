@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from reelward.authors.measured import Candidate, begin, calls, knobs, tables
+from reelward.authors.measured import PACE, Candidate, begin, calls, knobs, tables
 from reelward.language import RewardError, compile_reward
 from reelward.language.commands import checked, robot_card
 from reelward.language.errors import Diagnostic
@@ -117,7 +117,7 @@ def _motion(
     nothing: dict[str, Any] = dict.fromkeys(
         ("targets", "courses", "differences", "lineage", "criteria"), ()
     )
-    nothing |= {"description": "", "critique": None}
+    nothing |= {"description": "", "critique": None, "pace": PACE}
     if evidence == "terms":
         return nothing
     draft, assumed = begin(expert, robot)

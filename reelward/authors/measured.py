@@ -166,10 +166,12 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
     used = {name: terms.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
     text = "\n".join(used.values())
     units = {name: knob.unit for name, knob in knobs(robot).items()}
+    told = "; assumed, the video does not show it"
+    unseen = {name: told if name in assumed else "" for name in units}
     lines = [
         f'"""{said}"""',
         "",
-        f"PERIOD = {_figure(draft.targets['period'])}  # {units['period']}",
+        f"PERIOD = {_figure(draft.targets['period'])}  # {units['period']}{unseen['period']}",
     ]
     if "HIP_HEIGHT" in text:
         lines.append(f"HIP_HEIGHT = {_figure(hip_height(robot))}  # m, walking")
@@ -179,8 +181,8 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
     lines += ["", "TARGET = {"]
     for name in knobs(robot):
         if f'TARGET["{name}"]' in text:
-            note = "; assumed, the video does not show it" if name in assumed else ""
-            lines.append(f'    "{name}": {_figure(draft.targets[name])},  # {units[name]}{note}')
+            note = f"{units[name]}{unseen[name]}"
+            lines.append(f'    "{name}": {_figure(draft.targets[name])},  # {note}')
     lines += ["}", ""]
     lines += [line for table in tables(draft, text) for line in (*table, "")]
     lines += ["WEIGHT = {"]
@@ -287,7 +289,8 @@ def begin(expert: Motion, robot: Robot, period: float = 1.0) -> tuple[Draft, tup
     that of who follows courses does as they make it, and so do steps that would not fit them.
     """
     targets, assumed = expert_targets(expert, robot)
-    targets.setdefault("period", period)
+    if "period" not in targets:
+        targets["period"], assumed = period, (*assumed, "period")
     known = _on_legs(expert.courses, robot, targets)
     earned = _by_the_textbook(known, robot, targets)
     joints: list[str] = [name for name in ("knee", "thigh") if name in earned]
@@ -325,10 +328,10 @@ def _by_the_textbook(
     known: Mapping[str, Course], robot: Robot, targets: Mapping[str, float]
 ) -> dict[str, float]:
     """What the expert itself would earn of the terms that see its legs alone."""
-    draft = Draft(dict(targets), {})
-    seen = [t for t in ("knee", "thigh", "step") if known and t in shapes(robot, draft)]
-    if not seen:
+    if not known:
         return {}
+    draft = Draft(dict(targets), {})
+    seen = [t for t in shapes(robot, draft) if t in ("knee", "thigh", "step")]
     text = source(replace(draft, weights=dict.fromkeys(seen, 1.0)), robot, "Try the expert.")
     return compile_reward(text, robot.fields).means(_posed(known, robot))
 
@@ -343,7 +346,8 @@ def _posed(known: Mapping[str, Course], robot: Robot) -> dict[str, np.ndarray]:
         for joint, angle in (("knee", thigh), ("ankle", thigh - bend)):
             bone = np.stack([np.sin(angle), np.zeros(64), -np.cos(angle)], axis=1)
             at = at + robot.leg_length_m / 2 * bone
-            points[:, names.index(f"{leg}_{joint}")] = at
+            if f"{leg}_{joint}" in names:
+                points[:, names.index(f"{leg}_{joint}")] = at
     return {"phase": phase, "keypoint_pos": points}
 
 
@@ -377,7 +381,7 @@ def _written(term: str) -> set[str]:
 
 def read(reward: Reward | None, base: Draft, native: Sequence[str] = ()) -> Draft | None:
     """The draft that a reward file of this form was written from; targets that it does not name, and
-    courses, are those of `base`. None for another form."""
+    courses, are those of `base`, and a term without its target is left out. None for another form."""
     if reward is None:
         return None
     mine, weights = reward.constants.get("TARGET"), reward.constants.get("WEIGHT")
@@ -388,8 +392,13 @@ def read(reward: Reward | None, base: Draft, native: Sequence[str] = ()) -> Draf
     ):
         return None
     period = {"period": reward.period} if reward.period else {}
-    read_weights = {str(k): float(v) for k, v in weights.items()}
-    return replace(base, targets=base.targets | mine | period, weights=read_weights)
+    targets = base.targets | mine | period
+    kept = {
+        str(name): float(weight)
+        for name, weight in weights.items()
+        if name not in TERMS or _written(name) <= targets.keys()
+    }
+    return replace(base, targets=targets, weights=kept)
 
 
 def errors(expert: Motion, learner: Mapping[str, float | None]) -> dict[str, float]:

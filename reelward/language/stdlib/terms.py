@@ -119,7 +119,7 @@ def follow(s, angle, reach, course, width, skew=0.0):
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
-        share = reach + (1 - 2 * i) * skew
+        share = max(reach + (1 - 2 * i) * skew, 0.0)
         middle = course[side][0]
         wanted += kernel(angle(s, side) - middle - share * wave(s.phase, course[side]), width)
     return wanted / len(sides)
