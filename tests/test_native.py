@@ -79,9 +79,9 @@ def test_the_measured_author_weighs_them_and_changes_nothing_without():
         assert '"low": WEIGHT["low"] * low(s),' in with_it.source
     heavier = made[0].source.replace('"low": 1.0', '"low": 2.5')
     parent = compile_reward(heavier, BIPED.fields, native=native_terms(LOW))
-    draft = measured.read(parent, {}, ["low"])
+    draft = measured.read(parent, measured.Draft({}, {}), ["low"])
     assert draft is not None and draft.weights["low"] == 2.5
-    assert measured.read(parent, {}) is None
+    assert measured.read(parent, measured.Draft({}, {})) is None
 
 
 def test_a_native_term_goes_through_every_stage(tmp_path: Path, capsys: pytest.CaptureFixture):
