@@ -217,6 +217,13 @@ def test_a_body_without_ankles_is_asked_for_what_it_has():
     assert author.begin(walks(30.0), legs)[0].courses.keys() == {"thigh"}
 
 
+def test_legs_whose_figures_cannot_be_used_have_no_course_to_follow():
+    seen = walks(30.0)
+    lost = {n: replace(seen.descriptors[n], usable=False) for n in ("knee", "thigh", "step")}
+    draft, _ = author.begin(replace(seen, descriptors=seen.descriptors | lost), BIPED)
+    assert not draft.courses and author.shapes(BIPED, draft) == ("clock", "bob")
+
+
 def test_a_leg_that_is_spared_lands_as_much_later_as_the_clock_says():
     """Its stance alone is known, so it goes the other's way."""
     spares = walks(30.0)

@@ -328,10 +328,10 @@ def _by_the_textbook(
     known: Mapping[str, Course], robot: Robot, targets: Mapping[str, float]
 ) -> dict[str, float]:
     """What the expert itself would earn of the terms that see its legs alone."""
-    if not known:
-        return {}
     draft = Draft(dict(targets), {})
-    seen = [t for t in shapes(robot, draft) if t in ("knee", "thigh", "step")]
+    seen = [t for t in shapes(robot, draft) if t in ("knee", "thigh", "step")] if known else []
+    if not seen:
+        return {}
     text = source(replace(draft, weights=dict.fromkeys(seen, 1.0)), robot, "Try the expert.")
     return compile_reward(text, robot.fields).means(_posed(known, robot))
 
