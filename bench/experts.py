@@ -254,25 +254,47 @@ def robot_options(name: str) -> dict[str, Any]:
     return options() | changed
 
 
+EARNS, TRIES = 0.4, 5
+"""what an expert earns of its hidden reward, a step; a training that ends below it made none, and
+another seed is tried"""
+
+
 def expert_policy(name: str, folder: Path) -> tuple[Robot, Policy, Reward]:
     """The policy that was trained on the hidden reward; once."""
     hidden = EXPERTS[name]
     robot = expert_robot(hidden)
     source = hidden.source(robot.leg_length_m)
+    reward = compile_reward(source, robot.fields)
+    for seed in range(hidden.seed, hidden.seed + TRIES):
+        policy = _trained(name, robot, source, seed, folder)
+        if earned(robot, policy, reward, seed=1)[0] >= EARNS:
+            return robot, policy, reward
+    raise SystemExit(f"{name}: no training of {TRIES} earns {EARNS} of its hidden reward")
+
+
+def earned(
+    robot: Robot, policy: Policy, truth: Reward, seed: int
+) -> tuple[float, rollout.Episodes]:
+    """Of the hidden reward, a step's mean over ten seconds, nothing after a fall; and the episodes."""
+    episodes = rollout.run(robot, policy, truth, episodes=4, seconds=10.0, seed=seed)
+    return float(episodes.terms["hidden"] * episodes.lived.mean() / len(episodes.points)), episodes
+
+
+def _trained(name: str, robot: Robot, source: str, seed: int, folder: Path) -> Policy:
+    hidden = EXPERTS[name]
     work = robot_options(robot.name) if hidden.preset else options()
     work |= {"symmetric": hidden.symmetric, "env_steps": hidden.steps}
-    key = json.dumps([source, repr(robot), work, hidden.seed])
+    key = json.dumps([source, repr(robot), work, seed])
     at = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    reward = compile_reward(source, robot.fields)
     if not (at / "expert.pt").is_file():
         at.mkdir(parents=True, exist_ok=True)
         (at / "reward.py").write_text(source)
         native = Path(__file__).parents[1] / "params.yaml"
-        args = train.Args(at, at, at, robot.name, native, hidden.seed, **work)
-        job = train.Job("expert", at / "reward.py", None, hidden.seed, at, at / "scratch", args)
+        args = train.Args(at, at, at, robot.name, native, seed, **work)
+        job = train.Job("expert", at / "reward.py", None, seed, at, at / "scratch", args)
         with mock.patch.object(train, "load_robot", lambda _: robot):
             train.learn(job, lambda steps: None)
-    return robot, Policy.load(at / "expert.pt"), reward
+    return Policy.load(at / "expert.pt")
 
 
 FPS, FRAMES, PIXELS = 30.0, 131, 136.0

@@ -32,6 +32,7 @@ import yaml
 from common import train
 
 from reelward import files
+from reelward.authors import draft
 from reelward.authors import measured as author
 from reelward.critics import measured as critic
 from reelward.language import compile_reward
@@ -74,38 +75,38 @@ def options() -> dict[str, Any]:
 def random_moves(
     robot: Robot,
     expert: Motion,
-    made: list[author.Candidate],
+    made: list[draft.Candidate],
     parent: str,
     rng: np.random.Generator,
-) -> list[author.Candidate]:
+) -> list[draft.Candidate]:
     """The author's candidates with the same starts, but targets and weights moved at random: as far
     as the author may, in any direction, and half of the missing terms switched on."""
-    base, assumed = author.begin(expert, robot)
-    before = author.read(compile_reward(parent, robot.fields), base)
+    base, assumed = draft.begin(expert, robot)
+    before = draft.read(compile_reward(parent, robot.fields), base)
     assert before is not None
     moved = []
     for c in made:
-        draft = before
-        for name, knob in author.knobs(robot).items():
+        new = before
+        for name, knob in draft.knobs(robot).items():
             e = expert.descriptors[knob.descriptor]
-            if e.usable and name in draft.targets:
+            if e.usable and name in new.targets:
                 step = rng.uniform(-author.STEP, author.STEP) * tolerance(knob.descriptor, e)
-                value = knob.to_reward(knob.to_descriptor(draft.targets[name]) + step)
-                draft = draft.with_target(name, value)
-        for term in author.shapes(robot, base):
-            weight = draft.weights.get(term, 0.0)
+                value = knob.to_reward(knob.to_descriptor(new.targets[name]) + step)
+                new = new.with_target(name, value)
+        for term in draft.shapes(robot, base):
+            weight = new.weights.get(term, 0.0)
             if not weight and rng.random() < 0.5:
-                draft = draft.with_term(term)
+                new = new.with_term(term)
             elif weight and rng.random() < 0.3:
                 change = author.RAISE ** rng.choice((-1, 1))
-                draft = draft.with_weight(term, min(author.MAX_WEIGHT, weight * change))
-        text = author.source(draft, robot, "Random.", assumed)
+                new = new.with_weight(term, min(author.MAX_WEIGHT, weight * change))
+        text = draft.source(new, robot, "Random.", assumed)
         moved.append(replace(c, source=text, note="random"))
     return moved
 
 
 def trained(
-    made: list[author.Candidate], best: Path | None, seed: int, folder: Path, args: Args, work: dict
+    made: list[draft.Candidate], best: Path | None, seed: int, folder: Path, args: Args, work: dict
 ) -> dict[str, tuple[Path, Motion]]:
     """Train and measure candidates. Returns each one's policy and motion."""
     robot = load_robot(args.robot)
@@ -214,7 +215,7 @@ def loop(
                 flush=True,
             )
         if again and source:
-            last = author.Candidate("again", source, "scratch", 900, "")
+            last = draft.Candidate("again", source, "scratch", 900, "")
             (Path(scratch) / "again").mkdir()
             reached = trained([last], None, seed, Path(scratch) / "again", args, work)
             final = critic.critique(expert, reached["again"][1], motion, 0.03)
@@ -226,12 +227,12 @@ def loop(
 def at_once(seed: int, expert: Motion, args: Args, work: dict) -> list[dict[str, Any]]:
     """The whole library at weight 1, as many env-steps as the lineage of a loop's last policy."""
     robot = load_robot(args.robot)
-    base, assumed = author.begin(expert, robot)
-    whole = reduce(author.Draft.with_term, author.shapes(robot, base), base)
-    text = author.source(whole, robot, "All at once.", assumed)
+    base, assumed = draft.begin(expert, robot)
+    whole = reduce(draft.Draft.with_term, draft.shapes(robot, base), base)
+    text = draft.source(whole, robot, "All at once.", assumed)
     steps = work["env_steps"] + args.iterations * work["warm_env_steps"]
     with tempfile.TemporaryDirectory() as scratch:
-        c = author.Candidate("all", text, "scratch", 1, "")
+        c = draft.Candidate("all", text, "scratch", 1, "")
         _, motion = trained([c], None, seed, Path(scratch), args, work | {"env_steps": steps})[
             "all"
         ]

@@ -30,7 +30,16 @@ import loop_quality
 import numpy as np
 import tyro
 from common import show
-from experts import EXPERTS, FPS, FRAMES, Hidden, expert_policy, robot_options, watched
+from experts import (
+    EXPERTS,
+    FPS,
+    FRAMES,
+    Hidden,
+    earned,
+    expert_policy,
+    robot_options,
+    watched,
+)
 
 from reelward import files, rollout
 from reelward.language import compile_reward
@@ -85,12 +94,8 @@ def judged(
 ) -> dict[str, Any]:
     """What the truth says of a policy: the hidden reward over ten seconds, and what was held out."""
     truth = compile_reward(hidden.source(robot.leg_length_m, period), robot.fields)
-    episodes = rollout.run(robot, policy, truth, episodes=4, seconds=10.0, seed=seed)
-    lived = episodes.lived.mean() / len(episodes.points)
-    return {
-        "hidden": float(episodes.terms["hidden"] * lived),
-        "held_out": held_out(robot, episodes),
-    }
+    reached, episodes = earned(robot, policy, truth, seed)
+    return {"hidden": reached, "held_out": held_out(robot, episodes)}
 
 
 MODES = {"full": "measured", "critic_off": "random", "keep_off": "keep_off", "warm_off": "warm_off",

@@ -104,7 +104,7 @@ def author(prompt: str) -> dict[str, Any]:
     leg = float(re.search(r"leg ([\d.]+) m", prompt)[1])
     way = (int(re.search(r"Candidate (\d+) of", prompt)[1]) - 1) % 3
     rows = {r[0]: r for r in table(prompt, 4) if r[1] != "expert"}
-    parent = ast.parse(re.search(r"```python\n(.*?)```", prompt, re.S)[1])
+    parent = ast.parse(re.search(r"to go on from\n\n```python\n(.*?)```", prompt, re.S)[1])
     named = {
         node.targets[0].id: ast.literal_eval(node.value)
         for node in parent.body

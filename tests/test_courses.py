@@ -8,7 +8,7 @@ import pytest
 import torch
 from skeleton import LEG, walker
 
-from reelward.authors import measured as author
+from reelward.authors import draft as drafts
 from reelward.language import compile_reward
 from reelward.motion.course import Course, courses, curve
 from reelward.motion.cycle import gait_period
@@ -81,26 +81,15 @@ def test_courses_come_back_from_json():
 
 
 def walks(thigh_deg: float) -> Motion:
-    """A walk by the textbook, its right leg alone seen, but for a thigh that swings about `thigh_deg`."""
+    """A walk of which the right leg alone is seen, with a thigh that swings about `thigh_deg`."""
     motion = robot_motion(walker(), "biped", LEG, 1.0)
-    (swing, bend) = (math.radians(motion.descriptors[n].value) for n in ("thigh", "knee"))
-    # The library's own: a cosine from the landing on, the knee's bump 0.11 after the lifting.
-    middle = motion.descriptors["duty"].value + 0.11
-    bump = np.exp(-np.square((PHASE - middle - np.round(PHASE - middle)) / 0.14))
-    turns = 2 * np.pi * np.outer(PHASE, [1, 2, 3])
-    waves = np.stack([np.cos(turns), np.sin(turns)], 2).reshape(40, 6)
-    knee = np.linalg.lstsq(np.column_stack([np.ones(40), waves]), 0.09 + bend * bump, rcond=None)[0]
+    swing = motion.descriptors["thigh"].value
     one = Course(
-        0.0, 0.62, (thigh_deg, math.degrees(swing / 2), 0.0, 0.0, 0.0, 0.0, 0.0),
-        tuple(np.degrees(knee)),
+        0.0, 0.62, (thigh_deg, swing / 2, 0.0, 0.0, 0.0, 0.0, 0.0),
+        (30.0, -20.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     )  # fmt: skip
     unknown = {n: replace(motion.descriptors[n], usable=False) for n in (*SKEWS, "height")}
     return replace(motion, descriptors=motion.descriptors | unknown, courses={"right": one})
-
-
-def test_who_walks_by_the_textbook_is_asked_for_no_course():
-    draft, _ = author.begin(walks(0.0), BIPED)
-    assert not draft.courses and "bob" in author.shapes(BIPED, draft)
 
 
 def posed(phase: np.ndarray, right: tuple[float, ...], left: tuple[float, ...]) -> dict:
@@ -117,14 +106,13 @@ def posed(phase: np.ndarray, right: tuple[float, ...], left: tuple[float, ...]) 
     }
 
 
-def test_who_walks_otherwise_is_asked_for_its_own_course_on_both_legs():
+def test_the_experts_own_course_is_asked_for_on_both_legs():
     leaning = walks(30.0)
-    draft, _ = author.begin(leaning, BIPED)
+    draft, _ = drafts.begin(leaning, BIPED)
     assert draft.courses.keys() == {"knee", "thigh"}
-    assert "bob" not in author.shapes(BIPED, draft)
     on = replace(draft, weights={}).with_term("thigh")
     assert on.weights == {"thigh": 1.0, "speed": 2.5}  # a course can be followed on the spot
-    text = author.source(on, BIPED, "Walk.")
+    text = drafts.source(on, BIPED, "Walk.")
     reward = compile_reward(text, BIPED.fields)
     half = leaning.descriptors["thigh"].value / 2
     right = 30 + half * np.cos(2 * np.pi * PHASE)
@@ -136,10 +124,13 @@ def test_who_walks_otherwise_is_asked_for_its_own_course_on_both_legs():
     assert reward(upright)["thigh"].tolist() == pytest.approx([missed] * 40, abs=1e-3)
 
 
-def test_a_leg_that_was_not_seen_on_another_body_has_no_course():
-    assert not author.begin(walks(30.0), CHEETAH)[0].courses
+def test_legs_of_other_names_take_turns_with_the_one_that_was_seen():
     hopper = load_robot("hopper")
-    assert author.begin(walks(30.0), hopper)[0].courses["thigh"].keys() == {"right"}
+    assert drafts.begin(walks(30.0), hopper)[0].courses["thigh"].keys() == {"right"}
+    thigh = drafts.begin(walks(30.0), CHEETAH)[0].courses["thigh"]
+    # By hand: a cosine of range 1, and half a cycle later.
+    assert thigh["hind"] == pytest.approx([math.radians(30), 0.5, *[0.0] * 5], abs=1e-6)
+    assert thigh["front"] == pytest.approx([math.radians(30), -0.5, *[0.0] * 5], abs=1e-6)
 
 
 def test_a_hind_and_a_front_leg_land_when_the_experts_do():
@@ -151,7 +142,7 @@ def test_a_hind_and_a_front_leg_land_when_the_experts_do():
             "front": Course(0.8, 0.1, (-20.0, 20.0, *still[1:]), (-70.0, 30.0, *still[1:])),
         },
     )  # fmt: skip
-    draft, _ = author.begin(gallop, CHEETAH)
+    draft, _ = drafts.begin(gallop, CHEETAH)
     assert draft.landings["hind"] == pytest.approx((0.0, 1.5))
     assert draft.landings["front"] == pytest.approx((0.8, 0.5))
     assert draft.courses["knee"]["front"][0] == pytest.approx(math.radians(70))
@@ -161,7 +152,7 @@ def test_a_hind_and_a_front_leg_land_when_the_experts_do():
 
     def obeyed(duty: float) -> list[float]:
         timed = replace(draft.with_target("duty", duty), weights={"clock": 1.0})
-        text = author.source(timed, CHEETAH, "Gallop.")
+        text = drafts.source(timed, CHEETAH, "Gallop.")
         return compile_reward(text, CHEETAH.fields)(state)["clock"].tolist()
 
     # The hind foot stands from 0 to 0.9, the front one from 0.8 to 1.1.
@@ -180,13 +171,13 @@ def test_who_limps_follows_both_legs_and_lands_as_they_do():
     )
     skews = {"duty_skew": 0.2, "knee_skew": 35.0, "thigh_skew": 20.0}
     told = {n: replace(limp.descriptors[n], value=v, usable=True) for n, v in skews.items()}
-    draft, _ = author.begin(replace(limp, descriptors=limp.descriptors | told), BIPED)
+    draft, _ = drafts.begin(replace(limp, descriptors=limp.descriptors | told), BIPED)
     assert draft.landings == {"right": (0.0, 1.4), "left": pytest.approx((0.63, 0.6))}
     assert "duty_skew" not in draft.targets  # nothing would read it
-    assert author.shapes(BIPED, draft) == ("clock", "knee", "thigh")
+    assert drafts.shapes(BIPED, draft) == ("clock", "knee", "thigh")  # no even steps
     swung = draft.with_target("thigh", 1.0).with_target("thigh_skew", 0.4)
     on = replace(swung, weights={"thigh": 1.0})
-    thigh = compile_reward(author.source(on, BIPED, "Limp."), BIPED.fields)
+    thigh = compile_reward(drafts.source(on, BIPED, "Limp."), BIPED.fields)
     # Range 1.4 rad about 30 degrees, 0.6 rad about -40.
     wave = np.cos(2 * np.pi * PHASE)
     state = posed(PHASE, 30 + np.degrees(0.7) * wave, -40 + np.degrees(0.3) * wave)
@@ -203,41 +194,37 @@ def test_a_leg_is_asked_for_no_less_than_no_swing():
     assert torch.equal(earned["much"], earned["none"])
 
 
-def test_a_parents_term_without_a_target_is_left_out():
-    base, _ = author.begin(walks(30.0), BIPED)
-    text = "TARGET = {}\nWEIGHT = {'bob': 2.0, 'speed': 1.0}\n\n\ndef reward(s):\n    return {'bob': 2 * bob(s, 0.96, 0.08, 0.04)}\n"
-    read = author.read(compile_reward(text, BIPED.fields), base)
-    assert read.weights == {"speed": 1.0}
-    assert author.source(read, BIPED, "Walk.")
+def test_a_parents_term_without_a_target_or_a_course_is_left_out():
+    parent = drafts.begin(walks(30.0), BIPED)[0].with_term("thigh").with_term("step")
+    text = drafts.source(parent, BIPED, "Walk.")
+    seen = walks(30.0)
+    lost = {"step": replace(seen.descriptors["step"], usable=False)}
+    base, _ = drafts.begin(replace(seen, descriptors=seen.descriptors | lost, courses={}), BIPED)
+    reward = compile_reward(text.replace('"step": 0', '"stride": 0', 1).replace(
+        'TARGET["step"]', 'TARGET["stride"]'), BIPED.fields)  # fmt: skip
+    read = drafts.read(reward, base)
+    assert read.weights == drafts.GOAL | {"speed": 2.5}
+    assert compile_reward(drafts.source(read, BIPED, "Walk."), BIPED.fields)
 
 
 def test_a_body_without_ankles_is_asked_for_what_it_has():
     points = {n: at for n, at in BIPED.keypoints.items() if not n.endswith("ankle")}
     legs = Robot(**BIPED.model_dump() | {"keypoints": points})
-    assert author.begin(walks(30.0), legs)[0].courses.keys() == {"thigh"}
+    assert drafts.shapes(legs, drafts.begin(walks(30.0), legs)[0]) == ("clock", "thigh")
 
 
 def test_legs_whose_figures_cannot_be_used_have_no_course_to_follow():
     seen = walks(30.0)
     lost = {n: replace(seen.descriptors[n], usable=False) for n in ("knee", "thigh", "step")}
-    draft, _ = author.begin(replace(seen, descriptors=seen.descriptors | lost), BIPED)
-    assert not draft.courses and author.shapes(BIPED, draft) == ("clock", "bob")
+    draft, _ = drafts.begin(replace(seen, descriptors=seen.descriptors | lost), BIPED)
+    assert not draft.courses and drafts.shapes(BIPED, draft) == ("clock",)
 
 
 def test_a_leg_that_is_spared_lands_as_much_later_as_the_clock_says():
     """Its stance alone is known, so it goes the other's way."""
     spares = walks(30.0)
     told = {"duty_skew": replace(spares.descriptors["duty_skew"], value=0.1, usable=True)}
-    draft, _ = author.begin(replace(spares, descriptors=spares.descriptors | told), BIPED)
+    draft, _ = drafts.begin(replace(spares, descriptors=spares.descriptors | told), BIPED)
     assert not draft.landings and "duty_skew" in draft.targets
     mean, cosine, sine, *_ = draft.courses["thigh"]["left"]
     assert math.atan2(sine, cosine) / (2 * math.pi) % 1 == pytest.approx(0.6)
-
-
-def test_a_parent_without_courses_goes_on_with_them():
-    leaning = walks(30.0)
-    plain = replace(author.begin(walks(0.0), BIPED)[0], weights={"speed": 1.0, "thigh": 1.0})
-    parent = compile_reward(author.source(plain, BIPED, "Walk."), BIPED.fields)
-    again = author.read(parent, author.begin(leaning, BIPED)[0])
-    assert 'COURSE["thigh"]' in author.source(again, BIPED, "Walk.")
-    assert again.weights == plain.weights

@@ -316,7 +316,8 @@ def test_the_library_by_numbers():
             "clock": clock(s, 0.62), "smooth": smooth(s), "effort": effort(s), "energy": energy(s, 2000.0),
             "slip": slip(s), "thigh": thigh_angle(s, "left"), "bend": flexion(s, "left"),
             "step": step(s, 0.4, 0.25), "bob": bob(s, 0.9, 0.1, 0.05), "height": height(s, 0.0, 1.0),
-            "hip": hip(s, 1.0, 0.1), "bent": knee(s, 0.0, 0.62, 0.2, stand=0.5)}
+            "hip": hip(s, 1.0, 0.1), "bent": knee(s, 0.0, 0.62, 0.2, stand=0.5),
+            "leap": bob(s, 0.9, 0.1, 0.05, lowest=0.25, together=True)}
 """, FIELDS)  # fmt: skip
     out = {k: v.tolist() for k, v in reward(state).items()}
     near = pytest.approx
@@ -331,6 +332,9 @@ def test_the_library_by_numbers():
     right = abs(0.3 - math.atan(0.4 / 0.5))
     bent = [(math.exp(-(((right - 0.5) / 0.2) ** 2)) + math.exp(-1)) / 2] * 3
     assert out["bent"] == near(bent, rel=1e-4)
+    # The hip is at 0.9 m, where a leap is between lowest (phase 0.25) and highest at phases 0.5 and 0.
+    leap = 0.05 * math.cos(2 * math.pi * (0.31 - 0.25))
+    assert out["leap"] == near([math.exp(-((leap / 0.05) ** 2)), 1, 1], abs=1e-5)
     wave = [math.cos(2 * math.pi * (p - 0.03)) for p in (0.31, 0.5, 0.0)]
     assert out["step"] == near([math.exp(-(((0.4 - 0.4 * w) / 0.25) ** 2)) for w in wave], rel=1e-4)
 

@@ -272,12 +272,13 @@ def propose_with(
 
 
 @pytest.mark.usefixtures("unjailed")
-def test_the_author_is_given_the_courses_that_a_textbooks_gait_does_not_fit(
+def test_the_author_is_given_the_courses_that_were_measured(
     serve: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve()
+    monkeypatch.setitem(globals(), "EXPERT", replace(EXPERT, courses={}))
     propose_with({})
-    assert "COURSE" not in server.calls[-1].first
+    assert "COURSE" not in server.calls[-1].first and "- bob = " in server.calls[-1].first
     bent = Course(0.0, 0.6, (40.0, 20.0, *[0.0] * 5), (70.0, 10.0, *[0.0] * 5))
     monkeypatch.setitem(globals(), "EXPERT", replace(EXPERT, courses={"right": bent}))
     propose_with({})

@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from reelward.authors.measured import PACE, Candidate, begin, calls, knobs, tables
+from reelward.authors.draft import (
+    PACE,
+    Candidate,
+    begin,
+    calls,
+    expert_targets,
+    knobs,
+    shapes,
+    tables,
+)
 from reelward.language import RewardError, compile_reward
 from reelward.language.commands import checked, robot_card
 from reelward.language.errors import Diagnostic
@@ -121,14 +130,19 @@ def _motion(
     if evidence == "terms":
         return nothing
     draft, assumed = begin(expert, robot)
-    own = [calls(draft, robot)[n] for n in ("clock" if draft.landings else "", *draft.courses) if n]
+    figures = expert_targets(expert, robot)[0] | draft.targets
+    own = [
+        calls(draft)[n]
+        for n in shapes(robot, draft)
+        if n in draft.courses or (n == "clock" and draft.landings)
+    ]
     shown = tables(draft, "\n".join(own))
     units = {name: knob.unit for name, knob in knobs(robot).items()}
     told = nothing | {
         "targets": [
-            {"name": k, "value": f"{draft.targets[k]:.4g}", "unit": unit, "assumed": k in assumed}
+            {"name": k, "value": f"{figures[k]:.4g}", "unit": unit, "assumed": k in assumed}
             for k, unit in units.items()
-            if k in draft.targets
+            if k in figures
         ],
         "courses": [line for table in shown for line in table] + own,
         "differences": [

@@ -2,10 +2,8 @@
 
 Phase 0 is the landing of the first foot (the right one); the others follow evenly, so the left one half
 a cycle later, or land with it where `together` is said, or as they do in `turns` and `follow`. `step`, and
-a skew, ask for a right and a left leg.
+a `skew`, ask for a right and a left leg.
 """
-
-import math
 
 import torch
 
@@ -88,27 +86,24 @@ def step(s, length, width):
     return kernel(apart - length * gait_clock(s.phase, 0.03), width)
 
 
-def knee(s, bend, duty, width, stand=0.09, together=False, skew=0.0, duty_skew=0.0):
-    """Each knee is bent by `stand` rad while its foot stands, and by `bend` more in mid-swing; of who
-    limps the right one by another `skew` rad, the left one by as much less."""
+def knee(s, bend, duty, width, stand=0.09, together=False):
+    """Each knee is bent by `stand` rad while its foot stands, and by `bend` more in mid-swing, as
+    people walk."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
-        late = (1 - i) * duty_skew + (0 if together else i / len(sides))
-        swing = bump(s.phase - late, duty + 0.11, 0.14)
-        wanted += kernel(flexion(s, side) - stand - (bend + (1 - 2 * i) * skew) * swing, width)
+        swing = bump(s.phase - (0 if together else i / len(sides)), duty + 0.11, 0.14)
+        wanted += kernel(flexion(s, side) - stand - bend * swing, width)
     return wanted / len(sides)
 
 
-def thigh(s, swing, width, offset=0.0, together=False, skew=0.0):
-    """Each thigh swings by `swing` rad (range) about `offset` rad, in front when its foot lands; of
-    who limps the right one by another `skew` rad, the left one by as much less, half a cycle apart."""
+def thigh(s, swing, width, offset=0.0, together=False):
+    """Each thigh swings by `swing` rad (range) about `offset` rad, in front when its foot lands."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
-        share = (swing + (1 - 2 * i) * skew) / 2
-        angle = offset + share * gait_clock(s.phase, 0 if together else i / len(sides))
-        wanted += kernel(thigh_angle(s, side) - angle, width)
+        ahead = gait_clock(s.phase, 0 if together else i / len(sides))
+        wanted += kernel(thigh_angle(s, side) - offset - swing / 2 * ahead, width)
     return wanted / len(sides)
 
 
@@ -135,7 +130,7 @@ def bob(s, height, range, width, lowest=0.03, together=False):
     """The hip rises and falls with every landing, twice a cycle on two legs: `range` m from lowest
     (at phase `lowest`) to highest, about `height` m."""
     landings = 1 if together else s.foot_contact.shape[1]
-    wave = torch.cos(2 * landings * math.pi * (s.phase - lowest))
+    wave = gait_clock(landings * (s.phase - lowest))
     return kernel(s.keypoint_pos["hip"][:, 2] - height + range / 2 * wave, width)
 
 

@@ -1,0 +1,307 @@
+"""A reward as its figures: which terms, aimed at what, weighed how. Begun from a video, written as a
+reward file, and read from one.
+
+Targets come straight from what was measured of the expert. The legs go the expert's own way through
+the gait cycle (`follow`, and `turns` where more than one leg was measured), never a textbook's; what
+the video does not show is not asked for, or said to be assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from reelward.language import Reward, RewardError, compile_reward
+from reelward.motion.closeness import apart
+from reelward.motion.course import Course, curve
+from reelward.motion.descriptors import GRAVITY, SKEWS, measurable
+from reelward.motion.record import Motion
+from reelward.sim.robot import Robot
+
+TERMS = {
+    "alive": "alive(s)",
+    "speed": 'speed(s, TARGET["speed"], width=0.5)',
+    "upright": 'upright(s, TARGET["lean"], width=0.25)',
+    "clock": 'clock(s, TARGET["duty"])',
+    "step": 'step(s, TARGET["step"], width=0.25)',
+    "knee": 'follow(s, flexion, TARGET["knee"], COURSE["knee"], width=0.3)',
+    "thigh": 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.3)',
+    "hip": 'hip(s, TARGET["height"], width=0.1)',
+    "smooth": "smooth(s)",
+    "energy": "energy(s)",
+}
+"""in the order of a reward file: how each term is called"""
+TURNS = 'turns(s, TARGET["duty"], LANDING)'
+"""the clock of legs that land when the expert's do"""
+GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.3, "energy": 0.1}
+SHAPES = ("clock", "step", "knee", "thigh", "hip")
+"""terms that shape the gait; the author switches them on"""
+PACE = 2.5
+"""least weight of the speed beside a course"""
+TOGETHER = 0.25
+"""legs that are less than this (cycles) apart are not meant to alternate"""
+ASSUMED_DUTY = 0.6
+"""where the video does not show how long a foot stands; said so in the reward's comment"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A proposed reward: where its training starts (scratch or warm), its seed within the study,
+    and in a few words what was changed and why."""
+
+    name: str
+    source: str
+    start: str
+    seed: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A target: the descriptor it is for, how a descriptor's figure becomes the reward's unit (and
+    back), and that unit."""
+
+    descriptor: str
+    unit: str
+    to_reward: Callable[[float], float]
+    to_descriptor: Callable[[float], float]
+
+
+def _scaled(factor: float) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    return (lambda d: d * factor), (lambda r: r / factor)
+
+
+def knobs(robot: Robot) -> dict[str, Knob]:
+    """The targets there are. Lengths by leg length, speed by Froude number (equal v/sqrt(g L))."""
+    leg = robot.leg_length_m
+    beat = math.sqrt(leg / GRAVITY)
+    radians = _scaled(math.pi / 180)
+    return {
+        "period": Knob("cadence", "s, one stride", lambda d: beat / d, lambda r: beat / r),
+        "speed": Knob("speed", "m/s", *_scaled(math.sqrt(GRAVITY * leg))),
+        "lean": Knob("lean", "rad, trunk pitch", *radians),
+        "duty": Knob("duty", "fraction of the stride a foot stands", *_scaled(1.0)),
+        "step": Knob("step", "m, ankle to ankle", *_scaled(leg)),
+        "knee": Knob("knee", "rad, range of flexion", *radians),
+        "thigh": Knob("thigh", "rad, from back to front", *radians),
+        "bob": Knob("bob", "m, rise and fall of the hip", *_scaled(leg)),
+        "height": Knob("height", "m, mean height of the hip", *_scaled(leg)),
+        "duty_skew": Knob(
+            "duty_skew", "of duty: more on the right, less on the left", *_scaled(1.0)
+        ),
+        "knee_skew": Knob("knee_skew", "rad, of knee: the same", *radians),
+        "thigh_skew": Knob("thigh_skew", "rad, of thigh: the same", *radians),
+    }
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A reward as its figures; `source` writes it down.
+
+    `courses`: term -> leg -> mean (rad), then cosine and sine of each harmonic, of range 1; that term
+    follows them. `landings`: leg -> phase, and its stance in units of the mean; the clock follows them.
+    """
+
+    targets: dict[str, float]
+    weights: dict[str, float]
+    courses: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    landings: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def with_target(self, name: str, value: float) -> Draft:
+        return replace(self, targets=self.targets | {name: value})
+
+    def with_weight(self, name: str, value: float) -> Draft:
+        return replace(self, weights=self.weights | {name: value})
+
+    def with_term(self, name: str) -> Draft:
+        """The term switched on. Legs can follow a course on the spot too, so the speed weighs more."""
+        on = self.with_weight(name, 1.0)
+        slow = name in self.courses and self.weights.get("speed", 0.0) < PACE
+        return on.with_weight("speed", PACE) if slow else on
+
+
+# --- from a video -----------------------------------------------------------------------------
+
+
+def begin(expert: Motion, robot: Robot, period: float = 1.0) -> tuple[Draft, tuple[str, ...]]:
+    """The goal as a draft, every target at the expert's own figure (`period`, s, where the video shows
+    none), with the courses and landings that the robot's terms follow; and the names of the targets
+    that the video did not give.
+
+    The hip rises and falls as the legs make it, and beside landings of their own legs are not asked
+    for even ones, nor for even steps: those have no target.
+    """
+    targets, assumed = expert_targets(expert, robot)
+    if "period" not in targets:
+        targets["period"], assumed = period, (*assumed, "period")
+    known = _on_legs(expert.courses, robot, targets)
+    joints: list[str] = [n for n in ("knee", "thigh") if known and n in targets]
+    courses = {name: {leg: _of_range_1(c, name) for leg, c in known.items()} for name in joints}
+    landings, without = {}, {"bob"}
+    if len(expert.courses) > 1:
+        mean = max(sum(c.duty for c in known.values()) / len(known), 1e-3)
+        landings = {leg: (c.landing, c.duty / mean) for leg, c in known.items()}
+        without |= {"duty_skew", "step"}
+    kept = {name: value for name, value in targets.items() if name not in without}
+    return Draft(kept, dict(GOAL), courses, landings), assumed
+
+
+def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Every target at the expert's own figure, in the reward's units, and the names of those that
+    the video did not give; and the legs' lag, which no term takes as its target."""
+    fallback = {"lean": 0.0, "duty": ASSUMED_DUTY}
+    targets, assumed = {}, []
+    for name, knob in knobs(robot).items():
+        d = expert.descriptors[knob.descriptor]
+        if name in SKEWS and name not in measurable(robot.keypoints):
+            continue
+        if d.usable and d.value is not None:
+            targets[name] = knob.to_reward(d.value)
+        elif name in fallback:
+            targets[name] = knob.to_reward(fallback[name])
+            assumed.append(name)
+    if (lag := apart(expert)) is not None:
+        targets["lag"] = lag
+    return targets, tuple(assumed)
+
+
+def _on_legs(
+    known: Mapping[str, Course], robot: Robot, targets: Mapping[str, float]
+) -> dict[str, Course]:
+    """A course for each of the robot's legs: its own, or of the first one that was measured, with which
+    the others take turns as the clock does."""
+    legs = tuple(robot.feet)
+    if set(legs) <= known.keys() or not known:
+        return {leg: known[leg] for leg in legs if known}
+    one = next(iter(known.values()))
+    late = targets.get("duty_skew", 0.0)
+    late += 0.0 if targets.get("lag", 0.5) < TOGETHER else 1 / len(legs)
+    return {leg: one.later(i * late) for i, leg in enumerate(legs)}
+
+
+def _of_range_1(course: Course, name: str) -> list[float]:
+    """An angle of a leg from degrees to what `follow` reads, where a knee's flexion has no sign."""
+    angle = course.knee if name == "knee" else course.thigh
+    sign = -1 if name == "knee" and angle[0] < 0 else 1
+    mean, *waves = (sign * math.radians(x) for x in angle)
+    reach = float(np.ptp(curve((0.0, *waves), np.arange(64) / 64)))
+    return [mean, *(x / max(reach, 1e-6) for x in waves)]
+
+
+def shapes(robot: Robot, draft: Draft) -> tuple[str, ...]:
+    """The shaping terms that this robot's body has and that have what they follow."""
+    usable = []
+    for name in SHAPES:
+        if _can(draft, name):
+            one = replace(draft, weights={name: 1.0})
+            try:
+                compile_reward(source(one, robot, "Try one term."), robot.fields)
+                usable.append(name)
+            except RewardError:
+                continue
+    return tuple(usable)
+
+
+def _can(draft: Draft, term: str) -> bool:
+    """Whether the draft has the target, and the course, that the term's call reads."""
+    call = TERMS[term]
+    targets = {part.split('"')[0] for part in call.split('TARGET["')[1:]}
+    return targets <= draft.targets.keys() and ("COURSE" not in call or term in draft.courses)
+
+
+# --- to a file and back -----------------------------------------------------------------------
+
+
+def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -> str:
+    """The reward file of a draft: what is switched off does not appear."""
+    terms = calls(draft)
+    names = [*terms, *(name for name in draft.weights if name not in terms)]
+    used = {name: terms.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
+    text = "\n".join(used.values())
+    units = {name: knob.unit for name, knob in knobs(robot).items()}
+    told = "; assumed, the video does not show it"
+    unseen = {name: told if name in assumed else "" for name in units}
+    lines = [
+        f'"""{said}"""',
+        "",
+        f"PERIOD = {figure(draft.targets['period'])}  # {units['period']}{unseen['period']}",
+        "",
+        "TARGET = {",
+    ]
+    for name in knobs(robot):
+        if f'TARGET["{name}"]' in text:
+            note = f"{units[name]}{unseen[name]}"
+            lines.append(f'    "{name}": {figure(draft.targets[name])},  # {note}')
+    lines += ["}", ""]
+    lines += [line for table in tables(draft, text) for line in (*table, "")]
+    lines += ["WEIGHT = {"]
+    lines += [f'    "{name}": {figure(draft.weights[name])},' for name in used]
+    lines += ["}", "", "", "def reward(s):", "    return {"]
+    lines += [f'        "{name}": WEIGHT["{name}"] * {call},' for name, call in used.items()]
+    return "\n".join([*lines, "    }", ""])
+
+
+def calls(draft: Draft) -> dict[str, str]:
+    """`TERMS` for this motion: who walks backwards lands with the leg that is behind; who hops lands on
+    all feet at once; who limps has a right and a left leg."""
+    calls = dict(TERMS)
+    if draft.landings:
+        calls["clock"] = TURNS
+    for name in (name for name in SKEWS if name in draft.targets):
+        term = name.removesuffix("_skew").replace("duty", "clock")
+        calls[term] = calls[term][:-1] + f', skew=TARGET["{name}"])'
+    if draft.targets.get("speed", 0.0) < 0:
+        calls["step"] = calls["step"].replace("TARGET", "-TARGET")
+    if draft.targets.get("lag", 0.5) < TOGETHER and not draft.landings:
+        calls["clock"] = calls["clock"][:-1] + ", together=True)"
+    return calls
+
+
+def tables(draft: Draft, text: str) -> list[list[str]]:
+    """The constants that the calls in `text` read of courses and landings, as lines."""
+
+    def rows(legs: Mapping[str, Sequence[float]], indent: str) -> list[str]:
+        return [f'{indent}"{g}": [{", ".join(map(figure, row))}],' for g, row in legs.items()]
+
+    made = []
+    if "LANDING" in text:
+        head = "# of each leg: phase of its landing, its stance in units of duty"
+        made.append([head, "LANDING = {", *rows(draft.landings, "    "), "}"])
+    if named := [n for n in draft.courses if f'COURSE["{n}"]' in text]:
+        head = "# of each leg: mean (rad), then cosine and sine of each harmonic, of range 1"
+        body = [
+            line
+            for n in named
+            for line in (f'    "{n}": {{', *rows(draft.courses[n], "        "), "    },")
+        ]
+        made.append([head, "COURSE = {", *body, "}"])
+    return made
+
+
+def figure(value: float) -> str:
+    return repr(float(f"{value:.4g}"))
+
+
+def read(reward: Reward | None, base: Draft, native: Sequence[str] = ()) -> Draft | None:
+    """The draft that a reward file of this form was written from; targets that it does not name, and
+    courses, are those of `base`, and a term without either is left out. None for another form."""
+    if reward is None:
+        return None
+    mine, weights = reward.constants.get("TARGET"), reward.constants.get("WEIGHT")
+    if (
+        not isinstance(mine, dict)
+        or not isinstance(weights, dict)
+        or not weights.keys() <= {*TERMS, *native}
+    ):
+        return None
+    period = {"period": reward.period} if reward.period else {}
+    draft = replace(base, targets=base.targets | mine | period)
+    kept = {
+        str(name): float(weight)
+        for name, weight in weights.items()
+        if name not in TERMS or _can(draft, str(name))
+    }
+    return replace(draft, weights=kept)
