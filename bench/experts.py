@@ -254,7 +254,7 @@ def robot_options(name: str) -> dict[str, Any]:
     return options() | changed
 
 
-EARNS, TRIES = 0.4, 5
+EARNS, TRIES = 0.3, 5
 """what an expert earns of its hidden reward, a step; a training that ends below it made none, and
 another seed is tried"""
 
