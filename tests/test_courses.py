@@ -38,6 +38,9 @@ def test_a_known_walks_legs_are_found_at_every_phase(noise):
             miss = curve(said, PHASE) - angle(exact, leg)
             # Three harmonics do not turn round at the stick figure's corners.
             assert np.sqrt(np.square(miss).mean()) < 3.5
+        # A sine of 0.04 m, twice a cycle; one foot or the other always stands, so its mean is 0.
+        hip = 0.02 * np.sin(4 * np.pi * PHASE) / LEG
+        assert curve(found[leg].hip, PHASE) == pytest.approx(hip, abs=0.004 + noise / 5)
 
 
 def test_the_period_is_the_one_that_all_cycles_repeat_with():
@@ -66,11 +69,12 @@ def test_no_course_without_a_cycle_a_leg_or_a_landing():
 
 def test_a_later_course_is_the_same_one_moved():
     wave = (10.0, 3.0, 0.0, 0.0, 2.0, 0.0, 0.0)
-    later = Course(0.9, 0.6, wave, wave).later(0.25)
+    later = Course(0.9, 0.6, wave, wave, wave).later(0.25)
     assert later.landing == pytest.approx(0.15) and later.duty == 0.6
     # By hand: 3 cos becomes 3 sin, and twice as fast 2 sin becomes -2 sin.
     assert later.thigh == pytest.approx((10.0, 0.0, 3.0, 0.0, -2.0, 0.0, 0.0), abs=1e-9)
-    assert curve(later.knee, PHASE + 0.25) == pytest.approx(curve(wave, PHASE))
+    for moved in (later.knee, later.hip):
+        assert curve(moved, PHASE + 0.25) == pytest.approx(curve(wave, PHASE))
 
 
 def test_courses_come_back_from_json():
@@ -86,7 +90,7 @@ def walks(thigh_deg: float) -> Motion:
     swing = motion.descriptors["thigh"].value
     one = Course(
         0.0, 0.62, (thigh_deg, swing / 2, 0.0, 0.0, 0.0, 0.0, 0.0),
-        (30.0, -20.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        (30.0, -20.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.01, 0.0, -0.03, 0.0, 0.0, 0.0),
     )  # fmt: skip
     unknown = {n: replace(motion.descriptors[n], usable=False) for n in (*SKEWS, "height")}
     return replace(motion, descriptors=motion.descriptors | unknown, courses={"right": one})
@@ -109,7 +113,7 @@ def posed(phase: np.ndarray, right: tuple[float, ...], left: tuple[float, ...]) 
 def test_the_experts_own_course_is_asked_for_on_both_legs():
     leaning = walks(30.0)
     draft, _ = drafts.begin(leaning, BIPED)
-    assert draft.courses.keys() == {"knee", "thigh"}
+    assert draft.courses.keys() == {"knee", "thigh", "bob"}
     on = replace(draft, weights={}).with_term("thigh")
     assert on.weights == {"thigh": 1.0, "speed": 2.5}  # a course can be followed on the spot
     text = drafts.source(on, BIPED, "Walk.")
@@ -120,7 +124,7 @@ def test_the_experts_own_course_is_asked_for_on_both_legs():
     state = posed(PHASE, right, left) | {"root_vel": torch.zeros(40, 3)}
     assert reward(state)["thigh"].tolist() == pytest.approx([1.0] * 40, abs=1e-3)
     upright = posed(PHASE, right - 30, left - 30) | {"root_vel": torch.zeros(40, 3)}
-    missed = math.exp(-((math.radians(30) / 0.3) ** 2))
+    missed = 1 / (1 + (math.radians(30) / 0.2) ** 2)
     assert reward(upright)["thigh"].tolist() == pytest.approx([missed] * 40, abs=1e-3)
 
 
@@ -134,12 +138,12 @@ def test_legs_of_other_names_take_turns_with_the_one_that_was_seen():
 
 
 def test_a_hind_and_a_front_leg_land_when_the_experts_do():
-    still = (0.0,) * 6
+    still = (0.0,) * 7
     gallop = replace(
         walks(0.0), keypoints=tuple(CHEETAH.keypoints),
         courses={
-            "hind": Course(0.0, 0.3, (30.0, 20.0, *still[1:]), (100.0, 30.0, *still[1:])),
-            "front": Course(0.8, 0.1, (-20.0, 20.0, *still[1:]), (-70.0, 30.0, *still[1:])),
+            "hind": Course(0.0, 0.3, (30.0, 20.0, *still[2:]), (100.0, 30.0, *still[2:]), still),
+            "front": Course(0.8, 0.1, (-20.0, 20.0, *still[2:]), (-70.0, 30.0, *still[2:]), still),
         },
     )  # fmt: skip
     draft, _ = drafts.begin(gallop, CHEETAH)
@@ -165,8 +169,12 @@ def test_who_limps_follows_both_legs_and_lands_as_they_do():
     limp = replace(
         walks(0.0),
         courses={
-            "right": Course(0.0, 0.7, (30.0, 30.0, *[0.0] * 5), (60.0, 40.0, *[0.0] * 5)),
-            "left": Course(0.63, 0.3, (-40.0, 10.0, *[0.0] * 5), (5.0, 5.0, *[0.0] * 5)),
+            "right": Course(
+                0.0, 0.7, (30.0, 30.0, *[0.0] * 5), (60.0, 40.0, *[0.0] * 5), (0.0,) * 7
+            ),
+            "left": Course(
+                0.63, 0.3, (-40.0, 10.0, *[0.0] * 5), (5.0, 5.0, *[0.0] * 5), (0.0,) * 7
+            ),
         },
     )
     skews = {"duty_skew": 0.2, "knee_skew": 35.0, "thigh_skew": 20.0}
@@ -174,7 +182,7 @@ def test_who_limps_follows_both_legs_and_lands_as_they_do():
     draft, _ = drafts.begin(replace(limp, descriptors=limp.descriptors | told), BIPED)
     assert draft.landings == {"right": (0.0, 1.4), "left": pytest.approx((0.63, 0.6))}
     assert "duty_skew" not in draft.targets  # nothing would read it
-    assert drafts.shapes(BIPED, draft) == ("clock", "knee", "thigh")  # no even steps
+    assert drafts.shapes(BIPED, draft) == ("clock", "knee", "thigh", "bob")  # no even steps
     swung = draft.with_target("thigh", 1.0).with_target("thigh_skew", 0.4)
     on = replace(swung, weights={"thigh": 1.0})
     thigh = compile_reward(drafts.source(on, BIPED, "Limp."), BIPED.fields)
@@ -182,6 +190,29 @@ def test_who_limps_follows_both_legs_and_lands_as_they_do():
     wave = np.cos(2 * np.pi * PHASE)
     state = posed(PHASE, 30 + np.degrees(0.7) * wave, -40 + np.degrees(0.3) * wave)
     assert thigh(state)["thigh"].tolist() == pytest.approx([1.0] * 40, abs=1e-3)
+
+
+def test_the_hip_rises_and_falls_as_the_experts_does_over_the_height_it_is_carried_at():
+    """Of legs that take turns alike: what differs from step to step (its first harmonic) is left out."""
+    seen = walks(30.0)
+    draft, _ = drafts.begin(seen, BIPED)
+    reach = draft.targets["bob"]
+    on = replace(draft, weights={"bob": 1.0})
+    reward = compile_reward(drafts.source(on, BIPED, "Walk."), BIPED.fields)
+    points = torch.zeros(40, len(BIPED.keypoints), 3)
+    path = 0.95 * BIPED.leg_length_m - reach / 2 * np.cos(4 * np.pi * PHASE)
+    points[:, list(BIPED.keypoints).index("hip"), 2] = torch.tensor(path, dtype=torch.float32)
+    state = {"phase": torch.tensor(PHASE, dtype=torch.float32), "keypoint_pos": points}
+    assert reward(state)["bob"].tolist() == pytest.approx([1.0] * 40, abs=1e-3)
+    points[..., 2] += 0.05
+    assert reward(state)["bob"].tolist() == pytest.approx([0.5] * 40, abs=2e-3)
+    low = {"height": replace(seen.descriptors["height"], value=0.8, usable=True)}
+    bent, _ = drafts.begin(replace(seen, descriptors=seen.descriptors | low), BIPED)
+    text = drafts.source(replace(bent, weights={"bob": 1.0}), BIPED, "Crouch.")
+    assert "HIP_HEIGHT" not in text
+    points[..., 2] += 0.8 * BIPED.leg_length_m - 0.95 * BIPED.leg_length_m - 0.05
+    crouch = compile_reward(text, BIPED.fields)
+    assert crouch(state)["bob"].tolist() == pytest.approx([1.0] * 40, abs=1e-3)
 
 
 def test_a_leg_is_asked_for_no_less_than_no_swing():
@@ -210,12 +241,12 @@ def test_a_parents_term_without_a_target_or_a_course_is_left_out():
 def test_a_body_without_ankles_is_asked_for_what_it_has():
     points = {n: at for n, at in BIPED.keypoints.items() if not n.endswith("ankle")}
     legs = Robot(**BIPED.model_dump() | {"keypoints": points})
-    assert drafts.shapes(legs, drafts.begin(walks(30.0), legs)[0]) == ("clock", "thigh")
+    assert drafts.shapes(legs, drafts.begin(walks(30.0), legs)[0]) == ("clock", "thigh", "bob")
 
 
 def test_legs_whose_figures_cannot_be_used_have_no_course_to_follow():
     seen = walks(30.0)
-    lost = {n: replace(seen.descriptors[n], usable=False) for n in ("knee", "thigh", "step")}
+    lost = {n: replace(seen.descriptors[n], usable=False) for n in ("knee", "thigh", "step", "bob")}
     draft, _ = drafts.begin(replace(seen, descriptors=seen.descriptors | lost), BIPED)
     assert not draft.courses and drafts.shapes(BIPED, draft) == ("clock",)
 

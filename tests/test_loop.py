@@ -24,7 +24,8 @@ WALK = {
 }  # fmt: skip
 
 
-LEG = Course(0.0, 0.6, (10.0, 25.0, *[0.0] * 5), (30.0, -20.0, *[0.0] * 5))
+HIP = (0.0, 0.0, 0.0, -0.035, *[0.0] * 3)
+LEG = Course(0.0, 0.6, (10.0, 25.0, *[0.0] * 5), (30.0, -20.0, *[0.0] * 5), HIP)
 
 
 def motion(survival: float = 1.0, **figures: float | None) -> Motion:
@@ -178,12 +179,12 @@ def test_small_errors_are_left_alone():
 
 def test_weighing_switches_on_every_missing_term():
     _, made, rewards = propose(motion(knee=90.0))
-    assert {"step", "knee", "thigh"} <= set(rewards[1].terms)
+    assert {"step", "knee", "thigh", "bob"} <= set(rewards[1].terms)
     assert made[1].start == "scratch"  # one of each iteration is not bound to the parent's gait
 
 
 def test_weighing_raises_what_is_worst():
-    full = draft.GOAL | dict.fromkeys(("clock", "step", "knee", "thigh"), 1.0)
+    full = draft.GOAL | dict.fromkeys(("clock", "step", "knee", "thigh", "bob"), 1.0)
     _, _, rewards = propose(motion(knee=90.0, speed=0.36), full)
     weights = rewards[1].constants["WEIGHT"]
     assert weights["knee"] == pytest.approx(1.7) and weights["speed"] == pytest.approx(1.7)
@@ -236,7 +237,7 @@ def test_a_failed_iteration_halves_the_move():
 
 
 def test_nothing_left_to_mend_is_another_seed_of_the_best():
-    full = draft.GOAL | dict.fromkeys(("clock", "step", "knee", "thigh"), 1.0)
+    full = draft.GOAL | dict.fromkeys(("clock", "step", "knee", "thigh", "bob"), 1.0)
     asked, made, rewards = propose(EXPERT, full)
     assert made[0].note == "another seed of the best reward"
     assert rewards[0].constants["WEIGHT"] == pytest.approx(asked.weights)
@@ -272,7 +273,7 @@ def test_an_iteration_that_kept_the_seed_is_begun_anew():
 def test_one_leg_gets_no_terms_for_two():
     hopper = load_robot("hopper")
     two, one = (draft.shapes(r, draft.begin(EXPERT, r)[0]) for r in (BIPED, hopper))
-    assert two == ("clock", "step", "knee", "thigh") and "step" not in one
+    assert two == ("clock", "step", "knee", "thigh", "bob") and "step" not in one
 
 
 # --- critic and selection ---------------------------------------------------------------------

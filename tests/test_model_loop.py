@@ -279,12 +279,12 @@ def test_the_author_is_given_the_courses_that_were_measured(
     monkeypatch.setitem(globals(), "EXPERT", replace(EXPERT, courses={}))
     propose_with({})
     assert "COURSE" not in server.calls[-1].first and "- bob = " in server.calls[-1].first
-    bent = Course(0.0, 0.6, (40.0, 20.0, *[0.0] * 5), (70.0, 10.0, *[0.0] * 5))
+    bent = Course(0.0, 0.6, (40.0, 20.0, *[0.0] * 5), (70.0, 10.0, *[0.0] * 5), (0.0,) * 7)
     monkeypatch.setitem(globals(), "EXPERT", replace(EXPERT, courses={"right": bent}))
     propose_with({})
     prompt = server.calls[-1].first
     assert '"left": [0.6981, -0.5,' in prompt  # 40 degrees, half a cycle later
-    assert 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.3)' in prompt
+    assert 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.2)' in prompt
 
 
 @pytest.mark.usefixtures("unjailed")

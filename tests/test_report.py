@@ -307,7 +307,7 @@ def test_the_table_compares_in_tolerances(study):
 
 def test_legs_are_drawn_from_their_own_landing_on(study):
     wave = (10.0, 20.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    one = Course(0.0, 0.6, wave, wave)
+    one = Course(0.0, 0.6, wave, wave, wave)
     motion = replace(motion_in(study.data / "expert/keyframes"), courses={"left": one})
     later = replace(motion, courses={"right": one, "left": one.later(0.5)})
     thigh, knee = report.cycles(motion, later)

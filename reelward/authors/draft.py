@@ -17,7 +17,7 @@ import numpy as np
 from reelward.language import Reward, RewardError, compile_reward
 from reelward.motion.closeness import apart
 from reelward.motion.course import Course, curve
-from reelward.motion.descriptors import GRAVITY, SKEWS, measurable
+from reelward.motion.descriptors import GRAVITY, SKEWS, UPRIGHT, measurable
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
 
@@ -27,8 +27,9 @@ TERMS = {
     "upright": 'upright(s, TARGET["lean"], width=0.25)',
     "clock": 'clock(s, TARGET["duty"])',
     "step": 'step(s, TARGET["step"], width=0.25)',
-    "knee": 'follow(s, flexion, TARGET["knee"], COURSE["knee"], width=0.3)',
-    "thigh": 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.3)',
+    "knee": 'follow(s, flexion, TARGET["knee"], COURSE["knee"], width=0.2)',
+    "thigh": 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.2)',
+    "bob": 'heave(s, HIP_HEIGHT, TARGET["bob"], COURSE["bob"]["hip"], width=0.05)',
     "hip": 'hip(s, TARGET["height"], width=0.1)',
     "smooth": "smooth(s)",
     "energy": "energy(s)",
@@ -37,7 +38,7 @@ TERMS = {
 TURNS = 'turns(s, TARGET["duty"], LANDING)'
 """the clock of legs that land when the expert's do"""
 GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.3, "energy": 0.1}
-SHAPES = ("clock", "step", "knee", "thigh", "hip")
+SHAPES = ("clock", "step", "knee", "thigh", "bob", "hip")
 """terms that shape the gait; the author switches them on"""
 PACE = 2.5
 """least weight of the speed beside a course"""
@@ -101,8 +102,8 @@ def knobs(robot: Robot) -> dict[str, Knob]:
 class Draft:
     """A reward as its figures; `source` writes it down.
 
-    `courses`: term -> leg -> mean (rad), then cosine and sine of each harmonic, of range 1; that term
-    follows them. `landings`: leg -> phase, and its stance in units of the mean; the clock follows them.
+    `courses`: term -> leg (or hip) -> mean, then cosine and sine of each harmonic, of range 1; that
+    term follows them. `landings`: leg -> phase, and its stance in units of the mean; the clock follows them.
     """
 
     targets: dict[str, float]
@@ -119,7 +120,7 @@ class Draft:
     def with_term(self, name: str) -> Draft:
         """The term switched on. Legs can follow a course on the spot too, so the speed weighs more."""
         on = self.with_weight(name, 1.0)
-        slow = name in self.courses and self.weights.get("speed", 0.0) < PACE
+        slow = name in ("knee", "thigh") and self.weights.get("speed", 0.0) < PACE
         return on.with_weight("speed", PACE) if slow else on
 
 
@@ -131,20 +132,19 @@ def begin(expert: Motion, robot: Robot, period: float = 1.0) -> tuple[Draft, tup
     none), with the courses and landings that the robot's terms follow; and the names of the targets
     that the video did not give.
 
-    The hip rises and falls as the legs make it, and beside landings of their own legs are not asked
-    for even ones, nor for even steps: those have no target.
+    Beside landings of their own legs are not asked for even ones, nor for even steps: those have no
+    target.
     """
     targets, assumed = expert_targets(expert, robot)
     if "period" not in targets:
         targets["period"], assumed = period, (*assumed, "period")
     known = _on_legs(expert.courses, robot, targets)
-    joints: list[str] = [n for n in ("knee", "thigh") if known and n in targets]
-    courses = {name: {leg: _of_range_1(c, name) for leg, c in known.items()} for name in joints}
-    landings, without = {}, {"bob"}
+    courses = {name: rows for name, rows in _courses(known).items() if name in targets}
+    landings, without = {}, set()
     if len(expert.courses) > 1:
         mean = max(sum(c.duty for c in known.values()) / len(known), 1e-3)
         landings = {leg: (c.landing, c.duty / mean) for leg, c in known.items()}
-        without |= {"duty_skew", "step"}
+        without = {"duty_skew", "step"}
     kept = {name: value for name, value in targets.items() if name not in without}
     return Draft(kept, dict(GOAL), courses, landings), assumed
 
@@ -182,13 +182,27 @@ def _on_legs(
     return {leg: one.later(i * late) for i, leg in enumerate(legs)}
 
 
-def _of_range_1(course: Course, name: str) -> list[float]:
-    """An angle of a leg from degrees to what `follow` reads, where a knee's flexion has no sign."""
-    angle = course.knee if name == "knee" else course.thigh
-    sign = -1 if name == "knee" and angle[0] < 0 else 1
-    mean, *waves = (sign * math.radians(x) for x in angle)
-    reach = float(np.ptp(curve((0.0, *waves), np.arange(64) / 64)))
-    return [mean, *(x / max(reach, 1e-6) for x in waves)]
+def _courses(known: Mapping[str, Course]) -> dict[str, dict[str, list[float]]]:
+    """What the terms follow, where a knee's flexion has no sign, and legs that take turns share a hip."""
+    if not known:
+        return {}
+    knees = {
+        leg: np.radians(np.sign(c.knee[0] or 1) * np.array(c.knee)) for leg, c in known.items()
+    }
+    thighs = {leg: np.radians(c.thigh) for leg, c in known.items()}
+    hip = {"hip": np.mean([c.hip for c in known.values()], axis=0)}
+    of_each = {"knee": knees, "thigh": thighs, "bob": hip}
+    return {
+        name: {of: _of_range_1(row, name == "bob") for of, row in rows.items()}
+        for name, rows in of_each.items()
+    }
+
+
+def _of_range_1(course: np.ndarray, whole: bool) -> list[float]:
+    """Its waves, and on request its mean, as shares of its range."""
+    reach = max(np.ptp(curve(course, np.arange(64) / 64)), 1e-6)
+    mean = course[0] / reach if whole else course[0]
+    return [float(mean), *(float(x) for x in course[1:] / reach)]
 
 
 def shapes(robot: Robot, draft: Draft) -> tuple[str, ...]:
@@ -228,9 +242,12 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
         f'"""{said}"""',
         "",
         f"PERIOD = {figure(draft.targets['period'])}  # {units['period']}{unseen['period']}",
-        "",
-        "TARGET = {",
     ]
+    if "HIP_HEIGHT" in text:
+        lines.append(
+            f"HIP_HEIGHT = {figure(UPRIGHT * robot.leg_length_m)}  # m, while a foot stands"
+        )
+    lines += ["", "TARGET = {"]
     for name in knobs(robot):
         if f'TARGET["{name}"]' in text:
             note = f"{units[name]}{unseen[name]}"
@@ -253,6 +270,8 @@ def calls(draft: Draft) -> dict[str, str]:
     for name in (name for name in SKEWS if name in draft.targets):
         term = name.removesuffix("_skew").replace("duty", "clock")
         calls[term] = calls[term][:-1] + f', skew=TARGET["{name}"])'
+    if "height" in draft.targets:
+        calls["bob"] = calls["bob"].replace("HIP_HEIGHT", 'TARGET["height"]')
     if draft.targets.get("speed", 0.0) < 0:
         calls["step"] = calls["step"].replace("TARGET", "-TARGET")
     if draft.targets.get("lag", 0.5) < TOGETHER and not draft.landings:
@@ -271,7 +290,7 @@ def tables(draft: Draft, text: str) -> list[list[str]]:
         head = "# of each leg: phase of its landing, its stance in units of duty"
         made.append([head, "LANDING = {", *rows(draft.landings, "    "), "}"])
     if named := [n for n in draft.courses if f'COURSE["{n}"]' in text]:
-        head = "# of each leg: mean (rad), then cosine and sine of each harmonic, of range 1"
+        head = "# mean (rad; of the hip: of its range), then cosine and sine of each harmonic, of range 1"
         body = [
             line
             for n in named

@@ -48,7 +48,7 @@ RAISE = 1.7
 MAX_WEIGHT = 4.0
 SERVES = {
     "speed": "speed", "cadence": "clock", "duty": "clock", "airborne": "clock", "lag": "step",
-    "step": "step", "knee": "knee", "thigh": "thigh", "lean": "upright", "sway": "upright",
+    "step": "step", "bob": "bob", "knee": "knee", "thigh": "thigh", "lean": "upright", "sway": "upright",
     "height": "hip", "duty_skew": "clock", "knee_skew": "knee", "thigh_skew": "thigh",
 }  # fmt: skip
 """which term answers for which descriptor"""

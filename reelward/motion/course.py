@@ -1,4 +1,4 @@
-"""Courses: how each leg goes through the gait cycle, as harmonics of it."""
+"""Courses: how each leg, and the hip above it, go through the gait cycle, as harmonics of it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ LEAST = 0.02
 class Course:
     """One leg over the cycle; phase 0 is the landing of the first leg that was measured.
 
-    `landing` and `duty` (cycles): when it lands, how long it stands. `thigh` and `knee` (degrees):
-    mean, then cosine and sine of each harmonic.
+    `landing` and `duty` (cycles): when it lands, how long it stands. `thigh` and `knee` (degrees), and
+    the hip's height over its mean while a leg stands (leg lengths): mean, then cosine and sine of each
+    harmonic.
     """
 
     landing: float
     duty: float
     thigh: tuple[float, ...]
     knee: tuple[float, ...]
+    hip: tuple[float, ...]
 
     def later(self, cycles: float) -> Course:
         """The same, so much later in the cycle."""
@@ -40,6 +42,7 @@ class Course:
             landing=(self.landing + cycles) % 1.0,
             thigh=_later(self.thigh, cycles),
             knee=_later(self.knee, cycles),
+            hip=_later(self.hip, cycles),
         )
 
 
@@ -62,16 +65,17 @@ def courses(
     if min(duty, 1 - duty) < LEAST:
         return {}
     phase = cycles - landing
-    return {
-        g: Course(
-            *_stance(stands[g], phase),
-            *(tuple(map(float, _fit(angle(track, g), phase))) for angle in (thigh, flexion)),
-        )
-        for g in legs
-    }
+    hip = _fit(track.centre[:, 1] / leg_length, phase, t)
+    hip[0] -= curve(hip, phase[np.any(list(stands.values()), axis=0)]).mean()
+
+    def course(leg: str) -> Course:
+        rows = _fit(thigh(track, leg), phase), _fit(flexion(track, leg), phase), hip
+        return Course(*_stance(stands[leg], phase), *(tuple(map(float, row)) for row in rows))
+
+    return {leg: course(leg) for leg in legs}
 
 
-def curve(harmonics: Sequence[float], phase: np.ndarray) -> np.ndarray:
+def curve(harmonics: Sequence[float] | np.ndarray, phase: np.ndarray) -> np.ndarray:
     """`[P]` values of mean, cosines and sines at `phase [P]` (cycles)."""
     return _basis(phase) @ np.asarray(harmonics)
 
@@ -98,8 +102,11 @@ def _basis(phase: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones((len(phase), 1)), waves], axis=1)
 
 
-def _fit(values: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    return np.linalg.lstsq(_basis(phase), values, rcond=None)[0]
+def _fit(values: np.ndarray, phase: np.ndarray, drift: np.ndarray | None = None) -> np.ndarray:
+    """Mean, cosines and sines; with `drift [T]` beside a part of `values` that goes along with it."""
+    basis = _basis(phase)
+    beside = basis if drift is None else np.column_stack([basis, drift])
+    return np.linalg.lstsq(beside, values, rcond=None)[0][: basis.shape[1]]
 
 
 def _residual(values: np.ndarray, phase: np.ndarray) -> float:

@@ -92,7 +92,9 @@ def from_json(plain: Mapping[str, Any]) -> Motion:
             survival=plain["survival"],
             notes=tuple(plain["notes"]),
             courses={
-                leg: Course(c["landing"], c["duty"], tuple(c["thigh"]), tuple(c["knee"]))
+                leg: Course(
+                    c["landing"], c["duty"], *(tuple(c[k]) for k in ("thigh", "knee", "hip"))
+                )
                 for leg, c in plain["courses"].items()
             },
         )

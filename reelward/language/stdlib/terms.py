@@ -109,14 +109,14 @@ def thigh(s, swing, width, offset=0.0, together=False):
 
 def follow(s, angle, reach, course, width, skew=0.0):
     """An angle of each leg (`thigh_angle`, `flexion`) follows its `course`: [mean (rad), cosine and sine
-    of each harmonic, of range 1], with a range of `reach` rad; of who limps the first leg's is `skew`
-    wider, the other's as much narrower."""
+    of each harmonic, of range 1], with a range of `reach` rad: 0.5 at `width` rad from it. Of who limps
+    the first leg's is `skew` wider, the other's as much narrower."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
         share = max(reach + (1 - 2 * i) * skew, 0.0)
         middle = course[side][0]
-        wanted += kernel(angle(s, side) - middle - share * wave(s.phase, course[side]), width)
+        wanted += long_tail(angle(s, side) - middle - share * wave(s.phase, course[side]), width)
     return wanted / len(sides)
 
 
@@ -132,6 +132,13 @@ def bob(s, height, range, width, lowest=0.03, together=False):
     landings = 1 if together else s.foot_contact.shape[1]
     wave = gait_clock(landings * (s.phase - lowest))
     return kernel(s.keypoint_pos["hip"][:, 2] - height + range / 2 * wave, width)
+
+
+def heave(s, height, reach, course, width):
+    """The hip rises and falls along its `course`, [mean, cosine and sine of each harmonic, of range 1],
+    by `reach` m about the `height` m at which it is carried: 0.5 at `width` m from it."""
+    wanted = height + reach * (course[0] + wave(s.phase, course))
+    return long_tail(s.keypoint_pos["hip"][:, 2] - wanted, width)
 
 
 def clearance(s, target, width):
