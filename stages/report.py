@@ -169,15 +169,19 @@ def table(expert: Motion, learners: dict[str, Motion]) -> list[dict[str, Any]]:
 
 
 def cycles(expert: Motion, learner: Motion) -> list[dict[str, Any]]:
-    """Thigh and knee of each leg of the expert through its cycle, from its landing on, and of the
-    learner's leg beside it: lines in a box of 200 x 48 over a range in degrees."""
+    """Thigh and knee of each leg of the expert through its cycle, from its landing on, and the hip
+    above the first one; of the learner's leg beside it: lines in a box of 200 x 48 over a range."""
     phase, drawn = np.linspace(0, 1, 51), []
+    units = {"thigh": (1, "degrees"), "knee": (1, "degrees"), "hip": (100, "% of the leg")}
+    first = next(iter(expert.courses), None)
     alone = next(iter(learner.courses.values()), None) if len(expert.courses) == 1 else None
     for leg, theirs in expert.courses.items():
         mine = learner.courses.get(leg, alone)
-        for angle in ("thigh", "knee"):
+        for part, (scale, unit) in units.items():
+            if part == "hip" and leg != first:
+                continue
             values = {
-                who: curve(getattr(c, angle), phase + c.landing)
+                who: scale * curve(getattr(c, part), phase + c.landing)
                 for who, c in (("expert", theirs), ("learner", mine))
                 if c
             }
@@ -189,7 +193,8 @@ def cycles(expert: Motion, learner: Motion) -> list[dict[str, Any]]:
                 )
                 for who, y in values.items()
             }
-            drawn.append({"leg": leg, "angle": angle, "lines": lines, "low": low, "high": high})
+            name = "hip" if part == "hip" else f"{leg} {part}"
+            drawn.append({"name": name, "unit": unit, "lines": lines, "low": low, "high": high})
     return drawn
 
 

@@ -310,8 +310,11 @@ def test_legs_are_drawn_from_their_own_landing_on(study):
     one = Course(0.0, 0.6, wave, wave, wave)
     motion = replace(motion_in(study.data / "expert/keyframes"), courses={"left": one})
     later = replace(motion, courses={"right": one, "left": one.later(0.5)})
-    thigh, knee = report.cycles(motion, later)
-    assert (thigh["leg"], thigh["angle"], knee["angle"]) == ("left", "thigh", "knee")
+    thigh, knee, hip = report.cycles(motion, later)
+    assert [x["name"] for x in (thigh, knee, hip)] == ["left thigh", "left knee", "hip"]
+    assert (hip["low"], hip["high"]) == pytest.approx((-1000, 3000))  # % of the leg
+    limper = replace(motion, courses={"right": one, "left": one.later(0.4)})
+    assert [x["name"] for x in report.cycles(limper, limper)].count("hip") == 1
     assert (thigh["low"], thigh["high"]) == pytest.approx((-10, 30))
     assert thigh["lines"]["expert"] == thigh["lines"]["learner"]
     begin, *_, middle = thigh["lines"]["expert"].split()[:26]
