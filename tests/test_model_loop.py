@@ -284,6 +284,7 @@ def test_the_author_is_given_the_courses_that_were_measured(
     propose_with({})
     prompt = server.calls[-1].first
     assert '"left": [0.6981, -0.5,' in prompt  # 40 degrees, half a cycle later
+    assert 'heave(s, HIP_HEIGHT, TARGET["bob"],' in prompt and "HIP_HEIGHT = 0.9595" in prompt
     assert 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.2)' in prompt
 
 

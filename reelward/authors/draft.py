@@ -174,8 +174,10 @@ def _on_legs(
     """A course for each of the robot's legs: its own, or of the first one that was measured, with which
     the others take turns as the clock does."""
     legs = tuple(robot.feet)
-    if set(legs) <= known.keys() or not known:
-        return {leg: known[leg] for leg in legs if known}
+    if not known:
+        return {}
+    if set(legs) <= known.keys():
+        return {leg: known[leg] for leg in legs}
     one = next(iter(known.values()))
     late = targets.get("duty_skew", 0.0)
     late += 0.0 if targets.get("lag", 0.5) < TOGETHER else 1 / len(legs)
@@ -199,10 +201,11 @@ def _courses(known: Mapping[str, Course]) -> dict[str, dict[str, list[float]]]:
 
 
 def _of_range_1(course: np.ndarray, whole: bool) -> list[float]:
-    """Its waves, and on request its mean, as shares of its range."""
+    """Its waves, and those of a `whole` course its mean too, as shares of its range; rounded, for no
+    two machines agree on what is nearly 0."""
     reach = max(np.ptp(curve(course, np.arange(64) / 64)), 1e-6)
     mean = course[0] / reach if whole else course[0]
-    return [float(mean), *(float(x) for x in course[1:] / reach)]
+    return [round(float(x), 6) + 0.0 for x in (mean, *course[1:] / reach)]
 
 
 def shapes(robot: Robot, draft: Draft) -> tuple[str, ...]:
@@ -242,18 +245,15 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
         f'"""{said}"""',
         "",
         f"PERIOD = {figure(draft.targets['period'])}  # {units['period']}{unseen['period']}",
+        "",
+        "TARGET = {",
     ]
-    if "HIP_HEIGHT" in text:
-        lines.append(
-            f"HIP_HEIGHT = {figure(UPRIGHT * robot.leg_length_m)}  # m, while a foot stands"
-        )
-    lines += ["", "TARGET = {"]
     for name in knobs(robot):
         if f'TARGET["{name}"]' in text:
             note = f"{units[name]}{unseen[name]}"
             lines.append(f'    "{name}": {figure(draft.targets[name])},  # {note}')
     lines += ["}", ""]
-    lines += [line for table in tables(draft, text) for line in (*table, "")]
+    lines += [line for table in tables(draft, robot, text) for line in (*table, "")]
     lines += ["WEIGHT = {"]
     lines += [f'    "{name}": {figure(draft.weights[name])},' for name in used]
     lines += ["}", "", "", "def reward(s):", "    return {"]
@@ -279,13 +279,16 @@ def calls(draft: Draft) -> dict[str, str]:
     return calls
 
 
-def tables(draft: Draft, text: str) -> list[list[str]]:
-    """The constants that the calls in `text` read of courses and landings, as lines."""
+def tables(draft: Draft, robot: Robot, text: str) -> list[list[str]]:
+    """The constants that the calls in `text` read beside targets and weights, as lines."""
 
     def rows(legs: Mapping[str, Sequence[float]], indent: str) -> list[str]:
         return [f'{indent}"{g}": [{", ".join(map(figure, row))}],' for g, row in legs.items()]
 
     made = []
+    if "HIP_HEIGHT" in text:
+        height = figure(UPRIGHT * robot.leg_length_m)
+        made.append([f"HIP_HEIGHT = {height}  # m, while a foot stands; assumed, as it is not low"])
     if "LANDING" in text:
         head = "# of each leg: phase of its landing, its stance in units of duty"
         made.append([head, "LANDING = {", *rows(draft.landings, "    "), "}"])

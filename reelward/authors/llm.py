@@ -136,7 +136,7 @@ def _motion(
         for n in shapes(robot, draft)
         if n in draft.courses or (n == "clock" and draft.landings)
     ]
-    shown = tables(draft, "\n".join(own))
+    shown = tables(draft, robot, "\n".join(own))
     units = {name: knob.unit for name, knob in knobs(robot).items()}
     told = nothing | {
         "targets": [
