@@ -54,6 +54,13 @@ def test_the_period_is_the_one_that_all_cycles_repeat_with():
     assert off.thigh == pytest.approx(right.thigh, abs=0.5)
 
 
+def test_a_camera_that_tilts_does_not_lift_the_hip():
+    level, tilted = walker(seconds=6.5), walker(seconds=6.5)
+    tilted.points[..., 1] += 0.02 * np.arange(len(tilted))[:, None] / tilted.fps
+    hips = [curve(measured(track)["right"].hip, PHASE) for track in (level, tilted)]
+    assert hips[1] == pytest.approx(hips[0], abs=0.002)
+
+
 def test_no_course_without_a_cycle_a_leg_or_a_landing():
     track = walker()
     period = gait_period(track, LEG)
