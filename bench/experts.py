@@ -41,7 +41,7 @@ import math
 
 LEG = {leg}  # m
 STRIDE = {stride}  # s
-PERIOD = {clock}  # s, of the clock that the policy sees
+{clock}
 
 
 def near(x, wanted, width):
@@ -132,11 +132,15 @@ class Hidden:
     preset: bool = False
     """trained with the robot's preset, else with the settings of params.yaml"""
 
-    def source(self, leg: float, clock: float | None = None) -> str:
-        """The reward for a leg length (m), before a policy that sees a clock of another period (s)."""
-        stride = math.sqrt(leg / GRAVITY) / self.cadence
+    def stride(self, leg: float) -> float:
+        """Seconds, for a leg length (m)."""
+        return math.sqrt(leg / GRAVITY) / self.cadence
+
+    def source(self, leg: float, clock: float | None) -> str:
+        """The reward for a leg length (m), before a policy that sees a clock of some period (s)."""
+        ticks = f"PERIOD = {clock}  # s, of the clock that the policy sees" if clock else ""
         return HEAD.format(
-            claim=self.claim, leg=leg, stride=stride, clock=clock or stride,
+            claim=self.claim, leg=leg, stride=self.stride(leg), clock=ticks,
             truth=self.truth, help=self.help,
         )  # fmt: skip
 
@@ -263,7 +267,8 @@ def expert_policy(name: str, folder: Path) -> tuple[Robot, Policy, Reward]:
     """The policy that was trained on the hidden reward; once."""
     hidden = EXPERTS[name]
     robot = expert_robot(hidden)
-    source = hidden.source(robot.leg_length_m)
+    leg = robot.leg_length_m
+    source = hidden.source(leg, hidden.stride(leg))
     reward = compile_reward(source, robot.fields)
     for seed in range(hidden.seed, hidden.seed + TRIES):
         policy = _trained(name, robot, source, seed, folder)

@@ -64,10 +64,11 @@ def test_what_the_video_does_not_show_is_said_in_the_reward():
     assert "assumed, the video does not show it" in line
 
 
-def test_a_period_that_the_video_does_not_show_is_called_assumed():
-    unseen = author.propose(BIPED, motion(cadence=None), None, {}, task="walk", count=2)
-    line = next(x for x in unseen[1].source.splitlines() if x.startswith("PERIOD"))
-    assert line.startswith("PERIOD = 1.0 ") and "assumed" in line
+def test_a_video_without_a_rhythm_asks_for_none():
+    goal, again = author.propose(BIPED, motion(cadence=None), None, {}, task="walk", count=2)
+    reward = compile_reward(again.source, BIPED.fields)
+    assert reward.period is None and "clock" not in reward.terms
+    assert again.note == "the goal alone, another seed" and goal.seed != again.seed
 
 
 def test_iteration_0_is_the_goal_and_the_goal_with_a_clock():

@@ -127,17 +127,14 @@ class Draft:
 # --- from a video -----------------------------------------------------------------------------
 
 
-def begin(expert: Motion, robot: Robot, period: float = 1.0) -> tuple[Draft, tuple[str, ...]]:
-    """The goal as a draft, every target at the expert's own figure (`period`, s, where the video shows
-    none), with the courses and landings that the robot's terms follow; and the names of the targets
-    that the video did not give.
+def begin(expert: Motion, robot: Robot) -> tuple[Draft, tuple[str, ...]]:
+    """The goal as a draft, every target at the expert's own figure, with the courses and landings that
+    the robot's terms follow; and the names of the targets that the video did not give.
 
     Beside landings of their own legs are not asked for even ones, nor for even steps: those have no
     target.
     """
     targets, assumed = expert_targets(expert, robot)
-    if "period" not in targets:
-        targets["period"], assumed = period, (*assumed, "period")
     known = _on_legs(expert.courses, robot, targets)
     courses = {name: rows for name, rows in _courses(known).items() if name in targets}
     landings, without = {}, set()
@@ -209,9 +206,10 @@ def _of_range_1(course: np.ndarray, whole: bool) -> list[float]:
 
 
 def shapes(robot: Robot, draft: Draft) -> tuple[str, ...]:
-    """The shaping terms that this robot's body has and that have what they follow."""
+    """The shaping terms that this robot's body has and that have what they follow: without a period
+    there is no clock to go by."""
     usable = []
-    for name in SHAPES:
+    for name in SHAPES if "period" in draft.targets else ():
         if _can(draft, name):
             one = replace(draft, weights={name: 1.0})
             try:
@@ -241,13 +239,10 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
     units = {name: knob.unit for name, knob in knobs(robot).items()}
     told = "; assumed, the video does not show it"
     unseen = {name: told if name in assumed else "" for name in units}
-    lines = [
-        f'"""{said}"""',
-        "",
-        f"PERIOD = {figure(draft.targets['period'])}  # {units['period']}{unseen['period']}",
-        "",
-        "TARGET = {",
-    ]
+    lines = [f'"""{said}"""', ""]
+    if period := draft.targets.get("period"):
+        lines += [f"PERIOD = {figure(period)}  # {units['period']}", ""]
+    lines += ["TARGET = {"]
     for name in knobs(robot):
         if f'TARGET["{name}"]' in text:
             note = f"{units[name]}{unseen[name]}"

@@ -171,7 +171,7 @@ def propose(
 ) -> list[Candidate]:
     """`count` candidates. `feedback` is the parent's feedback.json, empty before iteration 0;
     `native` names the user's own terms, each weighed 1 until the parent's reward says otherwise."""
-    base, assumed = begin(expert, robot, parent.period if parent and parent.period else 1.0)
+    base, assumed = begin(expert, robot)
     targets = base.targets
     if "speed" not in targets:
         return []
@@ -191,8 +191,12 @@ def propose(
         ]
         moves.append((base, ["the goal alone"], "scratch"))
         timed = reduce(Draft.with_term, timing, base)
-        why = {"step": "legs side by side", "knee": "one knee stiff"}
-        what = ["goal and gait clock", *(why[t] for t in timing if t in why)]
+        why = {
+            "clock": "goal and gait clock",
+            "step": "legs side by side",
+            "knee": "one knee stiff",
+        }
+        what = [why[t] for t in timing] or ["the goal alone, another seed"]
         moves += [(timed, what, "scratch")] * (count - 1)
     else:
         draft = replace(draft, weights=mine | draft.weights)
