@@ -60,6 +60,8 @@ def test_what_the_video_does_not_show_is_said_in_the_reward():
         BIPED, motion(duty=None), None, {}, task="walk", count=2
     )[1]  # fmt: skip
     assert '"duty": 0.6,' in unseen.source
+    flies = draft.begin(motion(duty=None, airborne=0.7), BIPED)[0]
+    assert flies.targets["duty"] == pytest.approx(0.3)  # no foot stands for longer than any does
     line = next(x for x in unseen.source.splitlines() if '"duty"' in x)
     assert "assumed, the video does not show it" in line
 

@@ -45,7 +45,8 @@ PACE = 2.5
 TOGETHER = 0.25
 """legs that are less than this (cycles) apart are not meant to alternate"""
 ASSUMED_DUTY = 0.6
-"""where the video does not show how long a foot stands; said so in the reward's comment"""
+"""where the video does not show how long a foot stands, and not more than any does; said so in the
+reward's comment"""
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,9 @@ def begin(expert: Motion, robot: Robot) -> tuple[Draft, tuple[str, ...]]:
 def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tuple[str, ...]]:
     """Every target at the expert's own figure, in the reward's units, and the names of those that
     the video did not give; and the legs' lag, which no term takes as its target."""
-    fallback = {"lean": 0.0, "duty": ASSUMED_DUTY}
+    air = expert.descriptors["airborne"]
+    most = 1.0 - air.value if air.usable and air.value is not None else 1.0
+    fallback = {"lean": 0.0, "duty": min(ASSUMED_DUTY, most)}
     targets, assumed = {}, []
     for name, knob in knobs(robot).items():
         d = expert.descriptors[knob.descriptor]
