@@ -1,7 +1,7 @@
 """The measured author: no language model. It moves targets and weights of named reward terms.
 
-Iteration 0 is honest: the goal alone (speed, posture), and the goal with a gait clock, targets
-straight from the video. From then on each candidate is one of three moves on the best reward so
+Iteration 0 is honest: the goal alone (speed, posture), and, where the video shows a rhythm, the goal
+with a gait clock, targets straight from the video. From then on each candidate is one of three moves on the best reward so
 far, from what training on it reached:
 
   aim    put each target beyond the expert's figure by what the learner falls short of it
