@@ -286,7 +286,7 @@ def tables(draft: Draft, robot: Robot, text: str) -> list[list[str]]:
     made = []
     if "HIP_HEIGHT" in text:
         height = figure(UPRIGHT * robot.leg_length_m)
-        made.append([f"HIP_HEIGHT = {height}  # m, while a foot stands; assumed, as of who is upright"])
+        made.append([f"HIP_HEIGHT = {height}  # m, while a foot stands; assumed, as if upright"])
     if "LANDING" in text:
         head = "# of each leg: phase of its landing, its stance in units of duty"
         made.append([head, "LANDING = {", *rows(draft.landings, "    "), "}"])
