@@ -5,6 +5,7 @@ expert (data/expert/keyframes/motion.json of a study):
 
   measured   the measured author
   random     the same candidates, starts and trainings, but targets and weights moved at random
+  blind      nobody compares: of the random candidates after iteration 0 one goes on, by chance
   keep_off   an iteration's best candidate goes on, though the parent's best was better
   warm_off   every candidate starts from scratch
   at_once    no loop: the whole library switched on, trained for the loop's lineage of env-steps
@@ -54,7 +55,7 @@ class Args:
     expert: Path
     """motion.json of the expert"""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
-    modes: tuple[Literal["measured", "random", "keep_off", "warm_off", "at_once"], ...] = (
+    modes: tuple[Literal["measured", "random", "blind", "keep_off", "warm_off", "at_once"], ...] = (
         "measured",
     )
     iterations: int = 3
@@ -160,8 +161,11 @@ def loop(
             made = author.propose(
                 robot, expert, parent, feedback, task="walk", count=args.candidates
             )
-            if mode == "random" and source:
+            if mode in ("random", "blind") and source:
                 made = random_moves(robot, expert, made, source, rng)
+            blind = mode == "blind" and bool(source)
+            if blind:
+                made = [made[rng.integers(len(made))]]
             if mode == "warm_off":
                 made = [replace(c, start="scratch") for c in made]
             reached = trained(made, best, seed, folder, args, work)
@@ -172,7 +176,7 @@ def loop(
                     n: critic.critique(expert, m, rival, 0.03) for n, (_, m) in reached.items()
                 },
             }
-            chosen = select.choose(critique, 0.0)
+            chosen = made[0].name if blind else select.choose(critique, 0.0)
             index = []
             for c in made:
                 r = compile_reward(c.source, robot.fields)

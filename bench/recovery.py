@@ -1,7 +1,9 @@
 """Does the loop recover a motion whose truth is known?
 
   full        the loop as it is
-  critic_off  the same starts and trainings, but targets and weights moved at random
+  critic_off  after iteration 0 nobody compares: targets and weights move at random, and of the same
+              starts and trainings one goes on by chance
+  random      they move at random, but the critic says which of the trained goes on
   author_off  iteration 0 only: it comes for free with the full loop
   goal        the goal's terms alone, for a zero that is more than one training
   keep_off    an iteration's best candidate goes on, though the parent's best was better
@@ -98,15 +100,15 @@ def judged(
     return {"hidden": reached, "held_out": held_out(robot, episodes)}
 
 
-MODES = {"full": "measured", "critic_off": "random", "keep_off": "keep_off", "warm_off": "warm_off",
-         "goal": "measured"}  # fmt: skip
+MODES = {"full": "measured", "critic_off": "blind", "random": "random", "keep_off": "keep_off",
+         "warm_off": "warm_off", "goal": "measured"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Args:
     experts: tuple[str, ...] = tuple(EXPERTS)
     seeds: tuple[int, ...] = (1, 2, 3)
-    modes: tuple[Literal["full", "critic_off", "keep_off", "warm_off", "goal"], ...] = (
+    modes: tuple[Literal["full", "critic_off", "random", "keep_off", "warm_off", "goal"], ...] = (
         "full",
         "critic_off",
     )
