@@ -156,7 +156,7 @@ EXPERTS = {
         "swap(s)", True, steps=1_500_000),
     "hop": Hidden("Leaps on both legs together.", "biped", 0.55, True,
         "going(s, 0.35) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s) * together(s)",
-        "(beat(s) + 2.0)", steps=1_000_000),
+        "(beat(s) + 2.0)", steps=2_000_000),
     "backward": Hidden("Walks backwards.", "biped", 0.26, False,
         "going(s, -0.25) * rhythm(s, 0.65, 0.42) * grounded(s) * level(s) * calm(s)", "swap(s)", True),
     "limp": Hidden("Walks with a stiff left leg that hardly stands.", "biped", 0.26, False,
@@ -258,7 +258,7 @@ def robot_options(name: str) -> dict[str, Any]:
     return options() | changed
 
 
-EARNS, TRIES = 0.3, 5
+EARNS, TRIES = 0.5, 5
 """what an expert earns of its hidden reward, a step; a training that ends below it made none, and
 another seed is tried"""
 
