@@ -466,6 +466,7 @@ def learn_together(
         for i, checkpoints in enumerate(kept):
             if (state := checkpoints.newest()) is not None:
                 learner.load_state(state, i)
+                report(candidates[i].job.name, candidates[i].env_steps)
         due = time.monotonic() + every
         while not any(c.ended for c in candidates):
             for c, did, learned in zip(

@@ -132,8 +132,15 @@ def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path, monkeypatc
         train.learn(job(stopped), stop)
     seen = []
     train.learn(job(stopped), seen.append)
-    assert seen[0] > 2 * 256  # it went on and did not begin again
+    assert seen[:2] == [2 * 256, 3 * 256]  # it went on and did not begin again
     assert whole == tuple((stopped / "out" / f"c0.{k}").read_bytes() for k in ("pt", "csv"))
+
+
+def test_progress_counts_what_was_done_before(tmp_path):
+    first, again = [], []
+    train.learn(job(tmp_path), first.append)
+    train.learn(job(tmp_path), again.append)
+    assert again == [first[-1]]
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
