@@ -167,7 +167,7 @@ EXPERTS = {
         steps=800_000, preset=True),
     "slow_hop": Hidden("Hops slowly.", "hopper_fast", 0.40, True,
         "going(s, 0.20) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "towards(s, 0.20)",
-        steps=800_000, preset=True),
+        steps=2_000_000, preset=True),
     "run": Hidden("Runs.", "half_cheetah", 0.50, False,
         "going(s, 0.8) * rhythm(s, 0.6, 0.6) * firm(s).mean(dim=-1) * level(s) * calm(s)", "(beat(s) + 2.0)",
         preset=True),

@@ -203,16 +203,15 @@ def propose(
         error = errors(expert, feedback["descriptors"])
         slope = slopes(feedback["trials"], expert, robot)
         region = float(feedback["region"])
-        warm = "warm" if feedback.get("selected") else "scratch"  # the seed's policy is untrained
         on, first = switch_on_worst(draft, error, shaping)
         aimed, notes = aim(on, error, slope, region, expert, robot)
-        moves.append((aimed, first + notes, warm))
+        moves.append((aimed, first + notes, "warm"))
         weighed, notes = weigh(draft, error, shaping, region, 2)
         moves.append((weighed, notes, "scratch"))
         while len(moves) < count:
             both, notes = aim(draft, error, slope, region, expert, robot)
             both, more = weigh(both, error, shaping, region, len(moves) + 2)
-            moves.append((both, notes + more, warm))
+            moves.append((both, notes + more, "warm"))
     candidates = []
     for i, (draft_i, notes, start) in enumerate(moves[:count]):
         note = ", ".join(notes) or "another seed of the best reward"
