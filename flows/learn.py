@@ -10,6 +10,7 @@ import csv
 import logging
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -185,9 +186,11 @@ class _OneLine(logging.Filter):
 
 
 def guard() -> None:
-    """Prefect's temporary server ends with this process even when that is killed outright."""
+    """Prefect's temporary server ends with this process even when that is killed outright, and not
+    before it: Ctrl-C reaches both, and the server, started while `main` blocks that, never sees it."""
     from prefect.server.api.server import SubprocessASGIServer  # heavy: only where it runs
 
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if server := SubprocessASGIServer().server_process:
         subprocess.Popen(
             ("sh", "-c", f"read _; kill {server.pid}"),  # the pipe closes when we are gone
@@ -202,6 +205,8 @@ def main(chosen: Any = learn, module: str = "learn") -> int:
     """A flow as a command: 0, or one line and the code of what ended it."""
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         logging.getLogger(name).addFilter(_OneLine())
+    if PREFECT_API_URL.value() is None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until `guard`
     try:
         tyro.cli(chosen, prog=f"python -m flows.{module}")
         return 0

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -331,18 +332,34 @@ def test_it_waits_for_the_lock_of_another_dvc(desk: Path, monkeypatch: pytest.Mo
     assert (desk / "out").is_file() and holder.wait() == 0
 
 
-def test_a_flow_that_is_killed_leaves_nothing(mine: Path) -> None:
+def in_training(mine: Path) -> subprocess.Popen[str]:
+    """A flow in a session of its own, as soon as it trains; it hears Ctrl-C even where what runs in
+    the background ignores it."""
     text = (mine / "params.yaml").read_text()
     (mine / "params.yaml").write_text(text.replace("env_steps: 8192", "env_steps: 4000000", 1))
     caller = subprocess.Popen(
         (sys.executable, "-m", "flows.learn", "--iterations", "1"), cwd=mine, env=environment(),
         text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert caller.stdout
     said = []
     while "Running stage 'train@iter-00'" not in (line := caller.stdout.readline()):
         said.append(line)
         assert line, "".join(said)
+    return caller
+
+
+def test_ctrl_c_ends_a_flow_in_one_line(mine: Path) -> None:
+    caller = in_training(mine)
+    os.killpg(caller.pid, signal.SIGINT)  # as a terminal does: to Prefect's server too
+    said, _ = caller.communicate(timeout=60)
+    assert "reelward learn: stopped; the same command goes on from here\n" in said
+    assert caller.returncode == 130
+
+
+def test_a_flow_that_is_killed_leaves_nothing(mine: Path) -> None:
+    caller = in_training(mine)
     time.sleep(2)
     below = psutil.Process(caller.pid).children(recursive=True)
     names = " ".join(" ".join(p.cmdline()) for p in below)
