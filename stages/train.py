@@ -458,7 +458,7 @@ def learn_together(
 ) -> dict[str, stage.TrainingError]:
     """Train candidates to their ends, each from its newest checkpoint if there is one. Whoever is
     done, or failed, leaves the others, who go on from theirs. Returns why which one failed."""
-    failed = {}
+    failed, resumed = {}, True
     every = float(stage.how("checkpoint_s", 20.0))
     while jobs:
         learner = Learner(jobs)
@@ -466,7 +466,9 @@ def learn_together(
         for i, checkpoints in enumerate(kept):
             if (state := checkpoints.newest()) is not None:
                 learner.load_state(state, i)
-                report(candidates[i].job.name, candidates[i].env_steps)
+                if resumed:  # later rounds load what this call has trained and reported
+                    report(candidates[i].job.name, candidates[i].env_steps)
+        resumed = False
         due = time.monotonic() + every
         while not any(c.ended for c in candidates):
             for c, did, learned in zip(
