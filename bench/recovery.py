@@ -260,14 +260,9 @@ def main(args: Args) -> None:
     for seed in args.seeds:
         for name in args.experts:
             for mode in args.modes:
-                if (key := f"{name}-{mode}-{seed}") in results:
-                    continue
-                full = results.get(f"{name}-full-{seed}")
-                if mode == "keep_off" and full and all(row["chosen"] for row in full["curve"]):
-                    results[key] = full  # never fell back on the parent: to the byte the same loop
-                else:
+                if (key := f"{name}-{mode}-{seed}") not in results:
                     results[key] = json.loads(json.dumps(study(name, mode, seed, args)))
-                files.write_json(args.results, results)
+                    files.write_json(args.results, results)
     report(results)
 
 
