@@ -32,7 +32,6 @@ import tyro
 import yaml
 from common import train
 
-from reelward import files
 from reelward.authors import draft
 from reelward.authors import measured as author
 from reelward.critics import measured as critic
@@ -41,8 +40,9 @@ from reelward.motion.closeness import tolerance
 from reelward.motion.record import Motion, from_json
 from reelward.policy import Policy
 from reelward.rollout import measure, run
+from reelward.runtime import files
+from reelward.runtime.workers import spread
 from reelward.sim.robot import Robot, load_robot
-from reelward.sim.workers import spread
 from stages import select
 
 RESULTS = Path("bench/results/loop_quality.json")

@@ -43,7 +43,7 @@ from experts import (
     watched,
 )
 
-from reelward import files, rollout
+from reelward import rollout
 from reelward.language import compile_reward
 from reelward.motion import signals
 from reelward.motion.closeness import alternate
@@ -54,7 +54,8 @@ from reelward.motion.sheet import sheet
 from reelward.motion.subject import follow_outline
 from reelward.motion.video import encode_jpeg, encode_mp4, frames
 from reelward.policy import Policy
-from reelward.sim.render import Renderer
+from reelward.render import Renderer
+from reelward.runtime import files
 from reelward.sim.robot import Robot, load_robot
 
 HELD_OUT = {"lean": 10.0, "sway": 5.0, "clearance": 0.1, "bend": 20.0, "pitch": 15.0,

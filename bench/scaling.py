@@ -17,7 +17,7 @@ import common
 import tyro
 from throughput import side_by_side, training
 
-from reelward.sim.workers import cores
+from reelward.runtime.workers import cores
 
 ENVS = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (512, 1024, 2048, 4096, 8192, 16384)}
 

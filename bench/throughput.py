@@ -29,8 +29,8 @@ import peers
 import torch
 import tyro
 
+from reelward.runtime.workers import cores
 from reelward.sim.robot import Robot, load_robot
-from reelward.sim.workers import cores
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import common
 import peers
 import tyro
 
-from reelward.sim.workers import cores
+from reelward.runtime.workers import cores
 
 REACH = {"half_cheetah": 3000.0, "walker2d": 3000.0, "ant": 2000.0}
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from reelward.stage import CALLER, death_signal
+from reelward.runtime.processes import CALLER, death_signal
 
 NETWORK = 4
 """exit code of a stage that the network failed: the only one worth another try"""

@@ -26,8 +26,8 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.dvc_cli import DvcError, dvc, run
 from flows.learn import guard, main
-from reelward import ledger
-from reelward.study import LEDGER, StudyError, branch, git, validated
+from reelward.studies import ledger
+from reelward.studies.study import LEDGER, StudyError, branch, git, validated
 
 STUDIES = Path("scratch/studies")
 DEPLOYMENT = "study/study"

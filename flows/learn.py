@@ -26,10 +26,15 @@ from prefect.settings import PREFECT_API_URL
 
 from flows import person, show
 from flows.dvc_cli import NETWORK, DvcError, dvc
-from reelward import ledger, stage, study
-from reelward.files import digest
-from reelward.plan import plan
-from reelward.study import LEDGER, WORDS, branch, changed, current, enter, extend, hold, new
+from reelward.runtime.errors import InputError, NetworkError
+from reelward.runtime.explain import explain
+from reelward.runtime.files import digest
+from reelward.runtime.locks import lock
+from reelward.runtime.processes import follow
+from reelward.runtime.settings import setting
+from reelward.studies import ledger, study
+from reelward.studies.plan import plan
+from reelward.studies.study import LEDGER, WORDS, branch, changed, current, enter, extend, hold, new
 
 PATHS = ("params.yaml", "loop.yaml", "dvc.lock", "rewards", "metrics.json", WORDS)
 REWARDS = Path("rewards")
@@ -48,7 +53,7 @@ def network(_task: Any, _run: Any, state: Any) -> bool:
     retry_condition_fn=network,
 )
 def repro(target: str) -> None:
-    remote = ("--pull", "--allow-missing") if stage.how("pull", False) else ()
+    remote = ("--pull", "--allow-missing") if setting("pull", False) else ()
     dvc("repro", *remote, target, say=get_run_logger().info)
 
 
@@ -126,14 +131,14 @@ def learn(
     """
     end = time.monotonic() + 3600 * (math.inf if hours is None else hours)
     if deployment.id:
-        stage.follow(os.getppid())
+        follow(os.getppid())
     if PREFECT_API_URL.value() is None:
         if ask:
-            raise stage.InputError("nobody could answer here: make serve, and name its address")
+            raise InputError("nobody could answer here: make serve, and name its address")
         guard()
     given = dict(video=video, robot=robot, task=task, author=author, critic=critic)
     settings = {key: value for key, value in given.items() if value is not None}
-    with stage.lock(LEDGER):
+    with lock(LEDGER):
         if study and settings and not branch(study):
             new(study, **settings)
         elif study:
@@ -215,11 +220,11 @@ def main(chosen: Any = learn, module: str = "learn") -> int:
     except Exception as e:
         if str(e).startswith("Failed to reach API"):
             url = PREFECT_API_URL.value()
-            e = stage.NetworkError(
+            e = NetworkError(
                 f"no Prefect server at {url}; start it: make serve, or do without: "
                 "unset PREFECT_API_URL"
             )
-        code, text = stage.explain(e)
+        code, text = explain(e)
     text = text if text.startswith("reelward ") else f"reelward {module}: {text}"
     print(text, file=sys.stderr)
     return code

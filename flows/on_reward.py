@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.dvc_cli import dvc
 from flows.show import slug
-from reelward.files import new_file
+from reelward.runtime.files import new_file
 
 
 @task(task_run_name="publish {commit}", cache_policy=NO_CACHE)

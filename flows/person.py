@@ -19,11 +19,11 @@ from prefect import get_run_logger, pause_flow_run
 from prefect.input import RunInput
 
 from flows.show import REWARDS, difference, slug
-from reelward import ledger
 from reelward.critics.person import Said
-from reelward.files import read_json, write_text
-from reelward.stage import read_yaml
-from reelward.study import EXAMPLE, LEDGER, PARAMS, StudyError
+from reelward.runtime.files import read_json, write_text
+from reelward.runtime.validation import read_yaml
+from reelward.studies import ledger
+from reelward.studies.study import EXAMPLE, LEDGER, PARAMS, StudyError
 
 PATIENCE = 30 * 24 * 3600
 """s that an answer may take"""

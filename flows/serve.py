@@ -22,7 +22,9 @@ from prefect.settings import PREFECT_SERVER_API_PORT
 from prefect.workers.process import ProcessWorker
 
 from flows.dvc_cli import PATIENCE, end
-from reelward.stage import ResourceError, death_signal, explain
+from reelward.runtime.errors import ResourceError
+from reelward.runtime.explain import explain
+from reelward.runtime.processes import death_signal
 
 HOST = "127.0.0.1"
 POOL = "here"

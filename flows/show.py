@@ -11,7 +11,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from reelward.files import read_json
+from reelward.runtime.files import read_json
 
 REWARDS = Path("rewards")
 SELECTED = "reelward.reward.selected"
@@ -57,6 +57,9 @@ def selected(study: str, key: str, parent: str, commit: str, trailers: dict[str,
     )
     emit_event(
         SELECTED,
-        resource={"prefect.resource.id": f"reelward.study.{study}", "prefect.resource.name": study},
+        resource={
+            "prefect.resource.id": f"reelward.studies.study.{study}",
+            "prefect.resource.name": study,
+        },
         payload={"study": study, "iteration": key, "commit": commit, **trailers},
     )

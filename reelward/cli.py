@@ -41,9 +41,10 @@ def new(
         author: the model that writes rewards, by its name on its server; measured: none
         critic: the model that looks, likewise; person: you write what you see
     """
-    from reelward import stage, study
+    from reelward.runtime.locks import lock
+    from reelward.studies import study
 
-    with stage.lock(study.LEDGER):  # a flow at work here commits to the branch that it is on
+    with lock(study.LEDGER):  # a flow at work here commits to the branch that it is on
         study.new(
             name, from_, preset, robot=robot, video=video, task=task,
             seed=None if seed is None else str(seed), author=author, critic=critic,
@@ -58,9 +59,10 @@ def extend(to: int | None = None) -> None:
     Args:
         to: how many there are to be; by default one more
     """
-    from reelward import stage, study
+    from reelward.runtime.locks import lock
+    from reelward.studies import study
 
-    with stage.lock(study.LEDGER):
+    with lock(study.LEDGER):
         names = study.extend(to)
     print(f"loop.yaml has {len(names)} iterations, the last {list(names)[-1]}; next: dvc repro")
 
@@ -72,7 +74,7 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     Args:
         as_json: every stage, for programs
     """
-    from reelward.plan import plan as make
+    from reelward.studies.plan import plan as make
 
     steps = make()
     if as_json:
@@ -106,8 +108,8 @@ def diff(
     """
     from rich.console import Console
 
-    from reelward import diff as of
-    from reelward.files import write_text
+    from reelward.runtime.files import write_text
+    from reelward.studies import diff as of
 
     old, new = (rev, other) if other is not None else (of.before(rev), rev)
     found = of.compare(of.version(old), of.version(new))
@@ -146,7 +148,7 @@ def check(
         require_jail: refuse to try it where a layer of the jail is missing
         params: the file that names native terms; by default the params.yaml here, if there is one
     """
-    from reelward.language.commands import cli_check
+    from reelward.checking import cli_check
 
     sys.exit(cli_check(file, robot, as_json, require_jail, params))
 
@@ -159,7 +161,7 @@ def fields(robot: str, as_json: Annotated[bool, arg(name="json")] = False) -> No
         robot: robots/NAME
         as_json: for programs
     """
-    from reelward.language.commands import cli_fields
+    from reelward.checking import cli_fields
 
     sys.exit(cli_fields(robot, as_json))
 
@@ -169,7 +171,7 @@ def main() -> None:
     try:
         app.cli(prog="reelward", description=__doc__)
     except Exception as e:
-        from reelward.stage import explain
+        from reelward.runtime.explain import explain
 
         code, text = explain(e)
         print(f"reelward: {text}", file=sys.stderr)

@@ -56,7 +56,7 @@ def disk() -> Check:
 
 
 def renderer() -> Check:
-    from reelward.sim import render
+    from reelward import render
 
     mend = "apt install libegl1 libgl1-mesa-dri  (else the slower ray tracer draws)"
     kind = render.available()
@@ -76,8 +76,9 @@ def git() -> Check:
 def sandbox() -> Check:
     import numpy as np
 
-    from reelward import foreign, jail
+    from reelward.motion import foreign
     from reelward.motion.video import encode_mp4
+    from reelward.runtime import jail
 
     layers = jail.layers()
     found = ", ".join(name for name, active in layers.items() if active) or "none"

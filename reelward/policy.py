@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from reelward.files import FileError, load_tensors, save_tensors
+from reelward.runtime.files import FileError, load_tensors, save_tensors
 
 FORMAT = 1
 MAX_WARM_COUNT = 2e5

@@ -18,9 +18,9 @@ from reelward.motion.sheet import Tile, body_height, sheet
 from reelward.motion.track import Track, pack
 from reelward.motion.video import encode_jpeg, encode_mp4
 from reelward.policy import Policy
+from reelward.render import Renderer
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
-from reelward.sim.render import Renderer
 from reelward.sim.robot import Robot
 
 START_UP_S = 2.5

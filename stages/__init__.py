@@ -2,7 +2,7 @@
 
 import os
 
-from reelward import stage
+from reelward.runtime.processes import die_with_parent
 
 if "DVC_STAGE" in os.environ:
-    stage.die_with_parent()  # before the seconds in which a stage imports what it needs
+    die_with_parent()  # before the seconds in which a stage imports what it needs

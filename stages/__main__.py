@@ -15,9 +15,12 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import Field
 
-from reelward import files, stage
+from reelward.checking import native_faults
 from reelward.language import NativeError
-from reelward.language.commands import native_faults
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.errors import InputError
+from reelward.runtime.validation import nearest, read_yaml, validate
 from reelward.sim.robot import RobotError, load_robot
 
 STAGES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
@@ -27,7 +30,7 @@ STAGES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
 class Args:
     params: Path
     """params.yaml"""
-    out: stage.Out
+    out: Out
     """file to write when all is well"""
 
 
@@ -47,7 +50,7 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
     known = get_type_hints(Shared)
     shared = {k: v for k, v in params.items() if k in known or not isinstance(v, dict)}
     found = [f"{where}{k} is missing" for k in known if k not in shared]
-    found += stage.validate(Shared, shared, where)
+    found += validate(Shared, shared, where)
     try:
         robot = load_robot(str(shared.get("robot")))
         if (params.get("train") or {}).get("symmetric") and not (robot.symmetric and robot.planar):
@@ -68,27 +71,25 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         if name in shared:
             continue
         if isinstance(section, dict) and name not in STAGES:
-            found.append(f"{where}{name}: no stage of this name; {stage.nearest(name, STAGES)}")
+            found.append(f"{where}{name}: no stage of this name; {nearest(name, STAGES)}")
         elif isinstance(section, dict):
             hints = get_type_hints(import_module(f"stages.{name}").Args)
             given = re.findall(r"--([\w-]+)", commands.get(name, ""))
             given = [g.replace("-", "_") for g in given]
-            found += stage.validate(
-                import_module(f"stages.{name}").Args, section, f"{where}{name}."
-            )
+            found += validate(import_module(f"stages.{name}").Args, section, f"{where}{name}.")
             missing = [k for k in hints if k not in section and k not in given]
             found += [f"{where}{name}.{k} is missing" for k in missing if name in commands]
     return found
 
 
 def main(args: Args) -> None:
-    params = stage.read_yaml(args.params)
-    pipeline = stage.read_yaml(Path("dvc.yaml"))["stages"]
+    params = read_yaml(args.params)
+    pipeline = read_yaml(Path("dvc.yaml"))["stages"]
     commands = {name: s.get("do", s)["cmd"] for name, s in pipeline.items()}
     if found := complaints(params, commands, f"{args.params}: "):
-        raise stage.InputError("\n".join(found))
+        raise InputError("\n".join(found))
     files.write_text(args.out, "ok\n")
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

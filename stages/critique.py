@@ -17,11 +17,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from reelward import files, stage
 from reelward.critics import measured, person, vlm
 from reelward.critics.view import View
 from reelward.models.chat import Chat
 from reelward.models.server import ready
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.progress import progress
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Args:
     """folder of the candidates' rollouts"""
     parent: Path
     """the parent's best"""
-    out: stage.Out
+    out: Out
     """critique.json to write"""
     iteration: str
     """name of this iteration"""
@@ -60,7 +62,7 @@ def looked_at(args: Args, expert: View, parent: View, learners: dict[str, View])
     ready("critic")
     criteria = files.read_json(args.criteria)["criteria"]
     found = {}
-    with stage.progress(len(learners), f"{args.model} looks at {len(learners)} candidates") as bar:
+    with progress(len(learners), f"{args.model} looks at {len(learners)} candidates") as bar:
         for name, learner in learners.items():
             found[name] = vlm.critique(
                 chat, expert, learner, parent, criteria=criteria, task=args.task, noise=args.noise
@@ -93,4 +95,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

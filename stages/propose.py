@@ -16,13 +16,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from reelward import files, stage
 from reelward.authors import llm, measured
 from reelward.language import RewardError, compile_reward, native_terms, read_native
 from reelward.models.chat import Chat
 from reelward.models.server import ready
 from reelward.motion.closeness import alternate
 from reelward.motion.record import Motion, from_json
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.errors import InputError
 from reelward.sim.robot import Robot, load_robot
 
 
@@ -36,7 +38,7 @@ class Args:
     """folder of the parent's reward and feedback"""
     parent_best: Path
     """the parent's best"""
-    out: stage.Out
+    out: Out
     """proposal.json to write"""
     robot: str
     """robots/NAME"""
@@ -73,7 +75,7 @@ def measured_candidates(
         robot, expert, parent, feedback, task=args.task, count=args.candidates, native=tuple(native)
     )
     if not proposed:
-        raise stage.InputError(
+        raise InputError(
             f"{args.expert}/motion.json: the expert's speed is not usable, so there is nothing to "
             "aim at; give another video, or set keyframes.time_scale"
         )
@@ -107,4 +109,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

@@ -12,7 +12,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from reelward import files, stage
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,13 @@ class Args:
     """folder of the newest iteration's reward"""
     best: Path
     """its best"""
-    reward_out: stage.Out
+    reward_out: Out
     """best.py to write"""
-    history_out: stage.Out
+    history_out: Out
     """history.csv to write"""
-    metrics_out: stage.Out
+    metrics_out: Out
     """metrics.json to write"""
-    best_out: stage.Out
+    best_out: Out
     """folder to create"""
 
 
@@ -48,4 +49,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

@@ -25,7 +25,6 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from reelward import files, ledger, stage
 from reelward.motion.closeness import tolerance
 from reelward.motion.course import curve
 from reelward.motion.cycle import keyframes, landings
@@ -34,6 +33,9 @@ from reelward.motion.record import Motion, from_json
 from reelward.motion.sheet import body_height
 from reelward.motion.track import unpack
 from reelward.motion.video import probe
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
+from reelward.studies import ledger
 
 POINTS = 160
 """most points of a learning curve"""
@@ -52,7 +54,7 @@ class Args:
     """folder of the rewards"""
     ledger: Path
     """loop.yaml"""
-    out: stage.Out
+    out: Out
     """folder to create"""
     task: str
     """the task in a sentence"""
@@ -287,4 +289,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

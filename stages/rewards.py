@@ -17,18 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reelward import files, ledger, stage
+from reelward.checking import checked
 from reelward.language import compile_reward, native_terms, read_native
-from reelward.language.commands import checked
 from reelward.language.native import Settings
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
 from reelward.sim.robot import Robot, load_robot
+from reelward.studies import ledger
 
 
 @dataclass(frozen=True)
 class Args:
     proposal: Path
     """proposal.json"""
-    out: stage.Out
+    out: Out
     """folder to create"""
     robot: str
     """robots/NAME"""
@@ -89,4 +91,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

@@ -14,10 +14,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reelward import files, stage
 from reelward.language import compile_reward, native_terms, read_native
 from reelward.policy import Policy
 from reelward.rollout import film
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.progress import progress
 from reelward.sim.robot import load_robot
 
 
@@ -27,7 +29,7 @@ class Args:
     """folder of the policies"""
     rewards: Path
     """folder of the candidate rewards"""
-    out: stage.Out
+    out: Out
     """folder to create"""
     robot: str
     """robots/NAME"""
@@ -48,7 +50,7 @@ def main(args: Args) -> None:
     native = native_terms(read_native(args.native))
     index = files.read_json(args.policies / "index.json")["candidates"]
     trained = [c for c in index if not c["error"]]
-    with files.new_folder(args.out) as out, stage.progress(len(trained), "filming") as bar:
+    with files.new_folder(args.out) as out, progress(len(trained), "filming") as bar:
         for c in trained:
             policy = Policy.load(files.verified(args.policies / f"{c['name']}.pt"))
             text = (args.rewards / c["file"]).read_text()
@@ -65,4 +67,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

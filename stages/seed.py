@@ -11,9 +11,10 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from reelward import files, stage
 from reelward.policy import Activation, Policy
 from reelward.rollout import film
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.robot import load_robot
@@ -21,7 +22,7 @@ from reelward.sim.robot import load_robot
 
 @dataclass(frozen=True)
 class Args:
-    out: stage.Out
+    out: Out
     """folder to create"""
     robot: str
     """robots/NAME"""
@@ -57,4 +58,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

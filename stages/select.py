@@ -23,7 +23,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from reelward import files, stage
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
 
 DESCRIPTORS = (
     "speed", "cadence", "step", "bob", "height", "knee", "thigh", "duty", "airborne", "lag", "lean",
@@ -55,13 +56,13 @@ class Args:
     """the parent's best"""
     parent_rewards: Path
     """folder of the parent's selected.py, feedback.json and history.csv"""
-    selected_out: stage.Out
+    selected_out: Out
     """selected.py to write"""
-    feedback_out: stage.Out
+    feedback_out: Out
     """feedback.json to write"""
-    history_out: stage.Out
+    history_out: Out
     """history.csv to write"""
-    best_out: stage.Out
+    best_out: Out
     """folder to create"""
     min_gain: Annotated[float, Field(ge=0, le=1)]
     """closeness that a candidate must gain to replace its parent"""
@@ -209,4 +210,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

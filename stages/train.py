@@ -33,14 +33,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from reelward import files, stage
 from reelward.language import RewardError, Watch, compile_reward, native_terms, read_native
 from reelward.policy import Activation, Policies, Policy
-from reelward.sim.checkpoint import Checkpoints
+from reelward.runtime import files
+from reelward.runtime.checkpoints import Checkpoints
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.errors import InputError, ResourceError, StageError, TrainingError
+from reelward.runtime.progress import progress
+from reelward.runtime.settings import setting
+from reelward.runtime.workers import cores, spread
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env, Physics
 from reelward.sim.robot import ROBOTS, Robot, load_robot
-from reelward.sim.workers import cores, spread
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -55,7 +59,7 @@ class Args:
     """folder of the candidate rewards"""
     parent: Path
     """the parent's best: policy.pt"""
-    out: stage.Out
+    out: Out
     """folder to create"""
     robot: str
     """robots/NAME"""
@@ -186,7 +190,7 @@ class Candidate:
         self.watch = Watch(self.reward, MAX_WILD)
         self.env_steps = 0
         self.curve: list[dict[str, float]] = []
-        self.error: stage.TrainingError | None = None
+        self.error: TrainingError | None = None
         self.terms: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = self.reward
 
     def graph(self, fields: Mapping[str, Tensor]) -> None:
@@ -212,7 +216,7 @@ class Candidate:
             self.policy = Policy.load(files.verified(job.start))
             has = {k: self.policy.about[k] for k in ("hidden", "activation")}
             if has != (asked := {k: getattr(args, k) for k in has}):
-                raise stage.InputError(
+                raise InputError(
                     f"{job.start}: expected a network of {asked}, got {has}; set train to those"
                 )
             self.policy.keep_exploring(args.warm_min_std)
@@ -234,7 +238,7 @@ class Candidate:
         try:
             terms = self.watch.masked(self.terms(fields))  # [terms, N]
         except RewardError as e:
-            self.error = stage.TrainingError(str(e))
+            self.error = TrainingError(str(e))
             return torch.zeros(len(diverged), device=diverged.device)
         self.term_sum += terms.mean(1)
         return torch.where(diverged, 0.0, terms.sum(0))
@@ -249,9 +253,9 @@ class Candidate:
         try:
             self.watch.check()
         except RewardError as e:
-            self.error = stage.TrainingError(str(e))
+            self.error = TrainingError(str(e))
         if lost > MAX_WILD:
-            self.error = stage.TrainingError(f"the physics diverged in {lost:.2%} of the steps")
+            self.error = TrainingError(f"the physics diverged in {lost:.2%} of the steps")
 
     @property
     def left(self) -> float:
@@ -455,11 +459,11 @@ class Learner:
 
 def learn_together(
     jobs: Sequence[Job], report: Callable[[str, int], None]
-) -> dict[str, stage.TrainingError]:
+) -> dict[str, TrainingError]:
     """Train candidates to their ends, each from its newest checkpoint if there is one. Whoever is
     done, or failed, leaves the others, who go on from theirs. Returns why which one failed."""
     failed, resumed = {}, True
-    every = float(stage.how("checkpoint_s", 20.0))
+    every = float(setting("checkpoint_s", 20.0))
     while jobs:
         learner = Learner(jobs)
         candidates, kept = learner.candidates, [Checkpoints(job.scratch) for job in jobs]
@@ -539,16 +543,16 @@ def main(args: Args) -> None:
     valid = [c for c in index if c["file"]]
     load_robot(args.robot)
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise stage.ResourceError(
+        raise ResourceError(
             "train.device: cuda expected a CUDA GPU, found none; take a preset made for the CPU"
         )
     with files.new_folder(args.out) as out:
         todo = jobs(args, valid, out)
         steps = [args.env_steps if j.start is None else args.warm_env_steps for j in todo]
-        with stage.progress(sum(steps), f"training {len(todo)} candidates") as bar:
+        with progress(sum(steps), f"training {len(todo)} candidates") as bar:
             if args.device == "cpu":
                 why = spread(learn, todo, cores(), lambda done: bar.update(sum(done)))
-                found: Mapping[str, stage.StageError] = {
+                found: Mapping[str, StageError] = {
                     job.name: e for job, e in zip(todo, why, strict=True) if e
                 }
             else:
@@ -560,7 +564,7 @@ def main(args: Args) -> None:
 
                 found = learn_together(todo, report)
         for name, error in found.items():
-            if not isinstance(error, stage.TrainingError):  # no fault of the reward's
+            if not isinstance(error, TrainingError):  # no fault of the reward's
                 error.args = (f"{name}: {error}",)
                 raise error
         failed = {name: str(error) for name, error in found.items()}
@@ -571,4 +575,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)

@@ -9,7 +9,7 @@ _STATEMENTS = {  # placed at module level, before an honest reward
     "import_sub": "import torch.utils.cpp_extension as c\nc.load_inline('x', 'int main(){}')",
     "import_star": "from os import *",
     "import_relative": "from . import jail",
-    "import_own": "import reelward.jail\nreelward.jail.os.system('touch MARK')",
+    "import_own": "import reelward.runtime.jail\nreelward.jail.os.system('touch MARK')",
     "import_numpy_core": "from numpy import load\nload('/etc/passwd', allow_pickle=True)",
     "dunder_import": "__import__('os').system('touch MARK')",
     "builtins": "__builtins__['exec']('1')",

@@ -13,9 +13,9 @@ import yaml
 from conftest import ROOT, dvc, reelward, run, settle
 
 from reelward.language import compile_reward
-from reelward.plan import changes, options, reasons, steps
 from reelward.sim.robot import load_robot
-from reelward.study import StudyError, hold
+from reelward.studies.plan import changes, options, reasons, steps
+from reelward.studies.study import StudyError, hold
 from stages.__main__ import complaints
 
 ROBOTS = sorted(p.name for p in (ROOT / "robots").iterdir())
@@ -194,7 +194,7 @@ def test_a_study_of_another_clone_is_entered_and_gone_on_from(desk: Path, tmp_pa
     assert "study walk exists" in reelward(clone, "new", "walk", code=2)
     reelward(clone, "new", "far", "--from", "walk")
     assert params(clone)["task"] == "walk far"
-    run(clone, sys.executable, "-c", "from reelward.study import enter; enter('walk')")
+    run(clone, sys.executable, "-c", "from reelward.studies.study import enter; enter('walk')")
     assert run(clone, "git", "branch", "--show-current") == "study/walk\n"
     assert params(clone)["task"] == "walk far"
 
@@ -220,7 +220,7 @@ def test_studies_do_not_mix_their_files(mine: Path) -> None:
     assert not (mine / "dvc.lock").exists() and not (mine / "report").exists()
     assert not (mine / "data/iterations/iter-00").exists()
     (mine / "data/iterations/iter-07").mkdir()
-    run(mine, sys.executable, "-c", "from reelward.study import enter; enter('tiny')")
+    run(mine, sys.executable, "-c", "from reelward.studies.study import enter; enter('tiny')")
     assert run(mine, "git", "branch", "--show-current") == "study/tiny\n"
     assert not (mine / "data/iterations/iter-07").exists()
     assert run(mine, "sha256sum", "data/iterations/iter-00/policies/SHA256SUMS") == policies
@@ -230,7 +230,7 @@ def test_studies_do_not_mix_their_files(mine: Path) -> None:
 def test_entering_says_what_a_study_lacks(desk: Path) -> None:
     reelward(desk, "new", "walk")
     run(desk, "git", "switch", "--quiet", "main")
-    enter = (sys.executable, "-c", "from reelward.study import enter; enter('walk')")
+    enter = (sys.executable, "-c", "from reelward.studies.study import enter; enter('walk')")
     assert run(desk, *enter) == ""
     run(desk, "git", "switch", "--quiet", "main")
     run(desk, "git", "commit", "--quiet", "--allow-empty", "--message", "Better code")

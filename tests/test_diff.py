@@ -9,7 +9,17 @@ import pytest
 from conftest import reelward, run
 from rich.console import Console
 
-from reelward.diff import DiffError, before, change, compare, number, page, show, verdict, version
+from reelward.studies.diff import (
+    DiffError,
+    before,
+    change,
+    compare,
+    number,
+    page,
+    show,
+    verdict,
+    version,
+)
 
 SEED = """\
 WEIGHT = {"alive": 1.0, "fast": 2.0}

@@ -17,9 +17,11 @@ import av
 import numpy as np
 import pytest
 
-from reelward import download, files, foreign, jail, stage
-from reelward.download import Limits, bring, link, page, public_address
-from reelward.motion import video
+from reelward.motion import foreign, video
+from reelward.runtime import download, files, jail
+from reelward.runtime.download import Limits, bring, link, page, public_address
+from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
+from reelward.runtime.explain import explain
 from stages import fetch, pose
 
 ROOT = Path(__file__).parents[1]
@@ -150,7 +152,7 @@ def test_a_recording_that_declares_no_length(tmp_path, end, frames):
     assert len(list(video.frames(args.out))) == frames
     assert files.read_json(args.provenance)["section_s"] == [0.5, 0.5 + frames / 10]
     late = arguments(tmp_path, str(source), sha256=files.digest(source), start=9.0)
-    with pytest.raises(stage.InputError, match="start: expected less than the video's length"):
+    with pytest.raises(InputError, match="start: expected less than the video's length"):
         fetch.main(late)
 
 
@@ -218,7 +220,7 @@ def test_a_crop_is_fractions_or_pixels(crop, pixels):
 
 @pytest.mark.parametrize("crop", [(0.5, 0, 0.6, 1), (0, 0, 2000, 100), (-0.1, 0, 0.5, 1), (0,) * 4])
 def test_a_crop_outside_the_frame_is_refused(crop):
-    with pytest.raises(stage.InputError, match="crop: expected . and .* within the frame's"):
+    with pytest.raises(InputError, match="crop: expected . and .* within the frame's"):
         fetch.box(crop, 1768, 994)
 
 
@@ -226,7 +228,7 @@ def test_a_crop_outside_the_frame_is_refused(crop):
 def test_a_section_outside_the_video_is_refused(clip, tmp_path, section):
     start, end = section
     args = arguments(tmp_path, str(clip), sha256=files.digest(clip), start=start, end=end)
-    with pytest.raises(stage.InputError, match=r"expected a section of 2\.00 s"):
+    with pytest.raises(InputError, match=r"expected a section of 2\.00 s"):
         fetch.main(args)
 
 
@@ -276,7 +278,7 @@ def test_what_a_hijacked_decoder_says_is_not_believed(clip, monkeypatch):
 
 
 def test_a_decoder_that_crashes_is_a_bad_video_and_a_missing_layer_is_told(clip, monkeypatch):
-    killed = jail.JailError("reelward.foreign:decoded died of SIGSEGV")
+    killed = jail.JailError("reelward.motion.foreign:decoded died of SIGSEGV")
     monkeypatch.setattr(foreign, "jailed", lambda *_, **__: (_ for _ in ()).throw(killed))
     with pytest.raises(video.VideoError, match="could not be decoded .*SIGSEGV"):
         foreign.probe(clip)
@@ -286,7 +288,7 @@ def test_a_decoder_that_crashes_is_a_bad_video_and_a_missing_layer_is_told(clip,
     monkeypatch.setattr(jail, "layers", lambda: dict.fromkeys(jail.LAYERS, False))
     with pytest.raises(jail.JailMissing) as e:
         foreign.probe(clip)
-    code, line = stage.explain(e.value)
+    code, line = explain(e.value)
     assert code == 5 and "lacks rlimits, privileges, landlock, seccomp" in line
 
 
@@ -319,18 +321,18 @@ def test_what_is_no_video_ends_with_code_3_and_one_line(clip, tmp_path, kind):
     args.out.parent.mkdir()
     args.out.write_text("old")
     args.provenance.write_text("old")
-    with pytest.raises(stage.StageError) as e:
+    with pytest.raises(StageError) as e:
         fetch.main(args)
-    code, line = stage.explain(e.value)
+    code, line = explain(e.value)
     assert code == 3 and path.name in line and "\n" not in line
     assert args.out.read_text() == args.provenance.read_text() == "old"
     assert len(list(args.out.parent.iterdir())) == 2
 
 
 def test_a_wrong_digest_is_refused_and_a_missing_one_is_told(clip, tmp_path):
-    with pytest.raises(stage.InputError, match=f"expected sha256 {'0' * 64}, got"):
+    with pytest.raises(InputError, match=f"expected sha256 {'0' * 64}, got"):
         fetch.main(arguments(tmp_path, str(clip), sha256="0" * 64))
-    with pytest.raises(stage.InputError, match=files.digest(clip)):
+    with pytest.raises(InputError, match=files.digest(clip)):
         fetch.main(arguments(tmp_path, str(clip)))
     assert not (tmp_path / "data").exists()
 
@@ -364,13 +366,13 @@ def test_a_full_disk_ends_with_code_5(clip, tmp_path):
     ],
 )
 def test_a_bad_answer_is_one_line_with_its_code(server, tmp_path, path, code, line):
-    with pytest.raises(stage.StageError, match=line) as e:
+    with pytest.raises(StageError, match=line) as e:
         link(f"{server}/{path}", tmp_path / "got", OPEN)
     assert e.value.code == code and "\n" not in str(e.value)
 
 
 def test_a_length_over_the_cap_is_refused_before_it_comes(server, tmp_path):
-    with pytest.raises(stage.ResourceError, match="larger than max_mb"):
+    with pytest.raises(ResourceError, match="larger than max_mb"):
         link(f"{server}/clip.mp4", tmp_path / "got", Limits(bytes=100, private=True))
     assert (tmp_path / "got").stat().st_size == 0
 
@@ -378,7 +380,7 @@ def test_a_length_over_the_cap_is_refused_before_it_comes(server, tmp_path):
 @pytest.mark.parametrize("path", ["drip", "mute"])
 def test_a_slow_answer_is_cut(server, tmp_path, path):
     begun = time.monotonic()
-    with pytest.raises(stage.NetworkError, match="took more than 1 s"):
+    with pytest.raises(NetworkError, match="took more than 1 s"):
         link(f"{server}/{path}", tmp_path / "got", Limits(10_000, seconds=0.6, private=True))
     assert time.monotonic() - begun < 2
 
@@ -387,19 +389,19 @@ def test_nobody_there_is_code_4(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(stage.NetworkError, match="refused.*give the file"):
+    with pytest.raises(NetworkError, match="refused.*give the file"):
         link(f"http://127.0.0.1:{port}/a.mp4", tmp_path / "got", OPEN)
 
 
 @pytest.mark.parametrize(
     "source, error",
     [
-        ("ftp://example.org/a.mp4", stage.InputError),
-        ("pypi:sports2d/demo.mp4", stage.InputError),
-        ("http://user:secret@example.org/a.mp4", stage.NetworkError),
-        ("http://", stage.NetworkError),
-        ("http://127.0.0.1:99999/a.mp4", stage.NetworkError),
-        ("http://127.0.0.1/a b\r\n.mp4", stage.NetworkError),
+        ("ftp://example.org/a.mp4", InputError),
+        ("pypi:sports2d/demo.mp4", InputError),
+        ("http://user:secret@example.org/a.mp4", NetworkError),
+        ("http://", NetworkError),
+        ("http://127.0.0.1:99999/a.mp4", NetworkError),
+        ("http://127.0.0.1/a b\r\n.mp4", NetworkError),
     ],
 )
 def test_a_malformed_source_is_refused(tmp_path, source, error):
@@ -436,7 +438,7 @@ def test_a_malformed_source_is_refused(tmp_path, source, error):
     ],
 )
 def test_an_address_that_is_not_public_is_refused(address):
-    with pytest.raises(stage.NetworkError, match="not a public one"):
+    with pytest.raises(NetworkError, match="not a public one"):
         public_address(address, 80)
 
 
@@ -447,12 +449,12 @@ def test_a_public_address_is_the_one_to_connect_to(address):
 
 def test_one_private_address_among_public_ones_is_enough(monkeypatch):
     answers(monkeypatch, ["93.184.215.14", "10.0.0.1"])
-    with pytest.raises(stage.NetworkError, match="10.0.0.1"):
+    with pytest.raises(NetworkError, match="10.0.0.1"):
         public_address("two.example", 80)
 
 
 def test_loopback_is_refused_by_what_params_can_reach(server, tmp_path):
-    with pytest.raises(stage.NetworkError, match="127.0.0.1, which is not a public one"):
+    with pytest.raises(NetworkError, match="127.0.0.1, which is not a public one"):
         fetch.main(arguments(tmp_path, f"{server}/clip.mp4"))
 
 
@@ -479,7 +481,7 @@ def test_a_redirect_to_loopback_is_refused(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "public_address", first_passes)
     port = server.rpartition(":")[2]
     monkeypatch.setattr(Handler, "move", move_to_loopback)
-    with pytest.raises(stage.NetworkError, match="localhost has the address"):
+    with pytest.raises(NetworkError, match="localhost has the address"):
         link(f"http://public.example:{port}/moved", tmp_path / "got", Limits(1_000_000))
     assert seen == ["public.example", "localhost"]
 
@@ -501,7 +503,7 @@ def test_a_name_that_answers_differently_the_second_time_is_connected_to_the_fir
         raise ConnectionRefusedError("refused")
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    with pytest.raises(stage.NetworkError):
+    with pytest.raises(NetworkError):
         link("http://rebound.example/a.mp4", tmp_path / "got", Limits(1000))
     assert reached == [("93.184.215.14", 80)]
 
@@ -510,12 +512,12 @@ def test_a_name_that_answers_differently_the_second_time_is_connected_to_the_fir
 
 
 def test_a_page_of_no_named_site_never_reaches_the_generic_extractor(server, tmp_path):
-    with pytest.raises(stage.NetworkError, match="not a page of a video"):
+    with pytest.raises(NetworkError, match="not a page of a video"):
         page(f"{server}/clip.mp4", "youtube", tmp_path / "got", OPEN)
 
 
 def test_what_yt_dlp_leaves_out_in_silence_is_an_error(server, clip, tmp_path):
-    with pytest.raises(stage.NetworkError, match="larger than max_mb"):
+    with pytest.raises(NetworkError, match="larger than max_mb"):
         page(f"{server}/clip.mp4", "generic", tmp_path / "got", Limits(bytes=100))
     about = page(f"{server}/clip.mp4", "generic", tmp_path / "got", OPEN)
     assert files.digest(tmp_path / "got") == files.digest(clip)
@@ -575,11 +577,11 @@ def test_a_file_in_a_wheel(index, clip, tmp_path):
     about = json.loads(args.provenance.read_text())
     assert (about["source"], about["licence"]) == (source, "BSD-3-Clause")
     assert len(list(video.frames(args.out))) == FRAMES
-    with pytest.raises(stage.InputError, match="holds no toyclips/run.mp4"):
+    with pytest.raises(InputError, match="holds no toyclips/run.mp4"):
         bring("pypi:toyclips==1.2/toyclips/run.mp4", tmp_path / "got", OPEN)
-    with pytest.raises(stage.NetworkError, match="pip could not get toyclips==9: No matching"):
+    with pytest.raises(NetworkError, match="pip could not get toyclips==9: No matching"):
         bring("pypi:toyclips==9/walk.mp4", tmp_path / "got", OPEN)
-    with pytest.raises(stage.ResourceError, match="larger than max_mb"):
+    with pytest.raises(ResourceError, match="larger than max_mb"):
         bring(source, tmp_path / "got", Limits(bytes=100))
 
 
@@ -594,6 +596,6 @@ def test_pose_takes_two_pinned_files_and_their_licence(index, tmp_path):
     assert (args.out / "LICENSE").read_text() == "the licence"
     assert "Apache License 2.0" in (args.out / "NOTICE").read_text()
     wrong = pose.Args(args.out, args.source, sums[1], sums[1])
-    with pytest.raises(stage.InputError, match="expected sha256"):
+    with pytest.raises(InputError, match="expected sha256"):
         pose.main(wrong)
     assert files.verified(args.out / "pose_detection.tflite").read_bytes() == b"detector"

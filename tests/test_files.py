@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from reelward import files
+from reelward.runtime import files
 
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from reelward import files
+from reelward.runtime import files
 with files.{kind}(Path("{target}")) as new:
     ({write}).write_text("half")
     {end}
@@ -150,7 +150,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
     code = f"""
 import resource
 from pathlib import Path
-from reelward import files
+from reelward.runtime import files
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with files.new_file(Path({str(target)!r})) as new:

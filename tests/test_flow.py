@@ -23,9 +23,10 @@ from flows.dvc_cli import HINTS, NETWORK, DvcError, failure
 from flows.dvc_cli import dvc as follow
 from flows.learn import NO_CACHE, commit, enough, learn, message, network, repro
 from flows.on_reward import publish
-from reelward import stage
-from reelward.files import digest
-from reelward.study import EXAMPLE
+from reelward.runtime.errors import InputError, NetworkError, ResourceError
+from reelward.runtime.files import digest
+from reelward.runtime.locks import lock
+from reelward.studies.study import EXAMPLE
 
 SAID = """\
 Running stage 'fetch':
@@ -42,7 +43,7 @@ def flow(folder: Path, iterations: int, **more: str) -> str:
 def test_a_failure_is_the_stages_own_line_and_code() -> None:
     error = failure(SAID, 255)
     assert str(error) == "reelward fetch: expected an answer from example.com, got none in 30 s"
-    assert error.code == NETWORK == stage.NetworkError.code
+    assert error.code == NETWORK == NetworkError.code
     silent = failure(["ERROR: failed to reproduce 'a': failed to run: a, exited with 137"], 255)
     assert silent.code == 137 and "'a'" in str(silent)
     assert failure(["ERROR: Unable to acquire lock."], 255).code == 255
@@ -239,11 +240,11 @@ def test_on_main_it_says_what_to_do(desk: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_two_flows_do_not_write_one_study(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(mine)
-    monkeypatch.setattr(stage, "LOCK_WAIT", 0.2)
+    monkeypatch.setattr("reelward.runtime.locks.LOCK_WAIT", 0.2)
     run(mine, "git", "switch", "--quiet", "main")
-    with stage.lock(Path("loop.yaml")):
+    with lock(Path("loop.yaml")):
         for name in ("tiny", None):
-            with pytest.raises(stage.ResourceError, match=f"process {os.getpid()}; wait for it"):
+            with pytest.raises(ResourceError, match=f"process {os.getpid()}; wait for it"):
                 learn.fn(1, name)
         assert run(mine, "git", "branch", "--show-current") == "main\n"
         said = reelward(mine, "new", "other", code=5)
@@ -266,7 +267,7 @@ def test_a_server_that_is_gone_is_the_network(desk: Path) -> None:
 
 
 def test_nobody_is_asked_who_cannot_answer() -> None:
-    with pytest.raises(stage.InputError, match="nobody could answer here: make serve"):
+    with pytest.raises(InputError, match="nobody could answer here: make serve"):
         learn.fn(1, ask=True)
 
 

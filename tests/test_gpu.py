@@ -19,8 +19,9 @@ from test_stage import holder
 from test_train import ARGS, REWARD, job
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reelward import files, stage
 from reelward.policy import Policies, Policy
+from reelward.runtime import files
+from reelward.runtime.errors import ResourceError
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.gpu import GpuPhysics, graphed
@@ -292,7 +293,7 @@ def test_the_wrong_kind_of_device_is_refused(tmp_path):
     candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 1, "error": None}
     files.write_json(tmp_path / "index.json", {"alternate": True, "candidates": [candidate]})
     out: Path = tmp_path / "policies"
-    with pytest.raises(stage.ResourceError, match="expected a CUDA GPU, found none"):
+    with pytest.raises(ResourceError, match="expected a CUDA GPU, found none"):
         train.main(replace(ARGS, rewards=tmp_path, parent=tmp_path, out=out, device="cuda"))
     assert not out.exists()
 

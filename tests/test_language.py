@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from reelward import jail
+from reelward.authors.reference import filled
+from reelward.checking import (
+    check,
+    cli_check,
+    cli_fields,
+    recorded_states,
+    robot_card,
+)
 from reelward.language import (
     Reward,
     RewardError,
@@ -21,18 +28,11 @@ from reelward.language import (
     load,
     trial_states,
 )
-from reelward.language.commands import (
-    check,
-    cli_check,
-    cli_fields,
-    recorded_states,
-    robot_card,
-)
 from reelward.language.contract import BOUND
 from reelward.language.errors import CODES
 from reelward.language.ops import OPS, SPELLINGS
-from reelward.language.reference import filled
 from reelward.language.spellings import SPECIAL
+from reelward.runtime import jail
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.field import Field
@@ -571,7 +571,7 @@ def test_the_jail_refuses_what_landlock_leaves(tmp_path: Path):
 
 def test_the_page_is_generated_from_the_code():
     page = (Path(__file__).parents[1] / "docs" / "reward-language.md").read_text(encoding="utf-8")
-    assert filled(page) == page, "run python -m reelward.language.reference docs/reward-language.md"
+    assert filled(page) == page, "run python -m reelward.authors.reference docs/reward-language.md"
     example = page.split("```python\n")[1].split("```")[0]
     reward = compile_reward(example, FIELDS)
     assert reward.period == 1.31 and check_contract(reward, FIELDS) == []

@@ -19,8 +19,8 @@ from language_attacks import ATTACKS, HONEST, MARK
 from language_direct import states
 from language_programs import random_numpy_program, random_program
 
-from reelward.jail import jailed
 from reelward.language import Reward, RewardError, check_contract, compile_reward, dump, load
+from reelward.runtime.jail import jailed
 from reelward.sim.robot import load_robot
 
 CASES = int(os.environ.get("REELWARD_CASES", "300"))

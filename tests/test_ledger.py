@@ -2,7 +2,7 @@
 
 import pytest
 
-from reelward.ledger import FIRST, LedgerError, extended, last, parents, refusal, refused
+from reelward.studies.ledger import FIRST, LedgerError, extended, last, parents, refusal, refused
 
 OWN_FORM = """\
 last: iter-01        # published

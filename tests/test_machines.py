@@ -18,7 +18,7 @@ import pytest
 from conftest import copy, dvc, environment, ran, run
 
 from flows.grid import members
-from reelward.study import StudyError
+from reelward.studies.study import StudyError
 
 PIPELINE = """\
 vars: [loop.yaml]

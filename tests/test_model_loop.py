@@ -24,7 +24,6 @@ from language_attacks import ATTACKS, HONEST, MARK
 from scripted_server import MODEL, Call, Server
 from test_loop import BIPED, EXPERT, STANDS, motion
 
-from reelward import files, ledger, stage
 from reelward.authors import llm
 from reelward.critics import measured, vlm
 from reelward.critics.view import View
@@ -34,6 +33,9 @@ from reelward.models.spend import Spend
 from reelward.models.store import Store
 from reelward.motion.course import Course
 from reelward.motion.record import to_json
+from reelward.runtime import files
+from reelward.runtime.errors import InputError, NetworkError
+from reelward.studies import ledger
 from stages import critique, propose, rewards, select
 
 ROOT = Path(__file__).parents[1]
@@ -552,13 +554,13 @@ def test_the_measured_critique_is_what_it_was(judging: critique.Args) -> None:
 
 def test_a_person_may_be_the_critic(judging: critique.Args) -> None:
     judging = replace(judging, critic="file", model=None)
-    with pytest.raises(stage.InputError, match="what you say of iter-00's c0, c1.*rollouts"):
+    with pytest.raises(InputError, match="what you say of iter-00's c0, c1.*rollouts"):
         critique.main(judging)
     one = "{wrong: drags, rewrite: '', remove: '', add: height, failure: drag, verdict: better, "
     judging.file.write_text(
         f"iter-00:\n  c0: {one}confidence: 0.8}}\n  c1: {one}confidence: 2.0}}\n"
     )
-    with pytest.raises(stage.InputError, match="iter-00.c1.confidence: .*less than or equal to 1"):
+    with pytest.raises(InputError, match="iter-00.c1.confidence: .*less than or equal to 1"):
         critique.main(judging)
     judging.file.write_text(judging.file.read_text().replace("2.0", "0.9"))
     critique.main(judging)
@@ -686,8 +688,8 @@ def test_no_server_is_one_line_before_any_work(
         max_tokens=1000, evidence="critique",
     )  # fmt: skip
     for attempt in (lambda: critique.main(judging), lambda: propose.main(asked)):
-        with pytest.raises(stage.NetworkError, match="127.0.0.1:9/v1 .OPENAI_BASE_URL.: "):
+        with pytest.raises(NetworkError, match="127.0.0.1:9/v1 .OPENAI_BASE_URL.: "):
             attempt()
-    with pytest.raises(stage.InputError, match="critique.model: expected the name of a model"):
+    with pytest.raises(InputError, match="critique.model: expected the name of a model"):
         critique.main(replace(judging, model=None))
     assert not (place / "proposal.json").exists()

@@ -12,7 +12,7 @@ import pytest
 from conftest import ran, run, settle
 from scripted_server import Server
 
-from reelward import stage
+from reelward.runtime.errors import InputError
 from stages import describe
 
 KEY = "-".join(("sk", "canary", "3f9a1c77e0b24d"))
@@ -47,7 +47,7 @@ def replayed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         here.setenv("REELWARD_MODE", "replay")
         describe.main(given)
         assert given.out.read_bytes() == Path("data/expert/criteria.json").read_bytes()
-        with pytest.raises(stage.InputError, match="the first difference is .*video.*, now .*run"):
+        with pytest.raises(InputError, match="the first difference is .*video.*, now .*run"):
             describe.main(replace(given, task="run"))
 
 

@@ -15,7 +15,6 @@ import pytest
 from jinja2 import UndefinedError
 from scripted_server import MODEL, Call, Refusal, Server, complaint, completion, drip, flood
 
-from reelward import stage
 from reelward.models import chat as chatting
 from reelward.models.chat import Chat, NoAnswer
 from reelward.models.prompts import render
@@ -24,6 +23,7 @@ from reelward.models.server import Server as Address
 from reelward.models.server import ready
 from reelward.models.spend import Budget, Spend
 from reelward.models.store import Store
+from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
 
 ROOT = Path(__file__).parents[1]
 KEY = "sk-CANARY-3f9a1c77e0b24d"
@@ -167,7 +167,7 @@ def test_what_is_final_is_said_once_in_the_servers_words(
     says: Callable[..., Server], status: int
 ) -> None:
     server = says(Refusal(status, complaint(f"No such thing; you sent {KEY}")))
-    with pytest.raises(stage.StageError) as failed:
+    with pytest.raises(StageError) as failed:
         ask()
     assert failed.value.code == 2 and len(server.calls) == 1
     told = str(failed.value)
@@ -178,7 +178,7 @@ def test_what_is_final_is_said_once_in_the_servers_words(
 
 def test_a_wrong_name_of_a_model(serve: Callable[..., Server]) -> None:
     server = serve("ollama")
-    with pytest.raises(stage.InputError, match="The model `gpt-nine` does not exist"):
+    with pytest.raises(InputError, match="The model `gpt-nine` does not exist"):
         ask(mind=chat("gpt-nine"))
     assert len(server.calls) == 1
 
@@ -188,7 +188,7 @@ def test_what_may_pass_is_tried_again_and_then_is_the_networks(
     says: Callable[..., Server], status: int
 ) -> None:
     server = says(Refusal(status, complaint("Later")))
-    with pytest.raises(stage.NetworkError, match=f"{status}, Later"):
+    with pytest.raises(NetworkError, match=f"{status}, Later"):
         ask()
     assert len(server.calls) == 1 + chatting.RETRIES
     assert spent()["calls"] == len(server.calls)
@@ -211,7 +211,7 @@ def test_no_credit_left_is_final(says: Callable[..., Server]) -> None:
     broke = complaint("You exceeded your current quota", code="insufficient_quota")
     broke["error"]["code"] = "insufficient_quota"
     server = says(Refusal(429, broke))
-    with pytest.raises(stage.ResourceError, match="exceeded your current quota"):
+    with pytest.raises(ResourceError, match="exceeded your current quota"):
         ask()
     assert len(server.calls) == 1
 
@@ -225,7 +225,7 @@ def test_no_server_names_address_and_variable(
     url = url.replace("PORT", str(serve().server_port))  # speaks no TLS
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     for attempt in (lambda: ready("critic"), ask):
-        with pytest.raises(stage.NetworkError) as failed:
+        with pytest.raises(NetworkError) as failed:
             attempt()
         assert str(failed.value).startswith(f"{url} (OPENAI_BASE_URL)")
     assert spent()["calls"] == 1 + chatting.RETRIES
@@ -236,7 +236,7 @@ def test_silence_is_paid_for_and_asked_again_twice(
 ) -> None:
     monkeypatch.setenv("REELWARD_CALL_SECONDS", "0.3")
     server = serve("ollama", lambda call: time.sleep(1) or GOOD)
-    with pytest.raises(stage.NetworkError, match="no answer in time"):
+    with pytest.raises(NetworkError, match="no answer in time"):
         ask()
     assert 2 <= len(server.calls) <= 1 + chatting.TIMEOUTS
     assert spent()["tokens"] >= 500 * len(server.calls)
@@ -249,7 +249,7 @@ def test_an_endless_answer_is_cut_off(
     monkeypatch.setenv("REELWARD_CALL_SECONDS", "0.5")
     says(body)
     begun = time.monotonic()
-    with pytest.raises(stage.NetworkError, match=why):
+    with pytest.raises(NetworkError, match=why):
         ask()
     assert time.monotonic() - begun < 6
 
@@ -260,7 +260,7 @@ def test_an_endless_answer_is_cut_off(
 )
 def test_no_completion_is_tried_once_more(says: Callable[..., Server], body: Any) -> None:
     server = says(body)
-    with pytest.raises(stage.NetworkError, match="expected a chat completion, got"):
+    with pytest.raises(NetworkError, match="expected a chat completion, got"):
         ask()
     assert len(server.calls) == 2
     says(body, completion(GOOD))
@@ -398,16 +398,14 @@ def test_replay_asks_nobody(serve: Callable[..., Server], monkeypatch: pytest.Mo
     monkeypatch.delenv("OPENAI_BASE_URL")
     ready("critic")
     assert ask("Line 1\nLine 2").model_dump() == ANSWER
-    with pytest.raises(
-        stage.InputError, match=r"content line 2: recorded 'Line 2', now 'Line two'"
-    ):
+    with pytest.raises(InputError, match=r"content line 2: recorded 'Line 2', now 'Line two'"):
         ask("Line 1\nLine two")
     assert len(server.calls) == 1
     monkeypatch.setenv("REELWARD_CALLS", "elsewhere")
-    with pytest.raises(stage.InputError, match="holds none at all"):
+    with pytest.raises(InputError, match="holds none at all"):
         ask()
     monkeypatch.setenv("REELWARD_MODE", "rerun")
-    with pytest.raises(stage.InputError, match="expected live or replay, got rerun"):
+    with pytest.raises(InputError, match="expected live or replay, got rerun"):
         ask()
 
 
@@ -428,7 +426,7 @@ def test_the_run_stops_before_a_limit_and_goes_on_above_it(
 ) -> None:
     server = serve("vllm")  # 1200 tokens an answer
     monkeypatch.setenv(f"REELWARD_BUDGET_{name.upper()}", str(limit))
-    with pytest.raises(stage.ResourceError) as failed:
+    with pytest.raises(ResourceError) as failed:
         for i in range(9):
             ask(f"Question {i}")
     assert failed.value.code == 5
@@ -446,17 +444,17 @@ def test_money_is_counted_at_the_users_prices(
 ) -> None:
     monkeypatch.setenv("REELWARD_BUDGET_MONEY", "0.01")
     server = serve("vllm")
-    with pytest.raises(stage.InputError, match=r"prices: \{scripted: \[IN, OUT\]\}"):
+    with pytest.raises(InputError, match=r"prices: \{scripted: \[IN, OUT\]\}"):
         ask()
     Path("local.yaml").write_text("prices: {scripted: [2.0, 10.0]}\n")
     ask()  # 1000 tokens in at 2 and 200 out at 10 for a million: 0.004
     log = Spend(Path("scratch/spend.jsonl"), Budget.given())
     assert log.spent() == {"calls": 1, "tokens": 1200, "money": pytest.approx(0.004)}
-    with pytest.raises(stage.ResourceError, match="budget_money: 0.004 of 0.01 spent"):
+    with pytest.raises(ResourceError, match="budget_money: 0.004 of 0.01 spent"):
         ask("And? " * 2000)
     assert len(server.calls) == 1
     Path("local.yaml").write_text("prices: {scripted: cheap}\n")
-    with pytest.raises(stage.InputError, match="prices = .*expected .*MODEL"):
+    with pytest.raises(InputError, match="prices = .*expected .*MODEL"):
         Budget.given()
 
 
@@ -489,7 +487,7 @@ def test_no_key_names_the_variables_before_anything_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for attempt in (lambda: ready("author"), ask):
-        with pytest.raises(stage.InputError) as failed:
+        with pytest.raises(InputError) as failed:
             attempt()
         assert str(failed.value) == (
             "no key for https://api.openai.com/v1: set OPENAI_API_KEY, or OPENAI_BASE_URL to the "
@@ -504,7 +502,7 @@ def test_a_wrong_key_is_seen_before_any_work(
     server = serve("openai")
     ready("critic")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-another-key-altogether")
-    with pytest.raises(stage.InputError, match="401.*look at the key in OPENAI_API_KEY") as failed:
+    with pytest.raises(InputError, match="401.*look at the key in OPENAI_API_KEY") as failed:
         ready("critic")
     assert "another" not in str(failed.value)
     assert server.calls == []
@@ -526,7 +524,7 @@ def test_each_role_may_have_its_server_and_key(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_an_address_holds_no_secret(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
-    with pytest.raises(stage.InputError, match="OPENAI_BASE_URL: expected an address") as failed:
+    with pytest.raises(InputError, match="OPENAI_BASE_URL: expected an address") as failed:
         ask()
     assert KEY not in str(failed.value)
 

@@ -14,7 +14,6 @@ import pytest
 from clips import ROOT, beast, real, scenery, weights
 from skeleton import LEG, walker
 
-from reelward import files, stage
 from reelward.motion import person
 from reelward.motion.camera import Camera, moved
 from reelward.motion.closeness import alternate
@@ -35,6 +34,8 @@ from reelward.motion.signals import flexion
 from reelward.motion.subject import follow_outline, measure_person
 from reelward.motion.track import Track
 from reelward.motion.video import Frame, VideoError, encode_mp4, frames
+from reelward.runtime import files
+from reelward.runtime.validation import validate
 from stages import keyframes as keyframes_stage
 
 WISH = Wish(shot=None, at=None, tiles=8, stature=1.65, time_scale=1.0)
@@ -414,7 +415,7 @@ def test_a_bad_video_stops_the_stage_in_one_line_with_code_three(tmp_path, pose_
      ("stature", 0.0), ("time_scale", 0.0)],
 )  # fmt: skip
 def test_wrong_params_are_named(key, value):
-    told = stage.validate(keyframes_stage.Args, {key: value})
+    told = validate(keyframes_stage.Args, {key: value})
     assert len(told) == 1 and key in told[0]
 
 
@@ -424,4 +425,4 @@ def test_wrong_params_are_named(key, value):
      ("time_scale", None), ("time_scale", 0.25)],
 )  # fmt: skip
 def test_right_params_pass(key, value):
-    assert stage.validate(keyframes_stage.Args, {key: value}) == []
+    assert validate(keyframes_stage.Args, {key: value}) == []

@@ -13,10 +13,12 @@ from conftest import ROOT
 from test_loop import BIPED, EXPERT
 from test_train import ARGS
 
-from reelward import files, ledger, stage
 from reelward.authors import measured
+from reelward.checking import cli_check, native_faults
 from reelward.language import NativeError, compile_reward, native_terms
-from reelward.language.commands import cli_check, native_faults
+from reelward.runtime import files
+from reelward.runtime.errors import ResourceError
+from reelward.studies import ledger
 from stages import __main__ as check
 from stages import rewards, rollout, train
 
@@ -137,7 +139,7 @@ def test_a_failed_training_is_kept_only_where_its_reward_is_to_blame(tmp_path: P
         rollout.main(rollout.Args(*shown))
         assert not list((tmp_path / "rollouts").rglob("motion.json"))
     else:
-        with pytest.raises(stage.ResourceError, match="c0: ended with exit code -9; what was"):
+        with pytest.raises(ResourceError, match="c0: ended with exit code -9; what was"):
             train.main(args)
         assert not args.out.exists()
 
@@ -145,12 +147,14 @@ def test_a_failed_training_is_kept_only_where_its_reward_is_to_blame(tmp_path: P
 def test_the_jail_runs_the_package_that_it_was_started_from(tmp_path: Path):
     """Two clones may share one environment: the installed package is another one."""
     package = tmp_path / "clone/reelward"
-    package.mkdir(parents=True)
+    (package / "runtime").mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / "jail.py").write_text((ROOT / "reelward/jail.py").read_text())
+    (package / "runtime/__init__.py").touch()
+    jail = "runtime/jail.py"
+    (package / jail).write_text((ROOT / "reelward" / jail).read_text())
     (package / "marked.py").write_text("def here(_):\n    return __file__\n")
     code = (
-        f"import sys; sys.path.insert(0, {str(package.parent)!r}); from reelward.jail import jailed;"
+        f"import sys; sys.path.insert(0, {str(package.parent)!r}); from reelward.runtime.jail import jailed;"
         "print(jailed('reelward.marked:here', None))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from skeleton import LEG, walker
 
-from reelward import files
 from reelward.critics import measured
 from reelward.critics.view import weighed
 from reelward.motion.closeness import tolerance
@@ -24,6 +23,7 @@ from reelward.motion.figure import UNIT, stick_figure
 from reelward.motion.record import Motion, from_json, robot_motion, to_json
 from reelward.motion.track import Track, pack
 from reelward.motion.video import encode_jpeg, encode_mp4
+from reelward.runtime import files
 from stages import report, select
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

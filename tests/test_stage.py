@@ -19,7 +19,14 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from reelward import files, stage
+from reelward.runtime import files
+from reelward.runtime.entry import Out
+from reelward.runtime.errors import InputError
+from reelward.runtime.locks import LOCK_WAIT
+from reelward.runtime.processes import CALLER
+from reelward.runtime.progress import Bar, progress
+from reelward.runtime.settings import SETTINGS, setting
+from reelward.runtime.validation import read_yaml, validate
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,11 +37,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from pydantic import Field
-from reelward import files, stage
+from reelward.runtime import files
+from reelward.runtime import errors
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.processes import die_with_parent
 
 @dataclass(frozen=True)
 class Args:
-    out: stage.Out
+    out: Out
     """folder to create"""
     seconds: Annotated[float, Field(ge=0, le=100)]
     """of work"""
@@ -48,7 +58,7 @@ class Args:
     """anything"""
 
 def work():
-    stage.die_with_parent()
+    die_with_parent()
     Path("pids").mkdir(exist_ok=True)
     Path(f"pids/{os.getpid()}").touch()
     time.sleep(100)
@@ -64,7 +74,7 @@ def main(args):
     elif args.does == "readonly":
         raise PermissionError(errno.EACCES, "Permission denied", "data/x")
     elif args.does.endswith("Error"):
-        raise getattr(stage, args.does)("wanted this,\\n got that")
+        raise getattr(errors, args.does)("wanted this,\\n got that")
     workers = []
     if args.does in ("fork", "forkserver"):
         context = multiprocessing.get_context(args.does)
@@ -80,7 +90,7 @@ def main(args):
             w.kill()
 
 if __name__ == "__main__":
-    stage.run(main, Args)
+    run_stage(main, Args)
 '''
 
 
@@ -122,7 +132,7 @@ def all_dead(pids: list[int], within: float = 2.0) -> bool:
 
 @dataclass(frozen=True)
 class Args:
-    out: stage.Out
+    out: Out
     env_steps: Annotated[int, Field(gt=0)]
     gamma: Annotated[float, Field(ge=0, le=1)]
     hidden: tuple[int, ...]
@@ -144,8 +154,8 @@ GOOD = {
 
 
 def test_good_values_raise_no_complaint():
-    assert stage.validate(Args, GOOD) == []
-    assert stage.validate(Args, GOOD | {"crop": [0, 1.5]}) == []
+    assert validate(Args, GOOD) == []
+    assert validate(Args, GOOD | {"crop": [0, 1.5]}) == []
 
 
 @pytest.mark.parametrize(
@@ -168,12 +178,12 @@ def test_good_values_raise_no_complaint():
     ],
 )
 def test_a_bad_value_is_one_line(key, value, line):
-    got = stage.validate(Args, {**GOOD, key: value}, "params.yaml: train.")
+    got = validate(Args, {**GOOD, key: value}, "params.yaml: train.")
     assert [re.sub(r",$", "", s) for s in got] == [f"params.yaml: train.{key} = {line}"]
 
 
 def test_an_unknown_key_far_from_all_names_them_all():
-    (line,) = stage.validate(Args, {"zzz": 1})
+    (line,) = validate(Args, {"zzz": 1})
     assert line.endswith("known keys: " + ", ".join(Args.__dataclass_fields__))
 
 
@@ -191,37 +201,37 @@ def test_an_unknown_key_far_from_all_names_them_all():
 def test_bad_yaml_is_one_line(tmp_path, text, line):
     path = tmp_path / "params.yaml"
     path.write_text(text)
-    with pytest.raises(stage.InputError, match=re.escape(line)) as e:
-        stage.read_yaml(path)
+    with pytest.raises(InputError, match=re.escape(line)) as e:
+        read_yaml(path)
     assert str(path) in str(e.value) and "\n" not in str(e.value)
 
 
 def test_yaml_is_read_as_dvc_reads_it(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 3e-4\r\nb: on\r\n")
-    assert stage.read_yaml(path) == {"a": 3e-4, "b": "on"}
+    assert read_yaml(path) == {"a": 3e-4, "b": "on"}
 
 
 def test_how_prefers_the_environment_to_local_yaml_to_the_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert stage.how("call_seconds", 2.0) == 2.0
+    assert setting("call_seconds", 2.0) == 2.0
     Path("local.yaml").write_text("call_seconds: 3\n")
-    assert stage.how("call_seconds", 2.0) == 3.0
+    assert setting("call_seconds", 2.0) == 3.0
     monkeypatch.setenv("REELWARD_CALL_SECONDS", "4")
-    assert stage.how("call_seconds", 2.0) == 4.0
-    assert stage.how("call_seconds") == "4"
+    assert setting("call_seconds", 2.0) == 4.0
+    assert setting("call_seconds") == "4"
     monkeypatch.setenv("REELWARD_CALL_SECONDS", "long")
-    with pytest.raises(stage.InputError, match="REELWARD_CALL_SECONDS.*expected a number"):
-        stage.how("call_seconds", 2.0)
+    with pytest.raises(InputError, match="REELWARD_CALL_SECONDS.*expected a number"):
+        setting("call_seconds", 2.0)
     monkeypatch.setenv("REELWARD_PULL", "false")
-    assert stage.how("pull", True) is False
+    assert setting("pull", True) is False
 
 
 def test_a_misspelt_budget_is_no_silence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("local.yaml").write_text("budjet_money: 1\n")
-    with pytest.raises(stage.InputError, match="budjet_money: unknown key; did you mean budget_m"):
-        stage.how("mode", "live")
+    with pytest.raises(InputError, match="budjet_money: unknown key; did you mean budget_m"):
+        setting("mode", "live")
 
 
 def test_every_way_to_run_is_known_and_on_a_page():
@@ -232,9 +242,9 @@ def test_every_way_to_run_is_known_and_on_a_page():
         *(ROOT / "stages").glob("*.py"),
     ]:
         asked |= set(re.findall(r"\bhow\(\s*\"(\w+)\"", path.read_text()))
-    assert asked <= set(stage.HOW)
+    assert asked <= set(SETTINGS)
     pages = (ROOT / "README.md").read_text() + (ROOT / "docs/models.md").read_text()
-    assert [name for name in stage.HOW if not re.search(rf"`{name}\b", pages)] == []
+    assert [name for name in SETTINGS if not re.search(rf"`{name}\b", pages)] == []
 
 
 # --- how it ends
@@ -251,7 +261,7 @@ def test_every_way_to_run_is_known_and_on_a_page():
         ("full", 5, "data/out: File too large; free some space"),
         ("memory", 5, "out of memory"),
         ("readonly", 5, "data/x: Permission denied"),
-        ("fault", 70, "a fault of reelward at toy.py:38: ZeroDivisionError"),
+        ("fault", 70, "a fault of reelward at toy.py:36: ZeroDivisionError"),
     ],
 )
 def test_an_error_is_a_line_with_its_code(toy, does, code, line):
@@ -308,7 +318,7 @@ def test_a_second_writer_ends_with_code_5_and_names_the_first(toy):
     second = subprocess.run(command(0), capture_output=True, text=True)
     assert second.returncode == 5
     assert f"data/out is being written by process {first.pid}" in second.stderr
-    assert time.monotonic() - begun > stage.LOCK_WAIT
+    assert time.monotonic() - begun > LOCK_WAIT
     first.kill()
     first.wait()
     assert subprocess.run(command(0), capture_output=True).returncode == 0
@@ -413,8 +423,8 @@ def test_ctrl_c_in_a_terminal_reaches_the_stage(pipeline, monkeypatch, shell):
 def test_a_stage_whose_flow_is_gone_ends_though_its_parent_lives():
     flow = subprocess.Popen(["true"])
     flow.wait()
-    code = "import time; from reelward import stage; stage.die_with_parent(); time.sleep(20)"
-    env = os.environ | {stage.CALLER: str(flow.pid)}
+    code = "import time; from reelward.runtime.processes import die_with_parent; die_with_parent(); time.sleep(20)"
+    env = os.environ | {CALLER: str(flow.pid)}
     done = subprocess.run([sys.executable, "-c", code], env=env, timeout=15)
     assert done.returncode == -signal.SIGKILL
 
@@ -442,8 +452,8 @@ def test_dvc_checkout_brings_back_what_a_failed_stage_lost(pipeline):
 
 
 def test_progress_without_a_terminal_is_lines(monkeypatch, capsys):
-    monkeypatch.setattr(stage.Bar, "EVERY", 0.0)
-    with stage.progress(4, "training") as bar:
+    monkeypatch.setattr(Bar, "EVERY", 0.0)
+    with progress(4, "training") as bar:
         bar.advance(1, loss=0.25)
         bar.update(3)
         bar.update(4)
@@ -458,13 +468,13 @@ def test_progress_without_a_terminal_is_lines(monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def params() -> dict:
-    return stage.read_yaml(ROOT / "params.yaml")
+    return read_yaml(ROOT / "params.yaml")
 
 
 def complaints(params: dict) -> list[str]:
     from stages.__main__ import complaints
 
-    pipeline = stage.read_yaml(ROOT / "dvc.yaml")["stages"]
+    pipeline = read_yaml(ROOT / "dvc.yaml")["stages"]
     return complaints(params, {n: s.get("do", s)["cmd"] for n, s in pipeline.items()}, "params: ")
 
 
@@ -520,7 +530,7 @@ def test_check_writes_the_same_bytes_or_nothing(tmp_path):
 
 HOLDER = """
 import sys, time
-from reelward.stage import device_lock
+from reelward.runtime.locks import device_lock
 for _ in range(2):  # the same process has it already
     device_lock(sys.argv[1])
 print("mine", flush=True)

@@ -17,14 +17,17 @@ from conftest import ROOT
 from test_loop import motion
 from torch import nn
 
-from reelward import files, ledger, rollout, stage
+from reelward import rollout
 from reelward.language import compile_reward
 from reelward.motion.record import to_json
 from reelward.policy import Policy, Statistics
-from reelward.sim.checkpoint import Checkpoints
+from reelward.runtime import files
+from reelward.runtime.checkpoints import Checkpoints
+from reelward.runtime.errors import TrainingError
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.robot import load_robot
+from reelward.studies import ledger
 from stages import propose, rewards, train
 
 REWARD = '''"""Go forward."""
@@ -279,7 +282,7 @@ def test_what_a_candidate_said_outlives_its_process():
 
 JOBS = """
 import sys
-from reelward.sim.workers import spread
+from reelward.runtime.workers import spread
 
 def work(job, report):
     assert "reelward.sim.cpu" in sys.modules  # only the fork server can have loaded it
@@ -306,7 +309,7 @@ def test_candidates_are_alone_in_their_processes(tmp_path):
     todo = [job(together), job(together, name="c1", reward=bad)]
     reasons = train.spread(train.learn, todo, 2, lambda steps: None)
     assert reasons[0] is None and "line 2, col 0: term 'x' is not finite" in str(reasons[1])
-    assert isinstance(reasons[1], stage.TrainingError)
+    assert isinstance(reasons[1], TrainingError)
     assert alone == tuple((together / "out" / f"c0.{k}").read_bytes() for k in ("pt", "csv"))
 
 

@@ -21,11 +21,11 @@ from reelward.authors.draft import (
     shapes,
     tables,
 )
+from reelward.authors.reference import library_table
+from reelward.checking import checked, robot_card
 from reelward.language import RewardError, compile_reward
-from reelward.language.commands import checked, robot_card
 from reelward.language.errors import Diagnostic
 from reelward.language.native import Settings, native_card, native_terms
-from reelward.language.reference import library_table
 from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import render
 from reelward.models.schemas import Written

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from reelward import stage
 from reelward.critics import measured
 from reelward.critics.view import View, weighed
 from reelward.models.schemas import Answer, Failure
+from reelward.runtime.errors import InputError
+from reelward.runtime.validation import read_yaml
 
 
 class Said(Answer):
@@ -29,10 +30,10 @@ def critiques(
     file: Path, iteration: str, expert: View, learners: dict[str, View], parent: View, noise: float
 ) -> dict[str, dict[str, Any]]:
     """A critique for each candidate of the iteration. Raises InputError for what is not there."""
-    entries = stage.read_yaml(file).get(iteration)
+    entries = read_yaml(file).get(iteration)
     entries = entries if isinstance(entries, dict) else {}
     if missing := sorted(learners.keys() - entries.keys()):
-        raise stage.InputError(
+        raise InputError(
             f"{file}: expected what you say of {iteration}'s {', '.join(missing)}; look at the films "
             f"in data/iterations/{iteration}/rollouts, write it, and run dvc repro again"
         )
@@ -43,7 +44,7 @@ def critiques(
         except ValidationError as e:
             first = e.errors()[0]
             where = f"{iteration}.{name}.{'.'.join(map(str, first['loc']))}"
-            raise stage.InputError(f"{file}: {where}: {first['msg']}") from None
+            raise InputError(f"{file}: {where}: {first['msg']}") from None
         numbers = measured.critique(expert.motion, learner.motion, parent.motion, noise)
         found[name] = weighed(numbers, said.model_dump(exclude={"verdict"}), [said.verdict])
     return found

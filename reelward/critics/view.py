@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reelward import files
 from reelward.motion.record import Motion, from_json
+from reelward.runtime import files
 
 HEADINGS = ("wrong", "rewrite", "remove", "add")
 

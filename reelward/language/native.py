@@ -16,7 +16,7 @@ import torch
 
 from reelward.language.reward import library
 from reelward.language.spellings import PYTHON
-from reelward.stage import read_yaml
+from reelward.runtime.validation import read_yaml
 
 Settings = Mapping[str, Mapping[str, Any]]
 """`{name: {"function": "package.module:name", keyword: value, ...}}`, as in params.yaml"""

@@ -26,12 +26,14 @@ import httpx2
 import numpy as np
 import openai
 
-from reelward import stage
 from reelward.models.prompts import render
 from reelward.models.schemas import Answer, parse
 from reelward.models.server import SCRATCH, Able, Server, passing, replaying
 from reelward.models.spend import Budget, Spend
 from reelward.models.store import Reply, Request, Store, digest
+from reelward.runtime.errors import InputError, NetworkError, StageError
+from reelward.runtime.settings import setting
+from reelward.runtime.validation import shown
 
 FORMS = ("json_schema", "json_object", "prompt")
 RETRIES, TIMEOUTS = 4, 2
@@ -60,10 +62,10 @@ class Chat:
     ) -> None:
         if not model:
             section = "critique" if role == "critic" else "propose"
-            raise stage.InputError(f"{section}.model: expected the name of a model, got null")
+            raise InputError(f"{section}.model: expected the name of a model, got null")
         self.role, self.model = role, model
         self.max_tokens, self.temperature = max_tokens, temperature
-        self.store = Store(Path(stage.how("calls", str(SCRATCH / "calls"))), replaying())
+        self.store = Store(Path(setting("calls", str(SCRATCH / "calls"))), replaying())
         self.calls: list[dict[str, Any]] = []
         self._pictures: dict[str, bytes] = {}
 
@@ -89,7 +91,7 @@ class Chat:
                 return parse(text, kind)
             except ValueError as e:
                 if _declines(text):
-                    raise NoAnswer("refused: " + stage.shown(text)) from None
+                    raise NoAnswer("refused: " + shown(text)) from None
                 if last:
                     raise NoAnswer(f"malformed: {e}") from None
                 messages.append(self.user(render("repair", wrong=str(e), form=form(kind))))
@@ -110,7 +112,7 @@ class Chat:
         for again in (0, 1):
             reply = self._reply(kind, messages, most, again)
             if reply["refusal"] is not None or reply["finish"] == "content_filter":
-                raise NoAnswer("refused: " + stage.shown(reply["refusal"] or "content filter"))
+                raise NoAnswer("refused: " + shown(reply["refusal"] or "content filter"))
             if reply["finish"] == "length":
                 most, why = 2 * self.max_tokens, "cut off at max_tokens, twice; raise it"
             elif not reply["text"].strip():
@@ -148,7 +150,7 @@ class Chat:
 
     @cached_property
     def _seconds(self) -> float:
-        return stage.how("call_seconds", CALL_SECONDS)
+        return setting("call_seconds", CALL_SECONDS)
 
     def _post(self, request: Request, kind: type[Answer]) -> Reply:
         """Ask until an answer comes, within the limits, and store it. What a server cannot do, it
@@ -163,7 +165,7 @@ class Chat:
             body = self._body(request, kind, able)
             left = min(self._seconds, deadline - time.monotonic())
             attempt = spend.take(call, self.model, most)
-            failure: stage.StageError
+            failure: StageError
             cost, wait = most, None
             try:
                 raw = self._client.chat.completions.with_raw_response.create(
@@ -175,7 +177,7 @@ class Chat:
                     spend.settle(attempt, call, self.model, _tokens(reply, most[0]))
                     return reply
                 strange += 1
-                failure = stage.NetworkError(f"{server.url} ({server.url_name}): {complaint}")
+                failure = NetworkError(f"{server.url} ({server.url_name}): {complaint}")
                 final = strange > 1
             except openai.APIStatusError as e:
                 cost, wait = (0, 0), _retry_after(e)
@@ -250,7 +252,7 @@ def read(body: bytes, server: Server) -> tuple[Reply | None, str]:
         content, refusal = message.get("content"), message.get("refusal")
         usage = found.get("usage")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        begin = stage.shown(" ".join(text.split())) or "nothing"
+        begin = shown(" ".join(text.split())) or "nothing"
         return None, f"expected a chat completion, got {begin}"
     if isinstance(content, list):  # some servers answer in parts
         content = "".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
@@ -307,4 +309,4 @@ def _retry_after(e: openai.APIStatusError) -> float | None:
 
 
 def _backoff(failed: int) -> float:
-    return stage.how("retry_seconds", 1.0) * 2 ** (failed - 1) * random.uniform(0.5, 1.5)
+    return setting("retry_seconds", 1.0) * 2 ** (failed - 1) * random.uniform(0.5, 1.5)

@@ -18,7 +18,10 @@ import httpx2
 import openai
 from pydantic import SecretStr
 
-from reelward import files, stage
+from reelward.runtime import files
+from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
+from reelward.runtime.settings import setting
+from reelward.runtime.validation import shown
 
 SCRATCH = Path("scratch")
 KNOWN = SCRATCH / "servers.json"
@@ -41,9 +44,9 @@ class Able:
 
 def replaying() -> bool:
     """Whether calls are answered from the store alone (`mode`: live or replay)."""
-    mode = stage.how("mode", "live")
+    mode = setting("mode", "live")
     if mode not in ("live", "replay"):
-        raise stage.InputError(f"mode: expected live or replay, got {stage.shown(mode)}")
+        raise InputError(f"mode: expected live or replay, got {shown(mode)}")
     return mode == "replay"
 
 
@@ -73,18 +76,18 @@ class Server:
     @classmethod
     def of(cls, role: str) -> Server:
         """The role's own server (`critic_server` and REELWARD_CRITIC_KEY), or the one for all."""
-        own = stage.how(f"{role}_server")
+        own = setting(f"{role}_server")
         key_name = f"REELWARD_{role.upper()}_KEY" if own else "OPENAI_API_KEY"
         url_name = f"REELWARD_{role.upper()}_SERVER" if own else "OPENAI_BASE_URL"
         url = str(own or os.environ.get("OPENAI_BASE_URL") or OPENAI).strip().rstrip("/")
         if not _sound(url):
-            raise stage.InputError(
+            raise InputError(
                 f"{url_name}: expected an address like {OPENAI}, with no name, key or question mark "
                 f"in it; a key belongs into {key_name}"
             )
         key = SecretStr(os.environ.get(key_name, "").strip())
         if not key.get_secret_value() and url == OPENAI:
-            raise stage.InputError(
+            raise InputError(
                 f"no key for {url}: set {key_name}, or {url_name} to the address of another server"
             )
         return cls(url, key, key_name, url_name)
@@ -121,19 +124,19 @@ class Server:
             found = found.get(key, found) if isinstance(found, dict) else found
         return " ".join(self.clean(str(found)).split())[:MAX_SAID]
 
-    def failure(self, e: openai.APIError, model: str = "") -> stage.StageError:
+    def failure(self, e: openai.APIError, model: str = "") -> StageError:
         """What a failed request is to its caller, in one line that names address and setting."""
         where = f"{self.url} ({self.url_name})" + f", model {model}" * bool(model)
         if isinstance(e, openai.APIStatusError):
             told = f"{where}: {e.status_code}, {self.said(e)}"
             if e.status_code in (401, 403):
-                return stage.InputError(f"{told}; look at the key in {self.key_name}")
+                return InputError(f"{told}; look at the key in {self.key_name}")
             if exhausted(e):
-                return stage.ResourceError(f"{told}; what was answered is not paid for twice")
-            return (stage.NetworkError if passing(e) else stage.InputError)(told)
+                return ResourceError(f"{told}; what was answered is not paid for twice")
+            return (NetworkError if passing(e) else InputError)(told)
         slow = isinstance(e, openai.APITimeoutError)
         why = "no answer in time" if slow else self.clean(str(e.__cause__ or e))
-        return stage.NetworkError(f"{where}: {why[:MAX_SAID]}")
+        return NetworkError(f"{where}: {why[:MAX_SAID]}")
 
     def able(self, model: str) -> Able:
         known = files.read_json(KNOWN) if KNOWN.is_file() else {}

@@ -17,7 +17,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from reelward import stage
+from reelward.runtime.errors import InputError, ResourceError
+from reelward.runtime.settings import setting
+from reelward.runtime.validation import expected, shown
 
 LIMITS = ("calls", "tokens", "money")
 
@@ -47,7 +49,7 @@ class Budget:
 
 
 def _read(name: str, kind: Any) -> Any:
-    value = stage.how(name)
+    value = setting(name)
     if value is None:
         return None
     try:
@@ -55,10 +57,9 @@ def _read(name: str, kind: Any) -> Any:
         return TypeAdapter(kind).validate_json(text)
     except (ValidationError, ValueError, TypeError):
         like = '{"MODEL": [2.5, 10]}, money for a million tokens in and out'
-        wanted = like if name == "prices" else stage.expected(kind)
-        raise stage.InputError(
-            f"{name} = {stage.shown(value)} (REELWARD_{name.upper()} or local.yaml): "
-            f"expected {wanted}"
+        wanted = like if name == "prices" else expected(kind)
+        raise InputError(
+            f"{name} = {shown(value)} (REELWARD_{name.upper()} or local.yaml): expected {wanted}"
         ) from None
 
 
@@ -89,7 +90,7 @@ class Spend:
         Raises ResourceError when that would cross a limit."""
         cost = self.budget.cost(model, most)
         if self.budget.money is not None and cost is None:
-            raise stage.InputError(
+            raise InputError(
                 f"budget_money needs the price of {model}; in local.yaml: "
                 f"prices: {{{model}: [IN, OUT]}}, for a million tokens"
             )
@@ -100,7 +101,7 @@ class Spend:
             for name, more in zip(LIMITS, (1, sum(most), cost or 0.0), strict=True):
                 limit = getattr(self.budget, name)
                 if limit is not None and before[name] + more > limit:
-                    raise stage.ResourceError(
+                    raise ResourceError(
                         f"budget_{name}: {before[name]:g} of {limit:g} spent, and the next call "
                         f"may take {more:g}; raise it in local.yaml or REELWARD_BUDGET_"
                         f"{name.upper()} and run the same again: no answer is paid for twice"

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reelward import files, stage
+from reelward.runtime import files
+from reelward.runtime.errors import InputError
+from reelward.runtime.validation import shown
 
 Request = dict[str, Any]
 Reply = dict[str, Any]
@@ -39,7 +41,7 @@ class Store:
         if path.is_file() and (record := _sound(path)) is not None:
             return record["reply"]
         if self.replay:
-            raise stage.InputError(
+            raise InputError(
                 f"mode replay: {self.folder} has no answer to this call; {self._nearest(request)}; "
                 "set REELWARD_MODE=live to ask the model"
             )
@@ -61,7 +63,7 @@ class Store:
         if not best[1]:
             return "it holds none at all"
         where = next(k for k in (*asked, *best[1]) if asked.get(k) != best[1].get(k))
-        old, new = (stage.shown(side.get(where, "nothing")) for side in (best[1], asked))
+        old, new = (shown(side.get(where, "nothing")) for side in (best[1], asked))
         return f"the first difference is {where}: recorded {old!r}, now {new!r}"
 
 

@@ -17,7 +17,8 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from reelward import stage
+from reelward.runtime.errors import ResourceError
+from reelward.runtime.locks import device_lock
 from reelward.sim.robot import Robot, RobotError
 
 MAX_VALUE = 1e10
@@ -48,12 +49,12 @@ class GpuPhysics:
         here = f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
         self.device = torch.device(here)
         if self.device.type == "cuda":
-            stage.device_lock(f"GPU {torch.cuda.get_device_properties(self.device).uuid}")
+            device_lock(f"GPU {torch.cuda.get_device_properties(self.device).uuid}")
         wp.config.log_level = wp.LOG_ERROR
         wp.init()
         if self.device.type == "cuda":
             if not wp.get_cuda_device_count():
-                raise stage.ResourceError(
+                raise ResourceError(
                     "Warp found no CUDA GPU, though torch did: it needs driver 580 or later"
                 )
             print("reelward: compiling the physics, minutes at first", file=sys.stderr)

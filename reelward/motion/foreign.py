@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from reelward.jail import JailError, JailMissing, jailed, streamed
 from reelward.motion import video
 from reelward.motion.video import MAX_SECONDS, MAX_SIDE, Frame, Info, VideoError
-from reelward.stage import how
+from reelward.runtime.jail import JailError, JailMissing, jailed, streamed
+from reelward.runtime.settings import setting
 
 CPU_SECONDS = 900.0
 """enough for 200 MB of film, whatever its size and codec"""
@@ -32,7 +32,7 @@ HEAD = struct.Struct("<qdHH")
 def probe(path: Path) -> Info:
     """`video.probe` in the jail. Raises VideoError, JailMissing."""
     with _refusals(path):
-        found = jailed("reelward.foreign:probed", {"path": str(path)}, **_limits(path))
+        found = jailed("reelward.motion.foreign:probed", {"path": str(path)}, **_limits(path))
         width, height = int(found["width"]), int(found["height"])
         fps, seconds = float(found["fps"]), float(found["seconds"])
         if not (0 < min(width, height) and max(width, height) <= MAX_SIDE):
@@ -46,7 +46,7 @@ def frames(path: Path, *, start: float, stop: float, side: int) -> Iterator[Fram
     """`video.frames` in the jail. Raises VideoError, JailMissing."""
     asked = {"path": str(path), "start": start, "stop": stop, "side": side}
     with _refusals(path):
-        for chunk in streamed("reelward.foreign:decoded", asked, **_limits(path)):
+        for chunk in streamed("reelward.motion.foreign:decoded", asked, **_limits(path)):
             index, time, height, width = HEAD.unpack_from(chunk)
             if not (start <= time < stop and max(height, width) <= side):
                 raise ValueError
@@ -57,7 +57,7 @@ def frames(path: Path, *, start: float, stop: float, side: int) -> Iterator[Fram
 def _limits(path: Path) -> dict[str, Any]:
     return {
         "timeout": CPU_SECONDS, "memory": MEMORY, "read": [path],
-        "require": how("require_jail", False),
+        "require": setting("require_jail", False),
     }  # fmt: skip
 
 

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from reelward.stage import InputError, NetworkError, ResourceError, VideoError, death_signal
+from reelward.runtime.errors import InputError, NetworkError, ResourceError, VideoError
+from reelward.runtime.processes import death_signal
 
 SITES = {
     "youtube.com": "youtube",

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from reelward import ledger
-from reelward.files import digest, write_text
+from reelward.runtime.files import digest, write_text
+from reelward.studies import ledger
 
 KEPT = ("params.yaml", "loop.yaml", "rewards")
 WORDS = "critiques.yaml"

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from reelward.jail import JailError, JailMissing, jailed, layers
 from reelward.language.contract import check_contract, trial_states
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.native import Settings, native_terms, read_native
 from reelward.language.reward import MAX_SOURCE, compile_reward
+from reelward.runtime.jail import JailError, JailMissing, jailed, layers
+from reelward.runtime.settings import setting
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.field import Field
 from reelward.sim.robot import Robot, load_robot
-from reelward.stage import how
 
 STEPS = 40
 """of random actions, from which states are recorded: robots stumble and fall in them"""
@@ -43,10 +43,10 @@ def checked(
     }
     try:
         return jailed(
-            "reelward.language.commands:check",
+            "reelward.checking:check",
             payload,
             timeout=30.0,
-            require=require_jail or how("require_jail", False),
+            require=require_jail or setting("require_jail", False),
         )
     except JailMissing:
         raise

@@ -1,4 +1,4 @@
-"""The tables of docs/reward-language.md, from the code: `python -m reelward.language.reference FILE`."""
+"""The tables of docs/reward-language.md, from the code: `python -m reelward.authors.reference FILE`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 
-from reelward import stage
+from reelward.runtime.errors import InputError, ResourceError
+from reelward.runtime.settings import setting
 from reelward.sim.robot import Robot, compiled
 
 FOVY = 40.0
@@ -77,15 +78,15 @@ Draw = Callable[[mujoco.MjData], np.ndarray]
 
 
 def _backend(model: mujoco.MjModel, width: int, height: int) -> tuple[str, Draw]:
-    wanted = stage.how("renderer", "auto")
+    wanted = setting("renderer", "auto")
     if wanted not in ("auto", "egl", "raytracer"):
-        raise stage.InputError(f"expected renderer auto, egl or raytracer, got {wanted!r}")
+        raise InputError(f"expected renderer auto, egl or raytracer, got {wanted!r}")
     if wanted != "raytracer":
         try:
             return "egl", _opengl(model, width, height)
         except Exception as e:  # whatever a missing or broken driver raises
             if wanted == "egl":
-                raise stage.ResourceError(f"EGL does not work here: {e}") from e
+                raise ResourceError(f"EGL does not work here: {e}") from e
     return "raytracer", _raytracer(model, width, height)
 
 

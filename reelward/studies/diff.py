@@ -24,11 +24,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from reelward import ledger
 from reelward.language import Reward, RewardError, compile_reward
 from reelward.motion.descriptors import UNITS
 from reelward.sim.robot import RobotError, load_robot
-from reelward.study import StudyError, git
+from reelward.studies import ledger
+from reelward.studies.study import StudyError, git
 
 ITERATION = re.compile(r"(?:(?P<rev>.+):)?(?P<name>iter-\d+|seed)")
 SUMMARY = ("closeness", "survival", "return", "env_steps")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reelward import files
+from reelward.runtime import files
 
 KEEP = 2
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reelward.stage import ResourceError, StageError
+from reelward.runtime.errors import ResourceError, StageError
 
 PRELOAD = ("reelward.language", "reelward.policy", "reelward.sim.cpu", "reelward.sim.env")
 """what a training imports. The fork server does it once: under `python -m` it cannot load the module of
@@ -22,9 +22,11 @@ def cores() -> int:
 
 
 def _run(work: Callable[..., Any], job: Any, steps: Any, slot: int, errors: Any) -> None:
-    from reelward import stage
+    from reelward.runtime.errors import StageError
+    from reelward.runtime.explain import explain
+    from reelward.runtime.processes import die_with_parent
 
-    stage.die_with_parent()
+    die_with_parent()
 
     def report(done: int) -> None:
         steps[slot] = done
@@ -32,8 +34,8 @@ def _run(work: Callable[..., Any], job: Any, steps: Any, slot: int, errors: Any)
     try:
         work(job, report)
     except Exception as e:
-        code, text = stage.explain(e)
-        said = e if isinstance(e, stage.StageError) else stage.StageError(text)
+        code, text = explain(e)
+        said = e if isinstance(e, StageError) else StageError(text)
         said.code = code
         errors.put((slot, said))
         raise SystemExit(1) from e

@@ -33,7 +33,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 MAX_RESULT = 1 << 20
 MAX_CHUNK = 1 << 28
 LAYERS = ("rlimits", "privileges", "landlock", "seccomp", "bubblewrap")
@@ -161,7 +161,7 @@ def streamed(
 @functools.cache
 def layers() -> dict[str, bool]:
     """Which layers are active on this system, as tried in a jailed child."""
-    tried = jailed("reelward.jail:_probe", None)
+    tried = jailed("reelward.runtime.jail:_probe", None)
     return {name: bool(tried[name]) for name in LAYERS}
 
 

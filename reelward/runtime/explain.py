@@ -1,0 +1,41 @@
+"""An exception as an exit code and one line for the user."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import traceback
+from pathlib import Path
+
+from reelward.runtime.settings import setting
+
+
+def explain(e: BaseException) -> tuple[int, str]:
+    """Exit code and what to say of what ended a stage. An error of ours carries its `code`; it may
+    hold several complaints, a line each. With `debug` the traceback is printed too."""
+    with contextlib.suppress(Exception):  # a broken local.yaml may be what is to be explained
+        if str(setting("debug", "")).lower() in ("1", "true"):
+            traceback.print_exception(e)
+    line = "\n".join(" ".join(s.split()) for s in str(e).splitlines()) or type(e).__name__
+    ours = isinstance(e, ValueError) and type(e).__module__.startswith("reelward")
+    if isinstance(code := getattr(e, "code", 2 if ours else None), int):
+        return code, line
+    if type(e).__module__.startswith("dvc."):
+        return 2, line
+    full = type(e).__name__ == "OutOfMemoryError" or line.startswith("Failed to allocate")  # Warp
+    if isinstance(e, MemoryError) or full:
+        return 5, f"out of memory ({line}); make num_envs smaller or free some memory"
+    if isinstance(e, OSError):
+        what = f"{e.filename}: {e.strerror}" if e.filename else line
+        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return 5, f"{what}; free some space and run it again"
+        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return 5, f"{what}; make it writable for this user and run it again"
+        if isinstance(e, FileNotFoundError):
+            made = str(e.filename).startswith(("data/", "rewards/"))
+            return 2, what + "; make it: dvc repro, or bring it: dvc pull" * made
+        if e.errno is not None:
+            return 5, what
+    where = traceback.extract_tb(e.__traceback__)[-1:]
+    at = f" at {Path(where[0].filename).name}:{where[0].lineno}" if where else ""
+    return 70, f"a fault of reelward{at}: {type(e).__name__}: {line}; REELWARD_DEBUG=1 shows more"

@@ -1,0 +1,60 @@
+"""Processes that end when their parent ends."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import select
+import signal
+import sys
+import threading
+from pathlib import Path
+
+CALLER = "REELWARD_CALLER"
+"""variable with the process of the flow: whom a stage's parent was, once that is dead, nobody can tell"""
+
+SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh", "busybox"}
+
+
+def die_with_parent() -> None:
+    """End this process at once when its parent ends, however that ends. For stages, and first of
+    all in every worker process. The kernel's parent-death signal sees only the direct parent: a
+    watch looks at the process behind a shell, or at the stage behind a fork server."""
+    before = os.getppid()
+    death_signal()
+    if (parent := multiprocessing.parent_process()) is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the stage decides
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    pid = parent.pid if parent is not None and parent.pid else _behind_shells(before)
+    if before != os.getppid():
+        os.kill(os.getpid(), signal.SIGKILL)
+    if pid > 1:
+        follow(pid)
+    if caller := os.environ.get(CALLER):
+        follow(int(caller))
+
+
+def death_signal() -> None:
+    """The kernel kills this process when its parent's thread ends: for `preexec_fn` of a child."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _behind_shells(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        while pid > 1 and Path(f"/proc/{pid}/comm").read_text().strip() in SHELLS:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid
+
+
+def follow(pid: int) -> None:
+    """End this process at once when process `pid` ends."""
+    threading.Thread(target=_end_with, args=(pid,), daemon=True, name="parent").start()
+
+
+def _end_with(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        select.select([os.pidfd_open(pid)], [], [])
+    os.kill(os.getpid(), signal.SIGKILL)

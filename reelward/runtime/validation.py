@@ -1,0 +1,81 @@
+"""Values checked against annotated types, and what is wrong with them in one line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML, YAMLError
+
+from reelward.runtime.errors import InputError
+
+
+def validate(Args: type, values: dict[str, Any], where: str = "") -> list[str]:
+    """One line for each key of `values` that `Args` does not know, or whose type or range is not
+    what the field says; each begins with `where` and the key."""
+    hints = get_type_hints(Args, include_extras=True)
+    complaints = []
+    for key, value in values.items():
+        begin = f"{where}{key} = {shown(value)}: "
+        if key not in hints:
+            complaints.append(begin + "unknown key; " + nearest(key, hints))
+            continue
+        try:
+            text = json.dumps(value, allow_nan=False, default=str)
+            TypeAdapter(hints[key]).validate_json(text, strict=True)
+        except (ValidationError, ValueError):
+            complaints.append(begin + f"expected {expected(hints[key])}")
+    return complaints
+
+
+def nearest(key: str, known: Any) -> str:
+    """The hint of an unknown key."""
+    near = difflib.get_close_matches(str(key), known, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+
+
+def shown(value: Any) -> str:
+    text = str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def expected(hint: Any) -> str:
+    """A type and its range in words, e.g. `a number between 0 and 1`."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        limits = [c for m in inner[1:] for c in getattr(m, "metadata", [m])]
+        b = {k: getattr(c, k) for c in limits for k in ("gt", "ge", "lt", "le") if hasattr(c, k)}
+        for form in filter(None, (getattr(m, "description", None) for m in inner[1:])):
+            return str(form)
+        if set(b) == {"ge", "le"}:
+            return f"{expected(inner[0])} between {b['ge']} and {b['le']}"
+        words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+        return " ".join((expected(inner[0]), " and ".join(f"{words[k]} {b[k]}" for k in b))).strip()
+    if origin is Literal:
+        return f"one of {', '.join(map(shown, inner))}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(expected, inner)).strip(",")
+    if origin in (tuple, list):
+        count = "" if origin is list or ... in inner else f" of {len(inner)}"
+        return f"a list{count}, each {expected(inner[0])},"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return (names | {Path: "a path", type(None): "null"}).get(hint, str(hint))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping, read as DVC reads it. Raises InputError."""
+    try:
+        got = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (YAMLError, UnicodeDecodeError) as e:
+        mark = getattr(e, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: no YAML: {getattr(e, 'problem', None) or e}") from None
+    if not isinstance(got, dict):
+        raise InputError(f"{path}: expected keys and values, found {shown(got)}")
+    return got
