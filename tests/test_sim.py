@@ -13,6 +13,7 @@ import yaml
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.robot import RobotError, load_robot
+from reelward.sim.spaces import Box, Vector
 
 ROBOTS = ["biped", "walker2d", "hopper", "half_cheetah", "ant", "humanoid"]
 GYMNASIUM = {
@@ -76,6 +77,19 @@ def test_every_field_has_its_declared_shape(name):
         assert value.shape == (env.n, *field.shape), field.name
         assert value.dtype == torch.float32 and value.isfinite().all(), field.name
         assert not field.names or len(field.names) == field.shape[0]
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_spaces_are_the_sizes_of_observations_and_actions(name):
+    env = make(name)
+    assert env.observe().shape == (env.n, env.observation_space.size)
+    assert env.action_space == Box(env.action.shape[1])
+
+
+def test_a_symmetric_observation_has_half_the_clock():
+    env = make("biped", period=1.3, symmetric=True)
+    # By hand: 8 coordinates (all but x), 9 velocities, one cosine and one sine.
+    assert env.observation_space == Vector(19) and env.observe().shape == (4, 19)
 
 
 def test_fields_describe_the_state_after_the_step():

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from reelward.sim.robot import Robot, mirrored
+from reelward.sim.spaces import Box, Vector
 
 CONTACT_HEIGHT = 0.003
 """a sole lower than this (m) touches the ground"""
@@ -183,6 +184,15 @@ class Env:
                 q[a.qposadr[0]], v[a.dofadr[0]] = b.qposadr[0], b.dofadr[0]
         columns = [i - self._skip for i in q[self._skip :]]
         self._obs_swap = index(columns + [len(columns) + i for i in v])
+
+    @property
+    def observation_space(self) -> Vector:
+        clock = 2 if self.symmetric else 4
+        return Vector(len(self._obs_swap) + clock)
+
+    @property
+    def action_space(self) -> Box:
+        return Box(self.robot.mj_model.nu)
 
     # --- stepping -----------------------------------------------------------------------------
 

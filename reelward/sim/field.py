@@ -1,4 +1,4 @@
-"""The one description of what a reward, a policy and a prompt may read of a robot."""
+"""A field: one named quantity of the state that rewards, policies and prompts may read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Field:
-    """A named tensor of the state: float32 `[N, *shape]`, N environments first."""
+    """A named tensor `[N, *shape]` of the state of N environments."""
 
     name: str
     shape: tuple[int, ...]
@@ -15,4 +15,6 @@ class Field:
     unit: str
     meaning: str
     names: tuple[str, ...] = ()
-    """names along the first axis of `shape` (joints, bodies, feet), where it has them"""
+    """names along the first axis of `shape` (joints, bodies, feet); empty where it has none"""
+    dtype: str = "float32"
+    """"uint8" for pictures"""
