@@ -16,9 +16,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 SUMS = "SHA256SUMS"
+R = TypeVar("R", bound=BaseModel)
 
 
 class FileError(Exception):
@@ -88,6 +91,23 @@ def read_json(path: Path) -> Any:
         raise FileError(f"{path} is missing; make it: dvc repro, or bring it: dvc pull") from None
     except ValueError as e:
         raise FileError(f"{path}: expected JSON: {e}") from None
+
+
+def write_record(path: Path, record: BaseModel) -> None:
+    write_json(path, record.model_dump(mode="json"))
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """The record in a JSON file. Raises FileError when it is missing or of another form."""
+    try:
+        return kind.model_validate(read_json(path), strict=False)
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FileError(
+            f"{path}: expected {kind.__name__} of this version: {where}: {first['msg']}; "
+            "make it again: dvc repro"
+        ) from None
 
 
 def save_tensors(path: Path, obj: Any) -> None:

@@ -1,0 +1,276 @@
+"""What crosses a stage as JSON: one frozen pydantic model for each kind of file.
+
+  proposal.json        Proposal     the author's candidates
+  candidates/index.json Candidates  each candidate checked; later stages copy it and add failures
+  critique.json        Judgement    the critic's word on each candidate, and the measure's
+  feedback.json        Feedback     what an iteration brought, for the next author
+  criteria.json        Criteria     what the critic will judge by
+  stats.json           Stats        how the episodes of a rollout went
+  gait.json            Gait         what training must know of the expert
+
+`files.read_record` and `files.write_record` are their only way from and to the disk.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+AuthorKind = Literal["measured", "llm", "fixed"]
+CriticKind = Literal["measured", "vlm", "person"]
+MeasureKind = Literal["gait", "fitness"]
+Start = Literal["scratch", "warm"]
+Verdict = Literal["better", "same", "worse", "cannot_tell"]
+
+HEADINGS = ("wrong", "rewrite", "remove", "add")
+"""The four headings of a critique (arXiv 2410.09286)."""
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- what the author proposes ------------------------------------------------------------------
+
+
+class ModelCalls(Record):
+    """Which model answered, and every call that was made for an output."""
+
+    model: str
+    answered_by: tuple[str, ...]
+    scripted: bool
+    """A script answered in place of a model."""
+    calls: tuple[dict[str, Any], ...]
+    """Stored exchanges: request and reply."""
+
+
+class Candidate(Record):
+    """A proposed reward."""
+
+    name: str
+    source: str
+    """Text of the reward file."""
+    start: Start
+    """Where its training begins: from scratch, or warm from the parent's policy."""
+    seed: int
+    """Of its training, within the study."""
+    note: str
+    """What was changed and why, in a few words."""
+    error: str | None = None
+    """Why the author could not write it."""
+
+
+class Proposal(Record):
+    """The candidates of one iteration."""
+
+    author: AuthorKind
+    candidates: tuple[Candidate, ...]
+    asked: ModelCalls | None = None
+
+
+class CheckedCandidate(Record):
+    """A candidate after its check: the reward's facts, or why it was refused or failed."""
+
+    name: str
+    start: Start
+    seed: int
+    note: str
+    file: str | None
+    """Name of the reward file beside the index; None where the reward was refused."""
+    error: str | None
+    terms: tuple[str, ...] = ()
+    period: float | None = None
+    """Of the gait clock (s)."""
+    targets: dict[str, float] = {}
+    weights: dict[str, float] = {}
+
+    def failed(self, why: str | None) -> CheckedCandidate:
+        """The same candidate with an error, if `why` is one and it had none."""
+        return self.model_copy(update={"error": self.error or why})
+
+
+class Candidates(Record):
+    """All candidates of an iteration, in the author's order; refused and failed ones keep their place."""
+
+    candidates: tuple[CheckedCandidate, ...]
+
+    @property
+    def sound(self) -> tuple[CheckedCandidate, ...]:
+        """Those without an error."""
+        return tuple(c for c in self.candidates if c.error is None)
+
+
+# --- what was measured and judged --------------------------------------------------------------
+
+
+class Gait(Record):
+    """What training must know of the expert."""
+
+    alternate: bool
+    """The legs do the same, half a cycle apart."""
+
+
+class Row(Record):
+    """One figure of a measure, expert and learner side by side."""
+
+    name: str
+    unit: str
+    expert: float | None
+    learner: float | None
+    """None where the learner's motion does not show it."""
+    off: float | None
+    """Learner minus expert in tolerances."""
+    tolerance: float
+    weight: float
+    part: float | None
+    """What the figure earns, from 0 at the tolerance to 1 at no difference."""
+    why: str = ""
+    """Why the figure cannot be used; empty where it can."""
+
+    @property
+    def usable(self) -> bool:
+        return not self.why
+
+
+class Comparison(Record):
+    """What a measure says of a learner beside the expert."""
+
+    closeness: float
+    """From 0 to 1."""
+    survival: float
+    """Share of the episode without a fall."""
+    gates: dict[str, bool]
+    """Conditions that bar a learner from being selected."""
+    rows: tuple[Row, ...]
+
+    @property
+    def eligible(self) -> bool:
+        return all(self.gates.values())
+
+    @property
+    def usable_rows(self) -> tuple[Row, ...]:
+        """Rows that count, the largest difference first."""
+        usable = [row for row in self.rows if row.usable]
+        return tuple(sorted(usable, key=lambda r: -abs(9.0 if r.off is None else r.off)))
+
+    def figure(self, name: str) -> float | None:
+        """The learner's figure `name`, None where the expert has none to compare it with."""
+        return next((r.learner for r in self.rows if r.name == name and r.usable), None)
+
+
+class Critique(Comparison):
+    """A critic's word on one candidate beside the measure's figures."""
+
+    wrong: str = ""
+    rewrite: str = ""
+    remove: str = ""
+    add: str = ""
+    failure: str = "none"
+    verdict: Verdict
+    """Against the parent's best."""
+    measured_verdict: Verdict
+    """What the measure alone says."""
+    confidence: float = 0.0
+    contested_because: tuple[str, ...] = ()
+    """Why the critic's verdict does not count; empty where it does."""
+
+    @property
+    def contested(self) -> bool:
+        return bool(self.contested_because)
+
+    @property
+    def headings(self) -> dict[str, str]:
+        return {name: getattr(self, name) for name in HEADINGS}
+
+
+class Judgement(Record):
+    """All critiques of an iteration."""
+
+    critic: CriticKind
+    parent: Critique
+    """The parent's best, by the measure alone."""
+    candidates: dict[str, Critique]
+    asked: ModelCalls | None = None
+
+
+class Criteria(Record):
+    """What the critic will judge by, fixed before it sees a robot."""
+
+    description: str
+    criteria: tuple[str, ...]
+    asked: ModelCalls | None = None
+
+
+class Stats(Record):
+    """How the episodes of a rollout went."""
+
+    episodes: int
+    seconds: float
+    lived_s: tuple[float, ...]
+    """Of each episode, the time before a fall (s)."""
+    term_means: dict[str, float]
+    """Mean of each reward term a step."""
+
+
+# --- what an iteration brought -----------------------------------------------------------------
+
+
+class TermCurve(Record):
+    """One reward term over a training."""
+
+    min: float
+    mean: float
+    max: float
+    share: float
+    """Of the absolute sum of all terms."""
+    points: tuple[float | None, ...]
+
+
+class Training(Record):
+    """A learning curve at a few moments."""
+
+    env_steps: tuple[float | None, ...]
+    returns: tuple[float | None, ...]
+    episode_length: tuple[float | None, ...]
+    terms: dict[str, TermCurve]
+
+
+class Trial(Record):
+    """A candidate that was trained and judged: what it aimed at, and what it reached."""
+
+    name: str
+    parent: str
+    start: Start
+    note: str
+    targets: dict[str, float]
+    weights: dict[str, float]
+    figures: dict[str, float | None]
+    """The learner's figures by name."""
+    closeness: float
+    eligible: bool
+    failure: str
+
+
+class Feedback(Record):
+    """What an iteration brought. The default is the state before the first iteration."""
+
+    iteration: str = "seed"
+    number: int = -1
+    selected: str = ""
+    """The reward to go on from: iteration/candidate."""
+    env_steps: int = 0
+    """Of the selected policy, its warm starts included."""
+    region: float = 1.0
+    """How far the measured author may move next."""
+    critique: Critique | None = None
+    """Of the selected candidate."""
+    training: Training | None = None
+    refused: dict[str, str] = {}
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def first(self) -> bool:
+        return self.number < 0
