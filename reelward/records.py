@@ -127,6 +127,8 @@ class Row(Record):
     weight: float
     part: float | None
     """What the figure earns, from 0 at the tolerance to 1 at no difference."""
+    words: str = ""
+    """The difference in plain words, such as "the knee bends too much"."""
     why: str = ""
     """Why the figure cannot be used; empty where it can."""
 
@@ -143,7 +145,9 @@ class Comparison(Record):
     survival: float
     """Share of the episode without a fall."""
     gates: dict[str, bool]
-    """Conditions that bar a learner from being selected."""
+    """Conditions that a learner must meet to be selected."""
+    failure: str = "none"
+    """The failure that the gates show: fall, hop, wrong_speed, ..."""
     rows: tuple[Row, ...]
 
     @property
@@ -168,7 +172,6 @@ class Critique(Comparison):
     rewrite: str = ""
     remove: str = ""
     add: str = ""
-    failure: str = "none"
     verdict: Verdict
     """Against the parent's best."""
     measured_verdict: Verdict
