@@ -1,11 +1,10 @@
-"""How long one call of a reward takes: the graph, the same text as plain torch, the compiled graph.
+"""How long one call of a reward takes: the compiled graph, and the same text as plain torch.
 
-python bench/reward.py [--compiled]     prints a table, writes bench/results/reward.json
+python bench/reward.py     prints a table, writes bench/results/reward.json
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -61,11 +60,6 @@ def alternating(calls: dict[str, Callable[[], Any]], rounds: int = 40) -> dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--compiled", action="store_true", help="also torch.compile (needs a C++ compiler)"
-    )
-    args = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     fields = load_robot("biped").fields
@@ -79,9 +73,6 @@ def main() -> None:
                 "eager": plain(source, fields, state),
                 "graph": lambda r=reward, s=state: r(s),
             }
-            if args.compiled and n == 4096:
-                fast = reward.compiled()
-                calls["compiled"] = lambda f=fast, s=state: f(s)
             times = alternating(calls)
             row = {
                 "reward": name,

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
+from reelward.language.compiler import compile_reward
 from reelward.language.contract import check_contract, trial_states
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.native import Settings, native_terms, read_native
-from reelward.language.reward import MAX_SOURCE, compile_reward
+from reelward.language.source import MAX_SOURCE
 from reelward.runtime.jail import JailError, JailMissing, jailed, layers
 from reelward.runtime.settings import setting
 from reelward.sim.cpu import CpuPhysics

@@ -8,12 +8,15 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from reelward.language.builder import MAX_LENGTH, MAX_STEPS
+from reelward.language.compiler import MAX_TERMS, library_files
+from reelward.language.containers import METHODS
 from reelward.language.errors import CODES
 from reelward.language.graph import MAX_NODES, MAX_SIZE, MAX_TOTAL
-from reelward.language.interpret import MAX_CALLS, MAX_LENGTH, MAX_STEPS
 from reelward.language.ops import DEFAULTS, OPS, SPELLINGS
-from reelward.language.reward import MAX_BRACKETS, MAX_SOURCE, MAX_TERMS, library_files
-from reelward.language.spellings import CONTAINERS, NUMBERS, PYTHON, SPECIAL
+from reelward.language.source import MAX_BRACKETS, MAX_SOURCE
+from reelward.language.spellings import NUMBERS, PYTHON, SPECIAL
+from reelward.language.statements import MAX_CALLS
 
 
 def library_table() -> str:
@@ -41,7 +44,7 @@ def operations_table() -> str:
     rows += [f"| `{args}` | {', '.join(names)} |" for args, names in groups.items()]
     rows.append(f"| as in torch | {', '.join(SPECIAL)} |")
     rows.append(f"| as in Python, while compiling | {', '.join(PYTHON)} |")
-    for kind, methods in CONTAINERS.items():
+    for kind, methods in METHODS.items():
         rows.append(f"| methods of a {kind.__name__} | {', '.join(methods)} |")
     return "\n".join([*rows, f"| numbers | {', '.join(NUMBERS)} |"])
 

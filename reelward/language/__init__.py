@@ -1,10 +1,10 @@
 """The reward language: Python syntax, our own compiler, nothing of the text ever executed."""
 
-from reelward.language.artefact import dump, load
+from reelward.language.compiler import compile_reward
 from reelward.language.contract import check_contract, trial_states
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.native import NativeError, native_terms, read_native
-from reelward.language.reward import Reward, compile_reward
+from reelward.language.reward import Reward
 from reelward.language.watch import Watch
 
 __all__ = [
@@ -15,8 +15,6 @@ __all__ = [
     "Watch",
     "check_contract",
     "compile_reward",
-    "dump",
-    "load",
     "native_terms",
     "read_native",
     "trial_states",

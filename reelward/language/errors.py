@@ -1,4 +1,4 @@
-"""What the language says when it refuses: one `Diagnostic` for each mistake, all of a pass together."""
+"""Why a reward is refused: one `Diagnostic` for each mistake, all mistakes of a pass together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ CODES = {
     "E_STATE": "a reward changes nothing: no memory, no writing into tensors",
     "E_REWARD": "the file as a whole: `def reward(s)` returns a dict of named terms, each [N]",
     "E_CONTRACT": "on trial states a term is not finite, not bounded, not pure or not independent",
-    "E_FILE": "a compiled reward is damaged, or was made for another robot or version",
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from reelward.language.reward import library
+from reelward.language.compiler import library
 from reelward.language.spellings import PYTHON
 from reelward.runtime.validation import read_yaml
 

@@ -1,20 +1,22 @@
-"""Spellings: how torch, numpy, math, plain Python and methods say what the table of `ops` can do.
+"""Names that people write for operations: torch's, numpy's, math's, Python's, and methods of tensors.
 
-Most names are one operation (`SPELLINGS`). Those here mean different things for different arguments, or
-take them in another order, or are worked out while compiling.
+Most names are one operation of the table in `ops` (`SPELLINGS`). Those listed here mean different things
+for different arguments, take them in another order, or are evaluated while compiling.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import reelward.language.tensors as tensors
+from reelward.language.builder import Builder
+from reelward.language.containers import FUNCTIONS, METHODS, element, method
 from reelward.language.errors import Fail, nearest
-from reelward.language.graph import Tensor, shape_text
+from reelward.language.graph import Tensor
 from reelward.language.ops import DEFAULTS, OPS, SPELLINGS
+from reelward.language.tensors import Args, Call, Kwargs
 from reelward.language.values import (
-    COUNT,
     SKIPPED,
     Builtin,
     Dtype,
@@ -24,11 +26,6 @@ from reelward.language.values import (
     describe,
     is_number,
 )
-
-if TYPE_CHECKING:
-    from reelward.language.interpret import Interpreter
-
-Call = Callable[["Interpreter", Sequence[Any], dict[str, Any]], Any]
 
 MODULES = ("torch", "numpy", "math", "typing", "__future__", "reelward")
 NAMESPACES = ("linalg", "nn", "functional", "special")
@@ -59,7 +56,7 @@ NUMPY: dict[str, Call] = {}
 # -- one operation of the table
 
 
-def call_op(c: Interpreter, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def call_op(c: Builder, name: str, args: Args, kwargs: Kwargs) -> Any:
     """Binds the arguments as torch and numpy name them, and adds the operation."""
     op, defaults = OPS[name], DEFAULTS[name]
     kwargs = {k: v for k, v in kwargs.items() if k not in WITHOUT_EFFECT}
@@ -87,7 +84,7 @@ def call_op(c: Interpreter, name: str, args: Sequence[Any], kwargs: dict[str, An
     return cast(c, result, dtype.name) if isinstance(dtype, Dtype) else result
 
 
-def _argument(c: Interpreter, kind: str, value: Any, x: Any) -> Any:
+def _argument(c: Builder, kind: str, value: Any, x: Any) -> Any:
     if kind == "x":
         return c.array(value) if isinstance(value, (list, tuple)) else value
     if kind == "dim" and value is None:
@@ -164,11 +161,11 @@ def module_attribute(module: Module, attr: str) -> Any:
     return Builtin(attr, lookup(attr, module.name == "numpy"))
 
 
-def attribute(c: Interpreter, value: Any, attr: str) -> Any:
+def attribute(c: Builder, value: Any, attr: str) -> Any:
     match value:
         case Tensor():
             if attr in ("shape", "ndim", "dtype", "device", "names", "data"):
-                return {"shape": shape(value), "ndim": value.meta.ndim, "data": value,
+                return {"shape": tensors.shape(value), "ndim": value.meta.ndim, "data": value,
                         "dtype": Dtype(value.dtype), "device": SKIPPED,
                         "names": value.names}[attr]  # fmt: skip
             return _method_of(value, attr)
@@ -179,12 +176,8 @@ def attribute(c: Interpreter, value: Any, attr: str) -> Any:
         case Skipped():
             return SKIPPED
         case dict() | list() | str():
-            kind = type(value) if type(value) in CONTAINERS else dict
-            method = CONTAINERS[kind].get(attr)
-            if method is not None and (type(value) in CONTAINERS or attr != "update"):
-                return Builtin(
-                    attr, lambda c, args, kwargs: method(c, value, *_plain(args, kwargs))
-                )
+            if (call := method(value, attr)) is not None:
+                return Builtin(attr, call)
     if isinstance(value, (tuple, dict)) and attr in ("append", "extend", "update", "pop", "insert"):
         raise Fail(
             "E_STATE",
@@ -192,7 +185,7 @@ def attribute(c: Interpreter, value: Any, attr: str) -> Any:
             "a reward has no memory: what "
             "it needs of the past is in the state's fields, as s.prev_action",
         )
-    known = CONTAINERS.get(type(value), {})
+    known = METHODS.get(type(value), {})
     raise Fail("E_OP", f"{describe(value)} has no {attr[:40]!r}", nearest(attr, known))
 
 
@@ -207,291 +200,10 @@ def _method_of(value: Any, attr: str) -> Builtin:
     )
 
 
-def _plain(args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
-    if kwargs or len(args) > 2:
-        raise Fail("E_ARG", "too many arguments, or named ones")
-    return args
-
-
-def _append(c: Interpreter, x: Any, item: Any) -> None:
-    x.append(item)
-    c.room(x)
-
-
-def _extend(c: Interpreter, x: Any, items: Any) -> None:
-    x.extend(c.items(items))
-    c.room(x)
-
-
-def _update(c: Interpreter, x: Any, other: Any) -> None:
-    x.update(c.mapping(other))
-    c.room(x)
-
-
-def _get(c: Interpreter, x: Any, key: Any, default: Any = None) -> Any:
-    return x.get(c.key(key), default)
-
-
-CONTAINERS: dict[type, dict[str, Callable[..., Any]]] = {
-    list: {"append": _append, "extend": _extend},
-    dict: {"items": lambda c, x: list(x.items()), "keys": lambda c, x: list(x),
-           "values": lambda c, x: list(x.values()), "get": _get, "update": _update,
-           "copy": lambda c, x: dict(x)},
-    str: {"startswith": lambda c, x, y: x.startswith(c.word(y)),
-          "endswith": lambda c, x, y: x.endswith(c.word(y))},
-}  # fmt: skip
-
-
-# -- form
-
-
-def shape(x: Tensor) -> tuple[Any, ...]:
-    sizes = tuple(x.meta.shape)
-    return (COUNT, *sizes[1:]) if x.batched else sizes
-
-
-def index(c: Interpreter, x: Tensor, key: Any) -> Any:
-    """`x[key]` with slices, whole numbers, names, lists of them, None and `...`; never axis 0."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if x.names and _names(keys[0]):
-        keys = [slice(None), *keys]
-    missing = x.meta.ndim - sum(k is not None and k is not ... for k in keys)
-    if missing < 0:
-        raise Fail("E_SHAPE", f"{len(keys)} indices for {shape_text(x.meta)}")
-    at = next((i for i, k in enumerate(keys) if k is ...), len(keys))
-    keys[at : at + 1] = [slice(None)] * missing
-    result: Any = x
-    axis = 0
-    for k in keys:
-        if k is None:
-            result, axis = c.op("unsqueeze", result, axis), axis + 1
-            continue
-        size = result.meta.shape[axis]
-        if isinstance(k, slice) and k in (slice(None), slice(0, None), slice(None, None, 1)):
-            axis += 1
-            continue
-        if axis == 0 and x.batched:
-            raise Fail(
-                "E_BATCH",
-                f"axis 0 of {shape_text(x.meta)} is the environments: they cannot be picked out",
-                "use torch.where(mask, a, b)"
-                if isinstance(k, Tensor)
-                else "x[:, 0] is the first column",
-            )
-        if isinstance(k, Tensor):
-            raise Fail(
-                "E_STATIC", "an index must be known while compiling", "use torch.where(mask, a, b)"
-            )
-        k = _column(x, k, result is x or axis == 1)
-        if isinstance(k, slice):
-            columns = range(*k.indices(size))
-            if not columns:
-                raise Fail("E_SHAPE", f"the slice of axis {axis} of {shape_text(x.meta)} is empty")
-            if columns.step == 1:
-                result = c.op("narrow", result, axis, columns.start, len(columns))
-            else:
-                result = _take(c, result, axis, list(columns))
-            axis += 1
-        elif isinstance(k, list):
-            if not k or not all(isinstance(i, int) and -size <= i < size for i in k):
-                raise Fail("E_ARG", f"no such columns of axis {axis} of {shape_text(x.meta)}")
-            result, axis = _take(c, result, axis, [i % size for i in k]), axis + 1
-        else:
-            if not -size <= k < size:
-                raise Fail(
-                    "E_ARG",
-                    f"there is no column {k} of axis {axis} of {shape_text(x.meta)}",
-                    f"0 to {size - 1}",
-                )
-            result = c.op("select", result, axis, k % size)
-    return result
-
-
-def _take(c: Interpreter, x: Tensor, axis: int, columns: list[int]) -> Any:
-    return c.op("take", x, axis, c.array(columns))
-
-
-def _names(key: Any) -> bool:
-    return (
-        isinstance(key, str)
-        or isinstance(key, (list, tuple))
-        and bool(key)
-        and all(isinstance(k, str) for k in key)
-    )
-
-
-def _column(x: Tensor, key: Any, named: bool) -> Any:
-    """An index of one axis: names become numbers."""
-    if _names(key):
-        wanted = [key] if isinstance(key, str) else key
-        for name in wanted:
-            if not named or name not in x.names:
-                raise Fail(
-                    "E_FIELD",
-                    f"there is no column {name!r} here",
-                    nearest(name, x.names)
-                    if named and x.names
-                    else "these columns have numbers, not names: x[:, 0]",
-                )
-        numbers = [x.names.index(name) for name in wanted]
-        return numbers[0] if isinstance(key, str) else numbers
-    if isinstance(key, (list, tuple)):
-        return list(key)
-    if isinstance(key, slice) or isinstance(key, int) and not isinstance(key, bool):
-        return key
-    raise Fail("E_STATIC", f"{describe(key)} is not an index")
-
-
-def _sizes(args: Sequence[Any]) -> list[Any]:
-    sizes = list(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else list(args)
-    if not all(s is COUNT or isinstance(s, int) for s in sizes):
-        raise Fail(
-            "E_STATIC",
-            "a shape is made of whole numbers known while compiling",
-            "s.time.shape[0] is the number of environments",
-        )
-    return sizes
-
-
-def filled(c: Interpreter, sizes: Sequence[Any], value: Any) -> Any:
-    if not is_number(value):
-        raise Fail("E_TYPE", f"cannot fill a tensor with {describe(value)}")
-    if COUNT in sizes:
-        if sizes[0] is not COUNT or COUNT in sizes[1:]:
-            raise Fail("E_BATCH", "the number of environments comes first in a shape, and once")
-        return c.filled(value, sizes[1:])
-    if not sizes:
-        return value
-    if math.prod(sizes) > 1024 or min(sizes) < 1:
-        raise Fail("E_LIMIT", "a constant tensor has 1 to 1024 numbers")
-    rows: Any = value
-    for size in reversed(sizes):
-        rows = [rows] * size
-    return c.array(rows)
-
-
-def _fill(value: float) -> Call:
-    return lambda c, args, kwargs: filled(
-        c, _sizes(args or [kwargs.get("size", kwargs.get("shape", ()))]), value
-    )
-
-
-def _fill_like(value: float) -> Call:
-    def call(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        x = args[0] if args else None
-        return filled(c, shape(x), value) if isinstance(x, Tensor) else value
-
-    return call
-
-
-def _full(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    size, value = (*args, *[kwargs[k] for k in ("size", "fill_value") if k in kwargs])[:2]
-    return filled(c, _sizes([size]), value)
-
-
-def _full_like(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    value = args[1] if len(args) > 1 else kwargs.get("fill_value")
-    return filled(c, shape(args[0]), value) if isinstance(args[0], Tensor) else value
-
-
-def _array(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    return c.array(args[0])
-
-
-def _joined(name: str, default: int) -> Call:
-    def call(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        axis = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else default))
-        return c.op(name, axis, *[c.filled(v) for v in c.items(args[0])])
-
-    return call
-
-
-def _reshape(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    x, sizes = args[0], _sizes(args[1:])
-    if not isinstance(x, Tensor) or not x.batched:
-        raise Fail("E_TYPE", f"reshape of {describe(x)}", "write the array in its final form")
-    total = math.prod(x.meta.shape[1:])
-    if sizes == [-1] and total == 1:
-        sizes = [COUNT]
-    if sizes[:1] == [-1] and total == math.prod(s for s in sizes[1:] if s is not COUNT):
-        sizes[0] = COUNT
-    if sizes[:1] != [COUNT] or COUNT in sizes[1:]:
-        raise Fail(
-            "E_BATCH",
-            f"reshape of {shape_text(x.meta)} would mix the environments",
-            "the first size stays x.shape[0]",
-        )
-    if sizes.count(-1) == 1:
-        known = math.prod(s for s in sizes[1:] if s != -1)
-        sizes[sizes.index(-1)] = total // known if known and total % known == 0 else 0
-    return c.op("reshape", x, sizes[1:])
-
-
-def _flatten(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    start = args[1] if len(args) > 1 else kwargs.get("start_dim", 0)
-    if start == 1 and isinstance(args[0], Tensor):
-        return _reshape(c, [args[0], COUNT, math.prod(args[0].meta.shape[1:])], {})
-    raise Fail("E_BATCH", "flatten would mix the environments", "x.flatten(start_dim=1)")
-
-
-def _expand(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    x, sizes = args[0], _sizes(args[1:])
-    if not isinstance(x, Tensor) or sizes[:1] not in ([COUNT], [-1]):
-        raise Fail("E_BATCH", "expand keeps the environments first", "x.expand(x.shape[0], 3)")
-    old = list(x.meta.shape)
-    return c.op("expand", x, [old[i] if s == -1 else s for i, s in enumerate(sizes)][1:])
-
-
-def _axis(x: Tensor, axis: Any) -> int:
-    if not isinstance(axis, int) or not -x.meta.ndim <= axis < x.meta.ndim:
-        raise Fail("E_SHAPE", f"{shape_text(x.meta)} has no axis {describe(axis)}")
-    return axis % x.meta.ndim
-
-
-def _squeeze(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    x = args[0]
-    axis = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
-    if not isinstance(x, Tensor):
-        return x
-    ndim, sizes = x.meta.ndim, x.meta.shape
-    axes = range(ndim) if axis is None else [_axis(x, axis)]
-    for a in sorted(axes, reverse=True):
-        if sizes[a] == 1:
-            x = c.op("select", x, a, 0)
-    return x
-
-
-def _transpose(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    x, *axes = args
-    if not isinstance(x, Tensor) or len(axes) != 2:
-        raise Fail("E_ARG", "transpose takes a tensor and two axes", "x.transpose(1, 2)")
-    order = list(range(x.meta.ndim))
-    a, b = (_axis(x, i) for i in axes)
-    order[a], order[b] = order[b], order[a]
-    return c.op("permute", x, order)
-
-
-def _permute(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    return c.op("permute", args[0], _sizes(args[1:]))
-
-
-def _unbind(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    x = args[0]
-    dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
-    if not isinstance(x, Tensor):
-        raise Fail("E_ARG", "unbind takes a tensor and dim", "x.unbind(dim=-1)")
-    dim = _axis(x, dim)
-    return tuple(c.op("select", x, dim, i) for i in range(x.meta.shape[dim] if dim else 1))
-
-
-def _size(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    return shape(args[0]) if len(args) == 1 else c.subscript(shape(args[0]), args[1])
-
-
 # -- kinds of number
 
 
-def cast(c: Interpreter, x: Any, name: str) -> Any:
+def cast(c: Builder, x: Any, name: str) -> Any:
     if isinstance(x, Tensor):
         return x if x.dtype == name else c.op("cast", x, name)
     if is_number(x):
@@ -506,7 +218,7 @@ def _cast(name: str) -> Call:
     return lambda c, args, kwargs: cast(c, args[0], name)
 
 
-def _to(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def _to(c: Builder, args: Args, kwargs: Kwargs) -> Any:
     for kind in (*args[1:], *kwargs.values()):
         if isinstance(kind, (Dtype, Tensor)):
             return cast(c, args[0], kind.name if isinstance(kind, Dtype) else kind.dtype)
@@ -515,7 +227,7 @@ def _to(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     return args[0]
 
 
-def _same(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def _same(c: Builder, args: Args, kwargs: Kwargs) -> Any:
     return args[0]
 
 
@@ -523,7 +235,7 @@ def _same(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def _extreme(pair: str, along: str, where: str, numpy: bool = False) -> Call:
-    def call(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def call(c: Builder, args: Args, kwargs: Kwargs) -> Any:
         if len(args) == 2 and (isinstance(args[1], (Tensor, float)) or is_number(args[0])) and pair:
             return c.op(pair, *args)
         if "other" in kwargs and pair:
@@ -537,74 +249,8 @@ def _extreme(pair: str, along: str, where: str, numpy: bool = False) -> Call:
     return call
 
 
-def _several(pair: str) -> Call:
-    """Python's max and min: of numbers or tensors, or of one list of them."""
-
-    def call(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        values = c.items(args[0]) if len(args) == 1 else list(args)
-        if not values or kwargs:
-            raise Fail("E_ARG", "an extreme of nothing, or with named arguments")
-        result = values[0]
-        for value in values[1:]:
-            result = c.op(pair, result, value)
-        return result
-
-    return call
-
-
-def _total(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Python's sum, over a list of tensors or numbers."""
-    result: Any = args[1] if len(args) > 1 else 0
-    values = c.items(args[0])
-    for i, value in enumerate(values):
-        result = (
-            value if i == 0 and type(result) is int and result == 0 else c.op("add", result, value)
-        )
-    return result
-
-
-# -- what Python does while compiling
-
-
-def _range(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> list[int]:
-    if not all(type(a) is int for a in args) or not 1 <= len(args) <= 3 or args[2:] == [0]:
-        raise Fail(
-            "E_STATIC",
-            "a range is made of whole numbers known while compiling",
-            "range(s.joint_pos.shape[1]) goes over the joints",
-        )
-    if len(range(*args)) > 1000:
-        raise Fail("E_LIMIT", "a range of more than 1000")
-    return list(range(*args))
-
-
-def _length(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    (x,) = args
-    if isinstance(x, Tensor):
-        return shape(x)[0]
-    if isinstance(x, (list, tuple, dict, str)):
-        return len(x)
-    raise Fail("E_TYPE", f"len of {describe(x)}")
-
-
-def _zip(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    return list(zip(*[c.items(a) for a in args], strict=False))
-
-
-def _enumerate(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    start = args[1] if len(args) > 1 else kwargs.get("start", 0)
-    return list(enumerate(c.items(args[0]), start))
-
-
-def _sorted(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    values = c.items(args[0])
-    if kwargs or not (all(map(is_number, values)) or all(isinstance(v, str) for v in values)):
-        raise Fail("E_STATIC", "only plain numbers or words are sorted")
-    return sorted(values)
-
-
 def _every(both: bool) -> Call:
-    def call(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def call(c: Builder, args: Args, kwargs: Kwargs) -> Any:
         if isinstance(args[0], Tensor):
             return call_op(c, "all" if both else "any", args, kwargs)
         return (all if both else any)(c.truth(v) for v in c.items(args[0]))
@@ -612,26 +258,16 @@ def _every(both: bool) -> Call:
     return call
 
 
-def _dict(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    if not args:
-        return dict(kwargs)
-    if isinstance(args[0], dict):
-        return args[0] | kwargs
-    return {c.key(k): v for k, v in map(c.items, c.items(args[0]))} | kwargs
+def _size(c: Builder, args: Args, kwargs: Kwargs) -> Any:
+    sizes = tensors.shape(args[0])
+    return sizes if len(args) == 1 else element(sizes, args[1])
 
 
-def _round(c: Interpreter, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    x, *digits = args
-    if isinstance(x, Tensor):
-        return c.op("round", x)
-    if not is_number(x) or not math.isfinite(x) or not all(type(d) is int for d in digits):
-        raise Fail("E_TYPE", f"round of {describe(x)}")
-    if any(abs(d) > 300 for d in digits):  # Python would work with a number of so many digits
-        raise Fail("E_ARG", f"round to {digits[0]} digits")
-    return round(x, *digits[:1])
+def _array(c: Builder, args: Args, kwargs: Kwargs) -> Any:
+    return c.array(args[0])
 
 
-def _method(name: str) -> Call:
+def _by_name(name: str) -> Call:
     return lambda c, args, kwargs: lookup(name)(c, args, kwargs)
 
 
@@ -640,17 +276,17 @@ def _deviation(name: str) -> Call:
 
 
 SPECIAL |= {
-    "zeros": _fill(0.0), "ones": _fill(1.0), "full": _full,
-    "zeros_like": _fill_like(0.0), "ones_like": _fill_like(1.0), "full_like": _full_like,
-    "new_zeros": lambda c, args, kwargs: _fill(0.0)(c, args[1:], kwargs),
-    "new_ones": lambda c, args, kwargs: _fill(1.0)(c, args[1:], kwargs),
+    "zeros": tensors.fill(0.0), "ones": tensors.fill(1.0), "full": tensors.full,
+    "zeros_like": tensors.fill_like(0.0), "ones_like": tensors.fill_like(1.0), "full_like": tensors.full_like,
+    "new_zeros": lambda c, args, kwargs: tensors.fill(0.0)(c, args[1:], kwargs),
+    "new_ones": lambda c, args, kwargs: tensors.fill(1.0)(c, args[1:], kwargs),
     "tensor": _array, "as_tensor": _array, "array": _array, "asarray": _array,
-    "stack": _joined("stack", 0), "column_stack": _joined("stack", 1),
-    **dict.fromkeys(("cat", "concat", "concatenate"), _joined("cat", 0)),
-    **dict.fromkeys(("reshape", "view"), _reshape), "flatten": _flatten,
-    **dict.fromkeys(("expand", "broadcast_to"), _expand), "squeeze": _squeeze,
-    **dict.fromkeys(("transpose", "swapaxes"), _transpose), "permute": _permute,
-    "unbind": _unbind, "size": _size, "dim": lambda c, args, kwargs: args[0].meta.ndim,
+    "stack": tensors.joined("stack", 0), "column_stack": tensors.joined("stack", 1),
+    **dict.fromkeys(("cat", "concat", "concatenate"), tensors.joined("cat", 0)),
+    **dict.fromkeys(("reshape", "view"), tensors.reshape), "flatten": tensors.flatten,
+    **dict.fromkeys(("expand", "broadcast_to"), tensors.expand), "squeeze": tensors.squeeze,
+    **dict.fromkeys(("transpose", "swapaxes"), tensors.transpose), "permute": tensors.permute,
+    "unbind": tensors.unbind, "size": _size, "dim": lambda c, args, kwargs: args[0].meta.ndim,
     **{name: _cast(kind) for name, kind in TYPES.items()},
     **dict.fromkeys(("to", "type", "astype", "type_as"), _to),
     **dict.fromkeys(("clone", "detach", "contiguous", "cpu", "cuda", "copy"), _same),
@@ -665,13 +301,6 @@ NUMPY |= {
     "std": _deviation("std"), "var": _deviation("var"),
 }  # fmt: skip
 PYTHON |= {
-    "abs": _method("abs"), "pow": _method("pow"), "round": _round,
-    "max": _several("maximum"), "min": _several("minimum"), "sum": _total,
-    "any": _every(False), "all": _every(True),
-    "float": _cast("float32"), "int": _cast("int64"), "bool": _cast("bool"),
-    "len": _length, "range": _range, "zip": _zip, "enumerate": _enumerate, "sorted": _sorted,
-    "list": lambda c, args, kwargs: c.items(args[0]) if args else [],
-    "tuple": lambda c, args, kwargs: tuple(c.items(args[0])) if args else (),
-    "reversed": lambda c, args, kwargs: c.items(args[0])[::-1],
-    "dict": _dict,
+    "abs": _by_name("abs"), "pow": _by_name("pow"), "any": _every(False), "all": _every(True),
+    "float": _cast("float32"), "int": _cast("int64"), "bool": _cast("bool"), **FUNCTIONS,
 }  # fmt: skip

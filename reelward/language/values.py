@@ -23,6 +23,14 @@ class Scope:
             scope = scope.parent
         return scope
 
+    def visible(self) -> list[str]:
+        """All names that can be read here."""
+        return [*self.names, *(self.parent.visible() if self.parent else ())]
+
+    @property
+    def root(self) -> Scope:
+        return self.parent.root if self.parent else self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Scope:
         if self.shared:
             return self
@@ -103,8 +111,12 @@ class Half(Single):
     line: int
 
 
+class Silent(Exception):
+    """A value that was refused is used again; its mistake is reported already."""
+
+
 class Extreme(NamedTuple):
-    """What max, min and median along an axis give."""
+    """The result of max, min and median along an axis."""
 
     values: Any
     indices: Any
