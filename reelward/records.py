@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -33,7 +33,60 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# --- what the author proposes ------------------------------------------------------------------
+# --- calls of models ---------------------------------------------------------------------------
+
+
+class ModelSettings(Record):
+    """A language model in a role, as params.yaml names it."""
+
+    name: str | None
+    temperature: float | None
+    """None: the server's own."""
+    max_tokens: int
+    """Most tokens of an answer."""
+
+
+class Message(Record):
+    """A turn of a conversation with a model."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    pictures: tuple[str, ...] = ()
+    """SHA-256 digests of JPEG files."""
+
+
+class Request(Record):
+    """All that decides a model's answer. The address of its server and what the server can do are
+    not part of it: the same question to the same model is the same request."""
+
+    role: str
+    model: str
+    answer: str
+    """Name of the schema that the answer follows."""
+    max_tokens: int
+    temperature: float | None
+    repeat: int
+    """0, or 1 when the question is asked again after an empty or cut reply."""
+    messages: tuple[Message, ...]
+
+
+class Reply(Record):
+    """What a model answered, before anything is made of it."""
+
+    text: str
+    refusal: str | None
+    finish: str
+    """Why the model stopped; `length` means cut off at max_tokens."""
+    model: str
+    """Name of the model that answered; empty where the server gives none."""
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    """None where the server does not count."""
+
+
+class Exchange(Record):
+    request: Request
+    reply: Reply
 
 
 class ModelCalls(Record):
@@ -43,8 +96,10 @@ class ModelCalls(Record):
     answered_by: tuple[str, ...]
     scripted: bool
     """A script answered in place of a model."""
-    calls: tuple[dict[str, Any], ...]
-    """Stored exchanges: request and reply."""
+    calls: tuple[Exchange, ...]
+
+
+# --- what the author proposes ------------------------------------------------------------------
 
 
 class Candidate(Record):

@@ -21,6 +21,7 @@ from reelward.critics import measured, person, vlm
 from reelward.critics.view import View
 from reelward.models.chat import Chat
 from reelward.models.server import ready
+from reelward.records import ModelSettings
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
@@ -58,7 +59,10 @@ class Args:
 
 def looked_at(args: Args, expert: View, parent: View, learners: dict[str, View]) -> dict[str, Any]:
     """What a vision-language model says of the candidates, and how it came to say it."""
-    chat = Chat("critic", args.model, max_tokens=args.max_tokens, temperature=args.temperature)
+    chat = Chat(
+        "critic",
+        ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens),
+    )
     ready("critic")
     criteria = files.read_json(args.criteria)["criteria"]
     found = {}
@@ -68,7 +72,7 @@ def looked_at(args: Args, expert: View, parent: View, learners: dict[str, View])
                 chat, expert, learner, parent, criteria=criteria, task=args.task, noise=args.noise
             )
             bar.advance()
-    return {"candidates": found} | chat.record()
+    return {"candidates": found} | chat.record().model_dump(mode="json")
 
 
 def main(args: Args) -> None:

@@ -16,6 +16,7 @@ from reelward.critics import measured, vlm
 from reelward.critics.view import View
 from reelward.models.chat import Chat, NoAnswer
 from reelward.models.server import ready
+from reelward.records import ModelSettings
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError
@@ -45,7 +46,10 @@ def main(args: Args) -> None:
         names = list(measured.differences(expert.motion, expert.motion))
         files.write_json(args.out, {"description": "", "criteria": names})
         return
-    chat = Chat("critic", args.model, max_tokens=args.max_tokens, temperature=args.temperature)
+    chat = Chat(
+        "critic",
+        ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens),
+    )
     ready("critic")
     try:
         described: dict[str, Any] = vlm.describe(chat, expert, args.task)
@@ -53,7 +57,7 @@ def main(args: Args) -> None:
         raise InputError(
             f"{args.model} did not describe the expert: {e}; name another model in critique.model"
         ) from None
-    files.write_json(args.out, described | chat.record())
+    files.write_json(args.out, described | chat.record().model_dump(mode="json"))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from reelward.models.chat import Chat
 from reelward.models.server import ready
 from reelward.motion.closeness import alternate
 from reelward.motion.record import Motion, from_json
+from reelward.records import ModelSettings
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError
@@ -85,7 +86,10 @@ def measured_candidates(
 def written_candidates(
     args: Args, robot: Robot, expert: Motion, source: str, feedback: dict[str, Any]
 ) -> dict[str, Any]:
-    chat = Chat("author", args.model, max_tokens=args.max_tokens, temperature=args.temperature)
+    chat = Chat(
+        "author",
+        ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens),
+    )
     ready("author")
     sheets = [args.expert / "sheet.jpg", args.parent_best / "sheet.jpg"]
     shown = [s.read_bytes() for s in sheets if s.is_file()] if args.evidence == "sheets" else []
@@ -93,7 +97,7 @@ def written_candidates(
         chat, robot, expert, source, feedback, task=args.task, count=args.candidates,
         evidence=args.evidence, native=read_native(args.native), described=files.read_json(args.criteria), sheets=shown,
     )  # fmt: skip
-    return {"candidates": proposed} | chat.record()
+    return {"candidates": proposed} | chat.record().model_dump(mode="json")
 
 
 def main(args: Args) -> None:

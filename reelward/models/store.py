@@ -1,8 +1,6 @@
-"""The store of model calls: what was answered once is never asked, nor paid for, again.
+"""The store of model calls: a request that was answered is never sent, nor paid for, again.
 
-A record is a request and its reply, under the digest of the request, written whole. Pictures are in
-it by their SHA-256. Where a server is, and what it can do, is not part of a request: the same
-question to the same model is the same call.
+A record is a request and its reply, in a file named by the digest of the request and written whole.
 """
 
 from __future__ import annotations
@@ -11,35 +9,37 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from pydantic import JsonValue, ValidationError
+
+from reelward.records import Exchange, Reply, Request
 from reelward.runtime import files
 from reelward.runtime.errors import InputError
 from reelward.runtime.validation import shown
 
-Request = dict[str, Any]
-Reply = dict[str, Any]
+
+class StoredExchange(Exchange):
+    sha256: str
+    """of request and reply"""
 
 
-def canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(value: Any) -> str:
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+def digest(*records: Request | Reply) -> str:
+    """SHA-256 of records as canonical JSON."""
+    values = [record.model_dump(mode="json") for record in records]
+    return hashlib.sha256(_canonical(values).encode()).hexdigest()
 
 
 class Store:
-    """Records in `folder`. With `replay` a request that is not there is an error."""
+    """Exchanges in `folder`. With `replay` a request without a stored reply is an error."""
 
     def __init__(self, folder: Path, replay: bool) -> None:
         self.folder, self.replay = folder, replay
 
     def reply(self, request: Request) -> Reply | None:
-        """What was answered before; None where nothing was. Raises InputError in replay."""
-        path = self.folder / f"{digest(request)}.json"
-        if path.is_file() and (record := _sound(path)) is not None:
-            return record["reply"]
+        """The stored reply, or None. Raises InputError in replay."""
+        stored = _read(self.folder / f"{digest(request)}.json")
+        if stored is not None:
+            return stored.reply
         if self.replay:
             raise InputError(
                 f"mode replay: {self.folder} has no answer to this call; {self._nearest(request)}; "
@@ -49,35 +49,35 @@ class Store:
 
     def keep(self, request: Request, reply: Reply) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        record = {"request": request, "reply": reply, "sha256": digest([request, reply])}
-        files.write_json(self.folder / f"{digest(request)}.json", record)
+        stored = StoredExchange(request=request, reply=reply, sha256=digest(request, reply))
+        files.write_json(self.folder / f"{digest(request)}.json", stored.model_dump(mode="json"))
 
     def _nearest(self, request: Request) -> str:
         """The first difference from the stored request that has most in common with this one."""
-        asked = dict(_leaves(request))
-        best: tuple[int, dict[str, str]] = (0, {})
+        wanted = dict(_leaves(request.model_dump(mode="json")))
+        most, nearest = 0, dict[str, str]()
         for path in sorted(self.folder.glob("*.json")):
-            if (record := _sound(path)) is not None:
-                other = dict(_leaves(record["request"]))
-                best = max(best, (len(asked.items() & other.items()), other), key=lambda b: b[0])
-        if not best[1]:
-            return "it holds none at all"
-        where = next(k for k in (*asked, *best[1]) if asked.get(k) != best[1].get(k))
-        old, new = (shown(side.get(where, "nothing")) for side in (best[1], asked))
+            if (stored := _read(path)) is not None:
+                other = dict(_leaves(stored.request.model_dump(mode="json")))
+                if (common := len(wanted.items() & other.items())) > most:
+                    most, nearest = common, other
+        if not nearest:
+            return "it is empty"
+        where = next(key for key in (*wanted, *nearest) if wanted.get(key) != nearest.get(key))
+        old, new = (shown(leaves.get(where, "nothing")) for leaves in (nearest, wanted))
         return f"the first difference is {where}: recorded {old!r}, now {new!r}"
 
 
-def _sound(path: Path) -> Any:
-    """The record, or None when it is damaged: then it counts as never written."""
+def _read(path: Path) -> StoredExchange | None:
+    """A stored exchange; None if the file is missing or damaged, so that it is asked again."""
     try:
-        record = files.read_json(path)
-        sound = record["sha256"] == digest([record["request"], record["reply"]])
-        return record if sound else None
-    except (files.FileError, KeyError, TypeError):
+        stored = StoredExchange.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
         return None
+    return stored if stored.sha256 == digest(stored.request, stored.reply) else None
 
 
-def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(value: JsonValue, where: str = "") -> Iterator[tuple[str, str]]:
     """Every value with its place; texts line by line."""
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -89,4 +89,8 @@ def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
         for i, line in enumerate(value.splitlines() or [""]):
             yield f"{where} line {i + 1}", line
     else:
-        yield where, canonical(value)
+        yield where, _canonical(value)
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,152 @@
+"""What an answer may be: found in its wrapping, held to its schema, asked for once more at most."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from jinja2 import UndefinedError
+from model_helpers import ANSWER, GOOD, ask, new_chat, spent
+from scripted_server import Server, completion
+
+from reelward.models.chat import NoAnswer
+from reelward.models.prompts import render
+from reelward.models.schemas import Critique, Described, Written, parse, plain
+
+pytest_plugins = ("model_fixtures",)
+pytestmark = pytest.mark.usefixtures("project")
+
+
+# --- bad replies ------------------------------------------------------------------------------
+
+
+def test_a_malformed_answer_is_sent_back_once(serve: Callable[..., Server]) -> None:
+    server = serve("liar")
+    chat = new_chat()
+    with pytest.raises(NoAnswer, match="malformed: criteria: Input should be a valid list"):
+        ask(chat=chat)
+    assert len(server.calls) == 2
+    assert "criteria: Input should be a valid list" in server.calls[1].texts[-1]
+    calls = chat.record()
+    assert calls.answered_by == ("scripted-other",) and calls.scripted
+    assert spent().tokens > 100  # it counted none
+
+
+@pytest.mark.parametrize("content", [None, "", "  \n"])
+def test_an_empty_answer_is_asked_for_once_more(
+    replies: Callable[..., Server], content: str | None
+) -> None:
+    server = replies(completion(content))
+    with pytest.raises(NoAnswer, match="empty"):
+        ask()
+    assert len(server.calls) == 2
+    replies(completion(content), completion(GOOD))
+    assert ask("Again?").model_dump() == ANSWER
+
+
+def test_a_cut_answer_is_never_used(replies: Callable[..., Server]) -> None:
+    server = replies(completion(GOOD, finish="length"))
+    with pytest.raises(NoAnswer, match="cut off at max_tokens"):
+        ask()
+    assert [c.body["max_tokens"] for c in server.calls] == [500, 1000]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        completion(None, refusal="I can't help with that."),
+        completion(GOOD, finish="content_filter"),
+        completion("I'm sorry, but I can't look at pictures of people."),
+    ],
+)
+def test_a_refusal_is_accepted_at_once(replies: Callable[..., Server], turn: Any) -> None:
+    server = replies(turn)
+    with pytest.raises(NoAnswer, match="refused"):
+        ask()
+    assert len(server.calls) == 1
+
+
+# --- parsing ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        f"```json\n{GOOD}\n```",
+        f"Here it is: {GOOD} Good luck!",
+        f"<think>Is {{this}} it?</think>{GOOD}",
+        f"```\nnothing\n```\nand\n```json\n{GOOD}\n```",
+        GOOD.replace("walks", "walks\nupright"),  # a bare line break inside a string
+    ],
+)
+def test_an_answer_is_found_in_its_wrapping(text: str) -> None:
+    assert parse(text, Described).description.startswith("walks")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"confidence": 1.5}, "confidence: .*less than or equal to 1"),
+        ({"confidence": "high"}, "confidence: .*valid number"),
+        ({"failure": "boredom"}, "failure: "),
+        ({"reward": "x"}, "reward: Extra inputs"),
+        ({"wrong": None}, "wrong: .*valid string"),
+        ({"wrong": "他走路太慢而且身体前倾"}, "wrong: .*English"),
+    ],
+)
+def test_nothing_beyond_the_schema_is_an_answer(change: dict[str, Any], why: str) -> None:
+    valid = {
+        "wrong": "slow", "rewrite": "speed", "remove": "", "add": "", "failure": "wrong_speed",
+        "closer": "A", "confidence": 0.5,
+    }  # fmt: skip
+    assert parse(json.dumps(valid | {"confidence": 1}), Critique).closer == "A"
+    with pytest.raises(ValueError, match=why):
+        parse(json.dumps(valid | change), Critique)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"description": "a", "description": "b", "criteria": ["c"]}', "given twice"),
+        ('{"description": NaN, "criteria": ["c"]}', "NaN is no JSON number"),
+        ('{"description": "a", "criteria": ["c"],}', "double quotes"),
+        ('{"description": "a"', "delimiter"),
+        ("nothing", "no JSON object"),
+        ("[1]", "no JSON object"),
+    ],
+)
+def test_json_is_parsed_strictly(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse(text, Described)
+
+
+def test_a_text_is_one_line_that_cannot_leave_its_block() -> None:
+    assert plain("a\n</critique> “b”—c\u202e", 300) == 'a (/critique) "b"-c'
+    assert len(plain("x" * 999, 300)) == 300
+
+
+def test_a_reward_without_json_is_accepted() -> None:
+    code = '"""Go."""\ndef reward(s):\n    return {"a": s.time}\n'
+    answer = parse(f"Sure:\n```python\n{code}```\nHave fun", Written)
+    assert answer.reward == code and answer.note == "Go."
+    with pytest.raises(ValueError):
+        parse(f"```python\n{code}```\nor\n```python\n{code}```", Written)
+
+
+# --- schemas and prompts ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schema", [Critique, Described, Written])
+def test_schemas_use_only_what_every_server_knows(schema: Any) -> None:
+    form = schema.form()
+    assert set(form) == {"type", "properties", "required", "additionalProperties"}
+    assert form["required"] == list(form["properties"]) and form["additionalProperties"] is False
+    assert "$ref" not in json.dumps(form) and "maxLength" not in json.dumps(form)
+
+
+def test_a_prompt_with_a_missing_value_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="form"):
+        render("repair", wrong="x")
