@@ -14,13 +14,12 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from importlib.metadata import packages_distributions
-from itertools import takewhile
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 import yaml
-from conftest import ROOT, run
+from conftest import ROOT
 
 from reelward.motion.closeness import JUDGED
 from reelward.motion.descriptors import UNITS
@@ -53,9 +52,6 @@ ONLY = {
     "gymnasium": ("reelward/sim/",),
 }  # fmt: skip
 """Who may import the libraries that are heavy, or that somebody may want to replace."""
-
-PATH = re.compile(r"[\w.-]+(/|\.\w+)|LICENSE")
-"""what looks like a path in the README's tree"""
 
 
 def sources(root: Path) -> list[Path]:
@@ -205,28 +201,6 @@ def described(root: Path) -> list[str]:
     ]
 
 
-def tree_matches(root: Path, readme: str) -> list[str]:
-    """The README's tree: every path in it exists, and every tracked top-level name is in it."""
-    blocks = [b for b in re.findall(r"^```\w*\n(.*?)^```", readme, re.M | re.S) if "dvc.yaml" in b]
-    if len(blocks) != 1:
-        return [f"README.md: expected one tree, found {len(blocks)}"]
-    found: list[str] = []
-    parents: list[str] = []
-    top: set[str] = set()
-    made = ("data", "report", "scratch", "dvc.lock", "metrics.json", "local.yaml")
-    for line in filter(str.strip, blocks[0].splitlines()):
-        first, *more = line.split()
-        names = [first, *takewhile(PATH.fullmatch, more)]
-        parents[(len(line) - len(line.lstrip())) // 2 :] = [first.strip("/")]
-        paths = ["/".join([*parents[:-1], name.strip("/")]) for name in names]
-        top |= {path.split("/")[0] for path in paths}
-        missing = (p for p in paths if not (root / p).exists() and not p.startswith(made))
-        found += [f"README.md: {path} does not exist" for path in missing]
-    tracked = {line.split("/")[0] for line in run(root, "git", "ls-files").splitlines()}
-    hidden = {name for name in tracked if name.startswith((".", *made))}
-    return found + [f"README.md: {n} is not in the tree" for n in sorted(tracked - hidden - top)]
-
-
 def outs_of(root: Path) -> dict[str, tuple[str, bool]]:
     """Each plain result: the stage that writes it, and whether DVC keeps it (else git does)."""
     found = {}
@@ -347,19 +321,6 @@ def test_a_broken_house_is_seen(
     (tmp_path / file).write_text(head + body.replace(old, new, 1))
     before = set(rule(ROOT))
     assert set(rule(tmp_path)) - before
-
-
-def test_readme_shows_the_tree() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert tree_matches(ROOT, readme) == []
-    for line, wrong in (
-        ("Makefile ", "Makefil "),
-        ("flows/ ", "# "),
-        (" policy.py ", " polic.py "),
-    ):
-        assert line in readme
-        assert tree_matches(ROOT, readme.replace(line, wrong)) != []
-    assert tree_matches(ROOT, "no tree") != []
 
 
 def test_one_cv2_alone() -> None:
