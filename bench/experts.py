@@ -24,15 +24,18 @@ from loop_quality import options
 
 from reelward import rollout
 from reelward.language import Reward, compile_reward
+from reelward.measures.base import START_UP_S, Episodes
+from reelward.measures.describe import describe
+from reelward.measures.gait import repeatable
+from reelward.measures.reference import reference, unless_upright
+from reelward.measures.view import GRAVITY
 from reelward.motion import person
-from reelward.motion.closeness import repeatable
 from reelward.motion.course import courses
 from reelward.motion.cycle import gait_period
-from reelward.motion.descriptors import GRAVITY, Scale, describe
 from reelward.motion.pose import NAMES
 from reelward.motion.record import Motion
-from reelward.motion.subject import measure_person
-from reelward.motion.track import Track
+from reelward.motion.subject import from_points
+from reelward.motion.track import Scale, Track
 from reelward.policy import Policy
 from reelward.sim.robot import Robot, load_robot
 
@@ -277,9 +280,7 @@ def expert_policy(name: str, folder: Path) -> tuple[Robot, Policy, Reward]:
     raise SystemExit(f"{name}: no training of {TRIES} earns {EARNS} of its hidden reward")
 
 
-def earned(
-    robot: Robot, policy: Policy, truth: Reward, seed: int
-) -> tuple[float, rollout.Episodes]:
+def earned(robot: Robot, policy: Policy, truth: Reward, seed: int) -> tuple[float, Episodes]:
     """Of the hidden reward, a step's mean over ten seconds, nothing after a fall; and the episodes."""
     episodes = rollout.run(robot, policy, truth, episodes=4, seconds=10.0, seed=seed)
     return float(episodes.terms["hidden"] * episodes.lived.mean() / len(episodes.points)), episodes
@@ -318,14 +319,14 @@ def part_of(point: str) -> str:
     return point.split("_")[-1]
 
 
-def watched(robot: Robot, episodes: rollout.Episodes, rng: np.random.Generator) -> Motion:
+def watched(robot: Robot, episodes: Episodes, rng: np.random.Generator) -> Motion:
     """The motion as measured from the points that a pose estimator would give of the most regular
     episode: of a biped as a person's, of other bodies with the same errors."""
-    tracks = [t.cut(rollout.START_UP_S) for t in rollout.measure(robot, episodes)[1]]
+    tracks = [t.cut(START_UP_S) for t in episodes.tracks(robot)]
     periods = [gait_period(t, robot.leg_length_m) for t in tracks]
     best = int(np.argmax([p.strength if p else 0.0 for p in periods]))
     own = np.arange(len(episodes.points)) * episodes.dt
-    when = rollout.START_UP_S + np.arange(FRAMES) / FPS
+    when = START_UP_S + np.arange(FRAMES) / FPS
     names, leg = tuple(robot.keypoints), robot.leg_length_m
     plane = episodes.points[:, best][..., [0, 2]].astype(np.float64) / leg
     points = np.stack([[np.interp(when, own, x) for x in p.T] for p in plane.transpose(1, 0, 2)])
@@ -361,14 +362,13 @@ def watched(robot: Robot, episodes: rollout.Episodes, rng: np.random.Generator) 
         views = np.repeat(np.eye(3)[None], FRAMES, 0)
         sure = np.ones(full.shape[:2])
         seen = person.Followed(when, np.arange(FRAMES), full * [1, -1], sure, views, 1.0, 0)
-        return measure_person(
-            seen, 720, count=8, stature=assumed / person.LEG, time_scale=1.0
-        ).motion
+        shown = from_points(seen, 720, count=8, stature=assumed / person.LEG, time_scale=1.0)
+        return reference(shown, 1.0)
     track = Track(points.astype(np.float32), sure, FPS, names)
     doubts = dict.fromkeys(("lean", "sway"), "as of a person")
     scale = Scale(PIXELS, assumed, 0.02, person.STATURE_ERROR)
     found = repeatable(describe(track, scale, distrust=doubts))
-    found["height"] = person.unless_upright(found["height"])
+    found["height"] = unless_upright(found["height"])
     period = gait_period(track, PIXELS)
     return Motion(
         subject="person", fps=FPS, seconds=track.seconds, time_scale=1.0, leg_length_m=assumed,

@@ -36,10 +36,10 @@ from reelward.authors import draft
 from reelward.authors import measured as author
 from reelward.critics import measured as critic
 from reelward.language import compile_reward
-from reelward.motion.closeness import tolerance
+from reelward.measures.gait import Gait, tolerance
 from reelward.motion.record import Motion, from_json
 from reelward.policy import Policy
-from reelward.rollout import measure, run
+from reelward.rollout import run
 from reelward.runtime import files
 from reelward.runtime.workers import spread
 from reelward.sim.robot import Robot, load_robot
@@ -136,7 +136,7 @@ def trained(
         reward = compile_reward(c.source, robot.fields)
         policy = Policy.load(folder / f"{c.name}.pt")
         episodes = run(robot, policy, reward, episodes=4, seconds=10.0, seed=seed)
-        found[c.name] = folder / f"{c.name}.pt", measure(robot, episodes)[0]
+        found[c.name] = folder / f"{c.name}.pt", Gait().of(robot, episodes)
     return found
 
 

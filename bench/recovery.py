@@ -45,9 +45,11 @@ from experts import (
 
 from reelward import rollout
 from reelward.language import compile_reward
+from reelward.measures.base import START_UP_S, Episodes
+from reelward.measures.gait import Gait, alternate
+from reelward.measures.reference import reference
+from reelward.measures.view import GRAVITY
 from reelward.motion import signals
-from reelward.motion.closeness import alternate
-from reelward.motion.descriptors import GRAVITY
 from reelward.motion.expert import OUTLINE_SIDE
 from reelward.motion.record import to_json
 from reelward.motion.sheet import sheet
@@ -65,11 +67,11 @@ pitch, rise of the ankles, mean bend of the knees, deviation of the feet's pitch
 speed"""
 
 
-def held_out(robot: Robot, episodes: rollout.Episodes) -> dict[str, float]:
+def held_out(robot: Robot, episodes: Episodes) -> dict[str, float]:
     """Medians over the episodes, from exact points."""
     leg, found = robot.leg_length_m, []
-    for track in rollout.measure(robot, episodes)[1]:
-        cut = track.cut(rollout.START_UP_S)
+    for track in episodes.tracks(robot):
+        cut = track.cut(START_UP_S)
         t = (cut if cut.seconds > 1.0 else track).smooth()
         if len(t) < 8:
             continue
@@ -156,18 +158,18 @@ def outlined(name: str, args: Args) -> dict[str, Any]:
     """What the outline path measures of a film of the expert, beside the truth."""
     robot, policy, truth = expert_policy(name, args.scratch / "experts")
     shown = rollout.run(robot, policy, truth, episodes=1, seconds=8.0, seed=1)
-    motion, (track,) = rollout.measure(robot, shown)
+    motion, (track,) = Gait().of(robot, shown), shown.tracks(robot)
     close, picks = Renderer(robot, 320, 320), rollout.picks(track, motion)
     drawn = sheet(rollout.tiles(close, shown.qpos[:, 0], track, picks))
     (args.scratch / f"{name}.jpg").write_bytes(encode_jpeg(drawn))
     camera, every = Renderer(robot, 480, 360), 1 / FPS
-    first = round(rollout.START_UP_S / shown.dt)
+    first = round(START_UP_S / shown.dt)
     rows = [first + round(i * every / shown.dt) for i in range(FRAMES)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         path.write_bytes(encode_mp4((camera.frame(shown.qpos[r, 0]) for r in rows), FPS))
-        seen = follow_outline(frames(path, side=OUTLINE_SIDE), count=8, time_scale=1.0)
-    found = seen.motion if seen else None
+        seen = follow_outline(frames(path, side=OUTLINE_SIDE), count=8)
+    found = reference(seen, 1.0) if seen else None
     return {
         "expert": name,
         "period": motion.period and motion.period.value,

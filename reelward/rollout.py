@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 
 from reelward.language import Reward
+from reelward.measures.base import LEAST_S, START_UP_S, Episodes
+from reelward.measures.gait import Gait
 from reelward.motion.cycle import Pick, best_cycle, by_energy, gait_signal, landings, phases
-from reelward.motion.record import Motion, robot_motion, to_json
+from reelward.motion.record import Motion, to_json
 from reelward.motion.sheet import Tile, body_height, sheet
 from reelward.motion.track import Track, pack
 from reelward.motion.video import encode_jpeg, encode_mp4
@@ -23,29 +22,10 @@ from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.robot import Robot
 
-START_UP_S = 2.5
-"""left out of every measurement: the gait is still forming"""
-LEAST_S = 3.0
-"""shorter remains are not measured"""
 FILM_FPS = 25.0
 FILM_SIZE = (480, 360)
 TILES = 8
 TILE_SIDE = 320
-
-
-@dataclass(frozen=True)
-class Episodes:
-    """M deterministic episodes of T steps; what comes after a fall is not to be read."""
-
-    qpos: np.ndarray
-    """[T, M, nq]"""
-    points: np.ndarray
-    """[T, M, K, 3] keypoints (m)"""
-    lived: np.ndarray
-    """[M] steps before the fall, T where there was none"""
-    terms: dict[str, float]
-    """mean of each reward term a step, over the steps lived"""
-    dt: float
 
 
 @torch.no_grad()
@@ -80,38 +60,6 @@ def run(
     total = max(int(lived.sum()), 1)
     terms = {name: value / total for name, value in sums.items()}
     return Episodes(qpos, points, lived.numpy(), terms, robot.dt)
-
-
-def measure(robot: Robot, episodes: Episodes) -> tuple[Motion, list[Track]]:
-    """The typical motion (medians over the episodes) and each episode's track in the side plane."""
-    tracks, motions = [], []
-    sole = max((foot.radius for foot in robot.feet.values()), default=0.0)
-    survival = float(np.mean(episodes.lived / len(episodes.points)))
-    for m, lived in enumerate(episodes.lived):
-        plane = episodes.points[:lived, m][..., [0, 2]]
-        track = Track(plane, np.ones(plane.shape[:2]), 1 / episodes.dt, tuple(robot.keypoints))
-        tracks.append(track)
-        measured = track.cut(START_UP_S)
-        if measured.seconds < LEAST_S:
-            measured = measured.cut(0, 0)
-        motions.append(robot_motion(measured, robot.name, robot.leg_length_m, survival, sole))
-    return typical(motions), tracks
-
-
-def typical(motions: list[Motion]) -> Motion:
-    """The longest of several motions, with the median of every descriptor over those that gave it,
-    and the spread between them in its uncertainty."""
-    chosen = max(motions, key=lambda m: m.seconds)
-    descriptors = {}
-    for name, d in chosen.descriptors.items():
-        given = [m.descriptors[name] for m in motions if m.descriptors[name].usable]
-        values = [g.value for g in given if g.value is not None]
-        if d.usable and values:
-            spread = (max(values) - min(values)) / 2
-            error = math.hypot(median(g.uncertainty for g in given), spread)
-            d = replace(d, value=median(values), uncertainty=error)
-        descriptors[name] = d
-    return replace(chosen, descriptors=descriptors)
 
 
 def statistics(episodes: Episodes) -> dict[str, Any]:
@@ -157,7 +105,7 @@ def film(
 ) -> dict[str, bytes]:  # fmt: skip
     """Run, measure, draw: the files of a rollout by name."""
     done = run(robot, policy, reward, episodes=episodes, seconds=seconds, seed=seed)
-    motion, tracks = measure(robot, done)
+    motion, tracks = Gait().of(robot, done), done.tracks(robot)
     shown = int(np.argmax(done.lived))
     track, qpos = tracks[shown], done.qpos[: max(int(done.lived[shown]), 1), shown]
     every = max(1, round(1 / (FILM_FPS * done.dt)))

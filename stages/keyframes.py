@@ -18,10 +18,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reelward.measures.reference import reference
 from reelward.motion.expert import Expert, Wish, measure
 from reelward.motion.pose import DETECTOR, LANDMARKS, PoseModel
 from reelward.motion.record import to_json
 from reelward.motion.sheet import sheet
+from reelward.motion.subject import Person
 from reelward.motion.track import pack
 from reelward.motion.video import encode_jpeg
 from reelward.runtime import files
@@ -92,7 +94,7 @@ def tiles_table(expert: Expert) -> list[dict]:
             "frame": p.frame,
             "time_s": round(p.time, 4),
             "phase": p.phase,
-            "flipped": expert.subject.flip,
+            "flipped": isinstance(expert.subject, Person) and expert.subject.flip,
         }
         for i, p in enumerate(expert.subject.picks)
     ]
@@ -106,7 +108,7 @@ def main(args: Args) -> None:
         (out / "sheet.jpg").write_bytes(encode_jpeg(sheet(expert.tiles)))
         (out / "track.npz").write_bytes(pack(expert.subject.track))
         files.write_json(out / "tiles.json", tiles_table(expert))
-        files.write_json(out / "motion.json", to_json(expert.subject.motion))
+        files.write_json(out / "motion.json", to_json(reference(expert.subject, args.time_scale)))
         files.write_json(out / "shots.json", shots_table(expert))
 
 

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from reelward.authors import llm, measured
 from reelward.language import RewardError, compile_reward, native_terms, read_native
+from reelward.measures.gait import alternate
 from reelward.models.chat import Chat
 from reelward.models.server import ready
-from reelward.motion.closeness import alternate
 from reelward.motion.record import Motion, from_json
 from reelward.records import ModelSettings
 from reelward.runtime import files

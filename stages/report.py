@@ -25,7 +25,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from reelward.motion.closeness import tolerance
+from reelward.measures.gait import tolerance
 from reelward.motion.course import curve
 from reelward.motion.cycle import keyframes, landings
 from reelward.motion.figure import stick_figure

@@ -23,15 +23,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from reelward.measures.descriptors import UNITS
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 
-DESCRIPTORS = (
-    "speed", "cadence", "step", "bob", "height", "knee", "thigh", "duty", "airborne", "lag", "lean",
-    "sway", "duty_skew", "knee_skew", "thigh_skew",
-)  # fmt: skip
 COLUMNS = (
-    "iteration", "candidate", "closeness", "survival", "verdict", "env_steps", *DESCRIPTORS,
+    "iteration", "candidate", "closeness", "survival", "verdict", "env_steps", *UNITS,
 )  # fmt: skip
 
 
@@ -148,7 +145,7 @@ def row(iteration: str, name: str, judged: dict[str, Any], env_steps: int) -> di
     """The iteration's line of the history."""
     figures = {
         d: "" if (value := judged["differences"].get(d, {}).get("learner")) is None else value
-        for d in DESCRIPTORS
+        for d in UNITS
     }
     keys = ("closeness", "survival", "verdict")
     head = {"iteration": iteration, "candidate": name, "env_steps": env_steps}

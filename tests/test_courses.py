@@ -10,10 +10,11 @@ from skeleton import LEG, walker
 
 from reelward.authors import draft as drafts
 from reelward.language import compile_reward
+from reelward.measures.describe import robot_motion
+from reelward.measures.descriptors import SKEWS
 from reelward.motion.course import Course, courses, curve
 from reelward.motion.cycle import gait_period
-from reelward.motion.descriptors import SKEWS
-from reelward.motion.record import Motion, from_json, robot_motion, to_json
+from reelward.motion.record import Motion, from_json, to_json
 from reelward.motion.signals import flexion, thigh
 from reelward.sim.robot import Robot, load_robot
 

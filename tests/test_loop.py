@@ -10,10 +10,10 @@ from reelward.authors import draft
 from reelward.authors import measured as author
 from reelward.critics import measured as critic
 from reelward.language import compile_reward
-from reelward.motion.closeness import alternate, apart, compare
+from reelward.measures.descriptors import UNITS
+from reelward.measures.gait import alternate, compare, phase_lag
 from reelward.motion.course import Course
-from reelward.motion.descriptors import UNITS, Descriptor
-from reelward.motion.record import Motion
+from reelward.motion.record import Descriptor, Motion
 from reelward.sim.robot import load_robot
 from stages import select
 
@@ -122,9 +122,9 @@ def test_legs_alternate_unless_the_video_shows_otherwise(lag: float | None, expe
 ])  # fmt: skip
 def test_standing_tells_how_far_apart_legs_land_that_hardly_swing(duty, airborne, expected):
     leaps = motion(lag=None, duty=duty, airborne=airborne)
-    assert apart(leaps) == (expected if expected is None else pytest.approx(expected))
+    assert phase_lag(leaps) == (expected if expected is None else pytest.approx(expected))
     hops = replace(leaps, keypoints=tuple(load_robot("hopper").keypoints))
-    assert apart(hops) is None and alternate(hops)
+    assert phase_lag(hops) is None and alternate(hops)
     clock = author.propose(BIPED, leaps, None, {}, task="leap", count=2)[1].source
     assert ("together=True" in clock) is (expected in (0.0, 0.1)) is ("step(s" in clock)
 
@@ -307,7 +307,7 @@ def test_failures_have_names(learner, failure):
 
 def test_a_gain_within_the_noise_is_the_same():
     parent = motion(speed=0.40)
-    gain = compare(EXPERT, motion(speed=0.41)).value - compare(EXPERT, parent).value
+    gain = compare(EXPERT, motion(speed=0.41)).closeness - compare(EXPERT, parent).closeness
     assert 0 < gain < 0.03
     assert critic.critique(EXPERT, motion(speed=0.41), parent, 0.03)["verdict"] == "same"
     assert critic.critique(EXPERT, motion(speed=0.41), parent, 0.0)["verdict"] == "better"
@@ -326,7 +326,7 @@ def test_selection_keeps_the_parent_where_none_beats_it():
 
 def test_selection_takes_the_closest_that_passes_the_gates():
     walk, hop = motion(speed=0.36, step=0.6), motion(airborne=0.11)
-    assert compare(EXPERT, hop).value > compare(EXPERT, walk).value
+    assert compare(EXPERT, hop).closeness > compare(EXPERT, walk).closeness
     assert select.choose(judged(STANDS, c0=hop, c1=walk), 0.0) == "c1"
 
 
@@ -351,4 +351,6 @@ def test_a_history_line_has_every_column():
 
 def test_a_fall_is_worse_than_any_walk():
     fallen = replace(motion(0.2), survival=0.2)
-    assert compare(EXPERT, fallen).value < compare(EXPERT, motion(speed=0.3, step=0.5)).value
+    assert (
+        compare(EXPERT, fallen).closeness < compare(EXPERT, motion(speed=0.3, step=0.5)).closeness
+    )

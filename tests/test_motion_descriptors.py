@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from skeleton import LEG, NAMES, knee_range, walker
 
-from reelward import rollout
-from reelward.motion.closeness import Closeness, closeness, compare
+from reelward.measures.base import Episodes
+from reelward.measures.describe import describe, robot_motion
+from reelward.measures.descriptors import SKEWS, UNITS, measurable
+from reelward.measures.gait import Gait, compare
 from reelward.motion.cycle import gait_period
-from reelward.motion.descriptors import SKEWS, UNITS, Descriptor, Scale, describe, measurable
-from reelward.motion.record import from_json, robot_motion, to_json
-from reelward.motion.track import Track, on_clock, pack, unpack
+from reelward.motion.record import Descriptor, Motion, from_json, to_json
+from reelward.motion.track import Scale, Track, on_clock, pack, unpack
+from reelward.records import Comparison
 from reelward.sim.robot import load_robot
 
 SCALE = Scale(LEG, LEG)
@@ -56,7 +58,7 @@ def test_a_robots_hip_is_measured_from_under_its_soles():
     for i, name in enumerate(biped.keypoints):
         points[:, 0, i, [0, 2]] = track.point(name)
     lived = np.array([len(track)])
-    motion, _ = rollout.measure(biped, rollout.Episodes(points[..., 0], points, lived, {}, 0.02))
+    motion = Gait().of(biped, Episodes(points[..., 0], points, lived, {}, 0.02))
     # The points of its feet are in the middle of soles of 0.06 m radius; its leg is 1.01 m long.
     assert motion.descriptors["height"].value == pytest.approx((LEG - 0.2 + 0.06) / 1.01, abs=0.005)
 
@@ -212,6 +214,10 @@ def figure(value, uncertainty=0.0, usable=True):
     return Descriptor(value, "", uncertainty, usable)
 
 
+def made(subject, descriptors):
+    return Motion(subject, 50.0, 8.0, 1.0, 1.0, None, descriptors)
+
+
 def test_closeness_by_hand():
     expert = {
         "speed": figure(0.40, 0.01),  # weight 2, tolerance 0.16
@@ -222,15 +228,23 @@ def test_closeness_by_hand():
         "knee": figure(57.0),  # the learner has no knees
     }
     learner = {"speed": figure(0.44), "step": figure(0.60), "duty": figure(0.75)}
-    able = frozenset({"speed", "step", "duty", "lean", "lag"})
-    got = closeness(expert, learner, survival=0.8, able=able)
-    assert got.parts == pytest.approx({"speed": 0.75, "step": 0.5, "duty": 0.0, "lag": 0.0})
-    assert got.value == pytest.approx(0.8 * (2 * 0.75 + 2 * 0.5) / 6)
+    bones = ("shoulder", "right_hip", "right_ankle", "right_toe", "left_hip", "left_ankle")
+    got = compare(
+        made("person", expert), replace(made("robot:x", learner), keypoints=bones, survival=0.8)
+    )
+    parts = {row.name: row.part for row in got.usable_rows}
+    assert parts == pytest.approx({"speed": 0.75, "step": 0.5, "duty": 0.0, "lag": 0.0})
+    assert [row.name for row in got.usable_rows] == ["lag", "duty", "step", "speed"]
+    rows = {row.name: row for row in got.rows}
+    assert (rows["speed"].off, rows["speed"].tolerance) == pytest.approx((0.25, 0.16))
+    assert rows["knee"].why == "the learner's body lacks the points for it"
+    assert got.closeness == pytest.approx(0.8 * (2 * 0.75 + 2 * 0.5) / 6)
     assert got.gates == {"survival": False, "speed": True, "alternation": False}
+    assert got.failure == "fall"
     assert not got.eligible
 
 
-def judge(track, survival=1.0) -> Closeness:
+def judge(track, survival=1.0) -> Comparison:
     expert = robot_motion(walker(), "expert", LEG, 1.0)
     return compare(expert, robot_motion(track, "biped", LEG, survival))
 
@@ -246,7 +260,7 @@ def collapse():
 
 def test_cheats_lose_against_an_honest_walk():
     honest = judge(walker(speed=1.05, period=1.3, duty=0.65, bob=0.05, noise=0.003))
-    assert honest.eligible and honest.value > 0.7
+    assert honest.eligible and honest.closeness > 0.7
     cheats = {
         "collapse": judge(collapse(), survival=0.06),
         "collapse that is not noticed": judge(collapse()),
@@ -258,4 +272,4 @@ def test_cheats_lose_against_an_honest_walk():
     assert not judge(walker(speed=-1.2)).eligible
     for name, cheat in cheats.items():
         assert not cheat.eligible, name
-        assert cheat.value < honest.value - 0.15, name
+        assert cheat.closeness < honest.closeness - 0.15, name

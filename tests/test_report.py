@@ -17,10 +17,11 @@ from skeleton import LEG, walker
 
 from reelward.critics import measured
 from reelward.critics.view import weighed
-from reelward.motion.closeness import tolerance
+from reelward.measures.describe import robot_motion
+from reelward.measures.gait import tolerance
 from reelward.motion.course import Course
 from reelward.motion.figure import UNIT, stick_figure
-from reelward.motion.record import Motion, from_json, robot_motion, to_json
+from reelward.motion.record import Motion, from_json, to_json
 from reelward.motion.track import Track, pack
 from reelward.motion.video import encode_jpeg, encode_mp4
 from reelward.runtime import files

@@ -8,45 +8,29 @@ the video does not show is not asked for, or said to be assumed.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from reelward.language import Reward, RewardError, compile_reward
-from reelward.motion.closeness import apart
+from reelward.measures.descriptors import DESCRIPTORS, SKEWS, TERMS, UPRIGHT, Target, measurable
+from reelward.measures.gait import phase_lag
 from reelward.motion.course import Course, curve
-from reelward.motion.descriptors import GRAVITY, SKEWS, UPRIGHT, measurable
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
 
-TERMS = {
-    "alive": "alive(s)",
-    "speed": 'speed(s, TARGET["speed"], width=0.5)',
-    "upright": 'upright(s, TARGET["lean"], width=0.25)',
-    "clock": 'clock(s, TARGET["duty"])',
-    "step": 'step(s, TARGET["step"], width=0.25)',
-    "knee": 'follow(s, flexion, TARGET["knee"], COURSE["knee"], width=0.2)',
-    "thigh": 'follow(s, thigh_angle, TARGET["thigh"], COURSE["thigh"], width=0.2)',
-    "bob": 'heave(s, HIP_HEIGHT, TARGET["bob"], COURSE["bob"]["hip"], width=0.05)',
-    "hip": 'hip(s, TARGET["height"], width=0.1)',
-    "smooth": "smooth(s)",
-    "energy": "energy(s)",
-}
+CALLS = {term.name: term.call for term in TERMS}
 """in the order of a reward file: how each term is called"""
 TURNS = 'turns(s, TARGET["duty"], LANDING)'
 """the clock of legs that land when the expert's do"""
-GOAL = {"alive": 1.0, "speed": 1.0, "upright": 1.0, "smooth": 0.3, "energy": 0.1}
-SHAPES = ("clock", "step", "knee", "thigh", "bob", "hip")
+GOAL = {term.name: term.goal for term in TERMS if term.goal is not None}
+SHAPES = tuple(term.name for term in TERMS if term.goal is None)
 """terms that shape the gait; the author switches them on"""
 PACE = 2.5
 """least weight of the speed beside a course"""
 TOGETHER = 0.25
 """legs that are less than this (cycles) apart are not meant to alternate"""
-ASSUMED_DUTY = 0.6
-"""where the video does not show how long a foot stands, and not more than any does; said so in the
-reward's comment"""
 
 
 @dataclass(frozen=True)
@@ -63,39 +47,31 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Knob:
-    """A target: the descriptor it is for, how a descriptor's figure becomes the reward's unit (and
-    back), and that unit."""
+    """A target of one robot: it converts between a descriptor's value and the reward's unit."""
 
     descriptor: str
-    unit: str
-    to_reward: Callable[[float], float]
-    to_descriptor: Callable[[float], float]
+    target: Target
+    leg: float
+    """length (m)"""
 
+    def to_reward(self, value: float) -> float:
+        return self.target.to_reward(value, self.leg)
 
-def _scaled(factor: float) -> tuple[Callable[[float], float], Callable[[float], float]]:
-    return (lambda d: d * factor), (lambda r: r / factor)
+    def to_descriptor(self, value: float) -> float:
+        return self.target.to_descriptor(value, self.leg)
 
 
 def knobs(robot: Robot) -> dict[str, Knob]:
-    """The targets there are. Lengths by leg length, speed by Froude number (equal v/sqrt(g L))."""
-    leg = robot.leg_length_m
-    beat = math.sqrt(leg / GRAVITY)
-    radians = _scaled(math.pi / 180)
+    """The targets in the order of the terms that read them; the period comes first, a limp's last."""
+    terms = list(CALLS)
+    order = sorted(
+        DESCRIPTORS,
+        key=lambda d: (d.name != "cadence", d.skew_of is not None, terms.index(d.term)),
+    )
     return {
-        "period": Knob("cadence", "s, one stride", lambda d: beat / d, lambda r: beat / r),
-        "speed": Knob("speed", "m/s", *_scaled(math.sqrt(GRAVITY * leg))),
-        "lean": Knob("lean", "rad, trunk pitch", *radians),
-        "duty": Knob("duty", "fraction of the stride a foot stands", *_scaled(1.0)),
-        "step": Knob("step", "m, ankle to ankle", *_scaled(leg)),
-        "knee": Knob("knee", "rad, range of flexion", *radians),
-        "thigh": Knob("thigh", "rad, from back to front", *radians),
-        "bob": Knob("bob", "m, rise and fall of the hip", *_scaled(leg)),
-        "height": Knob("height", "m, mean height of the hip", *_scaled(leg)),
-        "duty_skew": Knob(
-            "duty_skew", "of duty: more on the right, less on the left", *_scaled(1.0)
-        ),
-        "knee_skew": Knob("knee_skew", "rad, of knee: the same", *radians),
-        "thigh_skew": Knob("thigh_skew", "rad, of thigh: the same", *radians),
+        spec.target.name: Knob(spec.name, spec.target, robot.leg_length_m)
+        for spec in order
+        if spec.target
     }
 
 
@@ -152,7 +128,6 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
     the video did not give; and the legs' lag, which no term takes as its target."""
     air = expert.descriptors["airborne"]
     most = 1.0 - air.value if air.usable and air.value is not None else 1.0
-    fallback = {"lean": 0.0, "duty": min(ASSUMED_DUTY, most)}
     targets, assumed = {}, []
     for name, knob in knobs(robot).items():
         d = expert.descriptors[knob.descriptor]
@@ -160,10 +135,12 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
             continue
         if d.usable and d.value is not None:
             targets[name] = knob.to_reward(d.value)
-        elif name in fallback:
-            targets[name] = knob.to_reward(fallback[name])
+        elif knob.target.assumed is not None:
+            # No foot stands for longer than any foot does.
+            value = min(knob.target.assumed, most) if name == "duty" else knob.target.assumed
+            targets[name] = knob.to_reward(value)
             assumed.append(name)
-    if (lag := apart(expert)) is not None:
+    if (lag := phase_lag(expert)) is not None:
         targets["lag"] = lag
     return targets, tuple(assumed)
 
@@ -225,7 +202,7 @@ def shapes(robot: Robot, draft: Draft) -> tuple[str, ...]:
 
 def _can(draft: Draft, term: str) -> bool:
     """Whether the draft has the target, and the course, that the term's call reads."""
-    call = TERMS[term]
+    call = CALLS[term]
     targets = {part.split('"')[0] for part in call.split('TARGET["')[1:]}
     return targets <= draft.targets.keys() and ("COURSE" not in call or term in draft.courses)
 
@@ -239,7 +216,7 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
     names = [*terms, *(name for name in draft.weights if name not in terms)]
     used = {name: terms.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
     text = "\n".join(used.values())
-    units = {name: knob.unit for name, knob in knobs(robot).items()}
+    units = {name: knob.target.unit for name, knob in knobs(robot).items()}
     told = "; assumed, the video does not show it"
     unseen = {name: told if name in assumed else "" for name in units}
     lines = [f'"""{said}"""', ""]
@@ -260,9 +237,9 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
 
 
 def calls(draft: Draft) -> dict[str, str]:
-    """`TERMS` for this motion: who walks backwards lands with the leg that is behind; who hops lands on
+    """`CALLS` for this motion: who walks backwards lands with the leg that is behind; who hops lands on
     all feet at once; who limps has a right and a left leg."""
-    calls = dict(TERMS)
+    calls = dict(CALLS)
     if draft.landings:
         calls["clock"] = TURNS
     for name in (name for name in SKEWS if name in draft.targets):
@@ -314,7 +291,7 @@ def read(reward: Reward | None, base: Draft, native: Sequence[str] = ()) -> Draf
     if (
         not isinstance(mine, dict)
         or not isinstance(weights, dict)
-        or not weights.keys() <= {*TERMS, *native}
+        or not weights.keys() <= {*CALLS, *native}
     ):
         return None
     period = {"period": reward.period} if reward.period else {}
@@ -322,6 +299,6 @@ def read(reward: Reward | None, base: Draft, native: Sequence[str] = ()) -> Draf
     kept = {
         str(name): float(weight)
         for name, weight in weights.items()
-        if name not in TERMS or _can(draft, str(name))
+        if name not in CALLS or _can(draft, str(name))
     }
     return replace(draft, weights=kept)

@@ -137,7 +137,7 @@ def _motion(
         if n in draft.courses or (n == "clock" and draft.landings)
     ]
     shown = tables(draft, robot, "\n".join(own))
-    units = {name: knob.unit for name, knob in knobs(robot).items()}
+    units = {name: knob.target.unit for name, knob in knobs(robot).items()}
     told = nothing | {
         "targets": [
             {"name": k, "value": f"{figures[k]:.4g}", "unit": unit, "assumed": k in assumed}

@@ -33,7 +33,8 @@ from reelward.authors.draft import (
     source,
 )
 from reelward.language import Reward
-from reelward.motion.closeness import tolerance
+from reelward.measures.descriptors import SPECS
+from reelward.measures.gait import tolerance
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
 
@@ -46,19 +47,13 @@ REACH = 2.5
 """a target stays within this many tolerances of the expert's figure"""
 RAISE = 1.7
 MAX_WEIGHT = 4.0
-SERVES = {
-    "speed": "speed", "cadence": "clock", "duty": "clock", "airborne": "clock", "lag": "step",
-    "step": "step", "bob": "bob", "knee": "knee", "thigh": "thigh", "lean": "upright", "sway": "upright",
-    "height": "hip", "duty_skew": "clock", "knee_skew": "knee", "thigh_skew": "thigh",
-}  # fmt: skip
-"""which term answers for which descriptor"""
 
 
 def errors(expert: Motion, learner: Mapping[str, float | None]) -> dict[str, float]:
     """Expert minus learner in tolerances for every usable descriptor that the learner's body could
     show; NaN where it shows none."""
     found = {}
-    for name in SERVES:
+    for name in SPECS:
         e = expert.descriptors[name]
         if name in learner and e.usable and e.value is not None:
             mine = learner[name]
@@ -100,7 +95,7 @@ def aim(
     for name, knob in knobs(robot).items():
         e = expert.descriptors[knob.descriptor]
         miss = error.get(knob.descriptor, math.nan)
-        asked = name in draft.targets and draft.weights.get(SERVES[knob.descriptor])
+        asked = name in draft.targets and draft.weights.get(SPECS[knob.descriptor].term)
         if not asked or name not in slope or not abs(miss) >= DEAD or e.value is None:
             continue
         if name == "period" and abs(miss) > 1:  # it does not follow the clock: no other one helps
@@ -128,7 +123,8 @@ def weigh(
             raised.add(term)
     notes += _faster(before, draft)
     for name in _worst_first(error):
-        term, weight = SERVES[name], draft.weights.get(SERVES[name], 0.0)
+        term = SPECS[name].term
+        weight = draft.weights.get(term, 0.0)
         if weight and term not in raised and len(raised) < most and not abs(error[name]) < 2 * DEAD:
             value = min(MAX_WEIGHT, weight * RAISE**region)
             if value > weight:
@@ -143,7 +139,7 @@ def switch_on_worst(
 ) -> tuple[Draft, list[str]]:
     """Switch on the missing term of the worst descriptor that has one."""
     for name in _worst_first(error):
-        term = SERVES[name]
+        term = SPECS[name].term
         if term in shaping and not draft.weights.get(term) and not abs(error[name]) < 2 * DEAD:
             on = draft.with_term(term)
             return on, [f"+{term}", *_faster(draft, on)]

@@ -4,68 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from reelward.motion.closeness import Closeness, compare, tolerance
-from reelward.motion.descriptors import measurable
+from reelward.measures.descriptors import SPECS
+from reelward.measures.gait import compare
 from reelward.motion.record import Motion
+from reelward.records import Comparison
 
 HEADING = 300
 """most characters under one heading"""
 
-PLAIN = {
-    "speed": ("too slow", "too fast"),
-    "cadence": ("steps too seldom", "steps too often"),
-    "step": ("steps too short", "steps too long"),
-    "height": ("the hip is too low", "the hip is too high"),
-    "bob": ("the hip moves too little up and down", "the hip moves too much up and down"),
-    "knee": ("the knee bends too little", "the knee bends too much"),
-    "thigh": ("the thigh swings too little", "the thigh swings too far"),
-    "duty": ("the feet stand too briefly", "the feet stand too long"),
-    "airborne": ("never leaves the ground", "leaves the ground"),
-    "lag": ("the legs do not alternate", "the legs do not alternate"),
-    "lean": ("leans back", "leans forward"),
-    "sway": ("the trunk is too stiff", "the trunk sways"),
-    "duty_skew": (
-        "stands on the right leg too briefly beside the left",
-        "stands on the left leg too briefly beside the right",
-    ),
-    "knee_skew": (
-        "the right knee bends too little beside the left",
-        "the left knee bends too little beside the right",
-    ),
-    "thigh_skew": (
-        "the right thigh swings too little beside the left",
-        "the left thigh swings too little beside the right",
-    ),
-}
-"""how to say that a figure is too small, too large"""
-
-FAILURES = (
-    ("survival", "fall"),
-    ("airborne", "hop"),
-    ("speed", "wrong_speed"),
-    ("alternation", "no_alternation"),
-)
-"""which failed gate is named first"""
-
 
 def differences(expert: Motion, learner: Motion) -> dict[str, dict[str, float | None]]:
-    """For each usable descriptor of the expert that the learner's body could show both figures and
-    their difference in tolerances, worst first; None where the learner shows none."""
-    rows: dict[str, dict[str, float | None]] = {}
-    able = measurable(learner.keypoints)
-    for name, e in expert.descriptors.items():
-        if name not in able or not e.usable or e.value is None:
-            continue
-        mine = learner.descriptors[name]
-        value = mine.value if mine.usable else None
-        off = None if value is None else round((value - e.value) / tolerance(name, e), 4)
-        rows[name] = {"expert": e.value, "learner": value, "off": off}
-    return dict(
-        sorted(rows.items(), key=lambda r: -abs(r[1]["off"] if r[1]["off"] is not None else 9))
-    )
+    """For each figure that counts, expert, learner and their difference in tolerances, worst first."""
+    rows = compare(expert, learner).usable_rows
+    return {r.name: {"expert": r.expert, "learner": r.learner, "off": r.off} for r in rows}
 
 
-def words(closeness: Closeness, rows: dict[str, dict[str, float | None]]) -> dict[str, str]:
+def words(closeness: Comparison, rows: dict[str, dict[str, float | None]]) -> dict[str, str]:
     """The paper's four headings (arXiv 2410.09286), from numbers alone."""
     said = {}
     for name, row in rows.items():
@@ -73,7 +27,7 @@ def words(closeness: Closeness, rows: dict[str, dict[str, float | None]]) -> dic
         if off is None:
             said[name] = f"{name} cannot be measured on the learner"
         elif abs(off) >= 0.2:
-            text = PLAIN[name][off > 0]
+            text = SPECS[name].too_large if off > 0 else SPECS[name].too_small
             said[name] = f"{text} ({name} {row['learner']:.3g}, expert {row['expert']:.3g})"
     worst = list(said)[:3]
     fell = closeness.gates["survival"] is False
@@ -94,21 +48,20 @@ def critique(expert: Motion, learner: Motion, parent: Motion, noise: float) -> d
     """The critique of one candidate against the parent's best. `noise` is the closeness that
     another training seed moves."""
     mine, before = compare(expert, learner), compare(expert, parent)
-    gain = mine.value - before.value
+    gain = mine.closeness - before.closeness
     rows = differences(expert, learner)
     if mine.eligible != before.eligible:
         verdict = "better" if mine.eligible else "worse"
     else:
         verdict = "better" if gain > noise else "worse" if gain < -noise else "same"
-    failed = [name for gate, name in FAILURES if mine.gates.get(gate) is False]
     return {
-        "closeness": round(mine.value, 6),
+        "closeness": round(mine.closeness, 6),
         "survival": learner.survival,
         "eligible": mine.eligible,
         "gates": mine.gates,
-        "parts": {name: round(part, 6) for name, part in mine.parts.items()},
+        "parts": {row.name: row.part for row in mine.rows if row.usable},
         **words(mine, rows),
-        "failure": failed[0] if failed else "none",
+        "failure": mine.failure,
         "verdict": verdict,
         "confidence": round(min(1.0, abs(gain) / (2 * noise)), 3) if noise else 1.0,
         "differences": rows,

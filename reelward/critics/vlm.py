@@ -11,10 +11,10 @@ from typing import Any
 
 from reelward.critics import measured
 from reelward.critics.view import HEADINGS, View, weighed
+from reelward.measures.descriptors import UNITS
 from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import render
 from reelward.models.schemas import Critique, Described
-from reelward.motion.descriptors import UNITS
 
 
 def describe(chat: Chat, expert: View, task: str) -> dict[str, Any]:

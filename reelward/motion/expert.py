@@ -15,7 +15,7 @@ from reelward.motion.person import in_view
 from reelward.motion.pose import SEEN, Follower, PoseModel
 from reelward.motion.sheet import Tile
 from reelward.motion.shots import Glance, Rank, Shot
-from reelward.motion.subject import Place, Subject, follow_outline, follow_person
+from reelward.motion.subject import Person, Place, Subject, follow_outline, follow_person
 from reelward.motion.video import Frame, Info, VideoError, frames, probe
 
 GLANCES = 8
@@ -73,11 +73,11 @@ def measure(path: Path, model: PoseModel, wish: Wish, watch: Watch) -> Expert:
     for rank in wanted:
         subject = _follow(path, info, model, cuts[rank.shot], rank, wish, watch)
         if subject:
-            period = subject.motion.period
+            period = subject.period
             done[rank.shot] = subject
             ranks[rank.shot] = shots.measured(
                 rank,
-                drift=subject.drift,
+                drift=subject.drift if isinstance(subject, Person) else 0.0,
                 strength=period.strength if period else 0.0,
                 cycles=subject.track.seconds / period.value if period else 0.0,
             )
@@ -130,7 +130,7 @@ def _follow(
     with watch((stop - shot.start) * info.fps, f"following shot {rank.shot}") as bar:
         stream = _told(frames(path, start=shot.start, stop=stop, side=side), bar)
         if rank.kind == "silhouette":
-            return follow_outline(stream, count=wish.tiles, time_scale=wish.time_scale)
+            return follow_outline(stream, count=wish.tiles)
         high = round(info.height * min(1.0, SIDE / max(info.width, info.height)))
         return follow_person(
             stream,
@@ -150,8 +150,9 @@ def _tiles(stream: Iterable[Frame], subject: Subject) -> list[Tile]:
             pictures[frame.index] = frame.image
         if len(pictures) == len(wanted):
             break
+    flip = isinstance(subject, Person) and subject.flip
     return [
-        _tile(pictures[p.frame], place, p.time, p.phase, subject.flip)
+        _tile(pictures[p.frame], place, p.time, p.phase, flip)
         for p, place in zip(subject.picks, subject.places, strict=True)
     ]
 

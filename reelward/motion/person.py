@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from reelward.motion.camera import Camera, moved
-from reelward.motion.descriptors import SKEWS, UPRIGHT, Descriptor, Scale
 from reelward.motion.pose import NAMES, Follower, Pose
-from reelward.motion.signals import trunk
-from reelward.motion.track import Track, on_clock
+from reelward.motion.track import Scale, Track, on_clock
 from reelward.motion.video import Frame, repeats, thumbnail
 
 GAP_S = 0.25
@@ -32,17 +30,6 @@ FRONTAL = 0.4
 """shoulder width over trunk length from which a body is seen from the front or the back"""
 LOOKS = 0.04
 """share of the body's height that the toes lie before the heels, from which it looks to one side"""
-HIP_ERROR = 0.06
-"""so far (leg lengths) the pose model's hip may lie above or below the joint"""
-FAR_KNEE = (0.4, 1.2)
-"""between these shares of the near knee's range the pose model draws the far one's, hidden as it is,
-of who uses both alike (0.56 on a clip of a healthy walker) ..."""
-KNEE_ERROR, DUTY_ERROR = 25.0, 0.15
-"""... or at least within these degrees, and both feet's stances within this share of the cycle"""
-TURNS = 0.25
-"""legs that are less than this (cycles) apart leap together, and none is spared"""
-CAMERA_KNOWN = 0.8
-"""share of frames in which the background must have been found again"""
 
 
 @dataclass(frozen=True)
@@ -170,50 +157,6 @@ def _leg(track: Track, leg: str) -> float:
     return float(
         np.percentile(thigh, 75) + np.percentile(shank, 75) + np.percentile(ankle[:, 1] - sole, 20)
     )
-
-
-def distrust(track: Track, seen: Followed, near: str) -> dict[str, str]:
-    """The descriptors that this view cannot give, and why."""
-    far = "right" if near == "left" else "left"
-    lean = float(np.median(trunk(track)))
-    doubts = {
-        "lean": f"measured {lean:.0f} degrees; from one camera the pose model's hips and shoulders "
-        "are off by a constant of that size",
-        "sway": "the pose model's hips and shoulders shift with arms and legs by more than a "
-        "walker's trunk turns",
-    }
-    if seen.camera < CAMERA_KNOWN:
-        doubts["speed"] = "the background gives no hold, so the camera's own motion is unknown"
-    if track.confidence[:, track.names.index(f"{far}_ankle")].mean() < 0.5:
-        for name in ("step", "lag", "airborne"):
-            doubts[name] = "the leg away from the camera is hidden"
-    if frontal(track):
-        for name in ("speed", "step", "height", "knee", "thigh", "duty", "airborne", "lag", *SKEWS):
-            doubts[name] = "the body is seen from the front or the back, not from the side"
-    return doubts
-
-
-def unless_upright(height: Descriptor) -> Descriptor:
-    """The hip's height, unusable where it may be that of who walks upright: then the difference is
-    as likely the pose model's."""
-    if not height.usable or abs((height.value or 0.0) - UPRIGHT) > HIP_ERROR:
-        return height
-    why = f"upright, {UPRIGHT} of the leg, within the {HIP_ERROR} by which the pose model's hip is off"
-    return replace(height, usable=False, why=why)
-
-
-def limps(found: Mapping[str, Descriptor], near: str) -> frozenset[str]:
-    """The skews in which legs that take turns differ by more than the pose model's error of the far
-    one. `found`: the knee as of the near leg."""
-    told = (found[n] for n in ("knee", "knee_skew", "duty_skew", "lag"))
-    knee, bend, stance, lag = (d.value if d.usable else None for d in told)
-    if knee is None or bend is None or stance is None or lag is None or lag < TURNS:
-        return frozenset()
-    less = 2 * bend if near == "right" else -2 * bend
-    least, most = (share * knee for share in FAR_KNEE)
-    stiff = abs(less) > KNEE_ERROR and not least < knee - less < most
-    spared = abs(2 * stance) > DUTY_ERROR
-    return frozenset(["knee_skew", "thigh_skew"] * stiff + ["duty_skew"] * spared)
 
 
 def frontal(track: Track) -> bool:

@@ -6,10 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from reelward.motion.course import Course, courses
-from reelward.motion.cycle import Period, gait_period
-from reelward.motion.descriptors import UNITS, Descriptor, Scale, describe
-from reelward.motion.track import Track
+from reelward.motion.course import Course
+from reelward.motion.cycle import Period
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A measured figure with unit and uncertainty (same unit), and whether it may be used."""
+
+    value: float | None
+    unit: str
+    uncertainty: float
+    usable: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,29 +41,6 @@ class Motion:
     courses: dict[str, Course] = field(default_factory=dict)
 
 
-def robot_motion(
-    track: Track, robot: str, leg_length: float, survival: float, sole: float = 0.0
-) -> Motion:
-    """The motion of a robot from its keypoints on the side camera's plane (m), every leg seen.
-
-    `survival` is the fraction of the episode that the robot lived through, `sole` how far (m) the
-    ground is below the feet's points. The caller leaves out the start-up, if it wants to (`Track.cut`).
-    """
-    period = gait_period(track, leg_length)
-    return Motion(
-        subject=f"robot:{robot}",
-        fps=track.fps,
-        seconds=track.seconds,
-        time_scale=1.0,
-        leg_length_m=leg_length,
-        period=period,
-        descriptors=describe(track, Scale(leg_length, leg_length, sole=sole)),
-        keypoints=track.names,
-        survival=survival,
-        courses=courses(track, leg_length, period, track.legs),
-    )
-
-
 def to_json(motion: Motion) -> dict[str, Any]:
     """Plain values in the order of motion.json, rounded to six digits that mean something."""
     p = motion.period
@@ -69,7 +55,7 @@ def to_json(motion: Motion) -> dict[str, Any]:
         "survival": motion.survival,
         "keypoints": list(motion.keypoints),
         "notes": list(motion.notes),
-        "descriptors": {n: asdict(motion.descriptors[n]) for n in UNITS},
+        "descriptors": {n: asdict(d) for n, d in motion.descriptors.items()},
         "courses": {leg: asdict(c) for leg, c in motion.courses.items()},
     }
     return _rounded(plain)
@@ -86,7 +72,7 @@ def from_json(plain: Mapping[str, Any]) -> Motion:
             time_scale=plain["time_scale"],
             leg_length_m=plain["leg_length_m"],
             period=Period(**p) if p else None,
-            descriptors={n: Descriptor(**plain["descriptors"][n]) for n in UNITS},
+            descriptors={n: Descriptor(**d) for n, d in plain["descriptors"].items()},
             keypoints=tuple(plain["keypoints"]),
             duplicates_dropped=plain["duplicates_dropped"],
             survival=plain["survival"],

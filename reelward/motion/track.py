@@ -78,6 +78,23 @@ class Track:
         return Track(points, _interpolate(times, own, self.confidence), fps, self.names)
 
 
+@dataclass(frozen=True)
+class Scale:
+    """What turns a track into lengths and times.
+
+    `leg`: leg length in the track's unit. `metres`: leg length in metres. `leg_error` and `error`:
+    relative uncertainties of the two. `time`: seconds of the world per second of the track, None if
+    unknown. `sole`: distance of the ground below the feet's points, in the track's unit.
+    """
+
+    leg: float
+    metres: float
+    leg_error: float = 0.0
+    error: float = 0.0
+    time: float | None = 1.0
+    sole: float = 0.0
+
+
 def on_clock(
     times: np.ndarray, points: np.ndarray, confidence: np.ndarray, names: tuple[str, ...]
 ) -> Track:

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reelward.language import Reward, RewardError, compile_reward
-from reelward.motion.descriptors import UNITS
+from reelward.measures.descriptors import UNITS
 from reelward.sim.robot import RobotError, load_robot
 from reelward.studies import ledger
 from reelward.studies.study import StudyError, git
