@@ -1,1 +1,18 @@
-"""Measures: what good motion means, as figures of expert and learner and one number."""
+"""Measures: what good motion means. `load` is the only place that names them."""
+
+from __future__ import annotations
+
+from reelward.measures.base import Measure
+from reelward.measures.fitness import Fitness
+from reelward.measures.gait import Gait
+from reelward.records import MeasureKind
+from reelward.runtime.errors import InputError
+
+
+def load(kind: MeasureKind, field: str | None = None, goal: float | None = None) -> Measure:
+    """The measure of params.yaml's section `measure`. Raises InputError."""
+    if kind == "gait":
+        return Gait()
+    if field is None or goal is None:
+        raise InputError("measure: expected a field and a goal for the kind fitness")
+    return Fitness(field, goal)

@@ -18,8 +18,19 @@ from typing import Literal
 
 import numpy as np
 
-from reelward.measures import view
-from reelward.measures.view import GRAVITY, Names, View
+from reelward.measures.view import (
+    GRAVITY,
+    Names,
+    View,
+    a_foot,
+    a_thigh,
+    a_trunk,
+    any_point,
+    right_and_left_foot,
+    right_and_left_leg,
+    two_ankles,
+    two_limbs,
+)
 from reelward.motion.signals import lag, level, slope
 from reelward.motion.track import Scale
 
@@ -163,7 +174,7 @@ class Spec:
 DESCRIPTORS = (
     Spec(
         "speed", "Froude number v/sqrt(g L)", "speed of the hip, forward positive",
-        over=lambda v, a, b: slope(v.hip[a:b, 0]) * v.to_froude, keypoints=view.any_point,
+        over=lambda v, a, b: slope(v.hip[a:b, 0]) * v.to_froude, keypoints=any_point,
         weight=2.0, tolerance=0.40, relative=True,
         too_small="too slow", too_large="too fast",
         term="speed", target=_scaled("speed", "m/s", lambda leg: math.sqrt(GRAVITY * leg)),
@@ -173,7 +184,7 @@ DESCRIPTORS = (
     ),
     Spec(
         "cadence", "stride frequency x sqrt(L/g)", "strides per second",
-        over=None, keypoints=view.any_point,
+        over=None, keypoints=any_point,
         weight=1.0, tolerance=0.30, relative=True,
         too_small="steps too seldom", too_large="steps too often",
         term="clock",
@@ -185,7 +196,7 @@ DESCRIPTORS = (
     ),
     Spec(
         "step", "leg lengths", "half the range of the distance between the ankles",
-        over=lambda v, a, b: float(np.ptp(v.ankle_gap[a:b])) / 2 / v.scale.leg, keypoints=view.two_ankles,
+        over=lambda v, a, b: float(np.ptp(v.ankle_gap[a:b])) / 2 / v.scale.leg, keypoints=two_ankles,
         weight=2.0, tolerance=0.40, relative=True,
         too_small="steps too short", too_large="steps too long",
         term="step", target=_scaled("step", "m, ankle to ankle", _metres),
@@ -193,7 +204,7 @@ DESCRIPTORS = (
     ),
     Spec(
         "bob", "leg lengths", "range of the hip's height in a cycle",
-        over=lambda v, a, b: float(np.ptp(level(v.hip[a:b, 1]))) / v.scale.leg, keypoints=view.any_point,
+        over=lambda v, a, b: float(np.ptp(level(v.hip[a:b, 1]))) / v.scale.leg, keypoints=any_point,
         weight=1.0, tolerance=0.60, relative=True,
         too_small="the hip moves too little up and down",
         too_large="the hip moves too much up and down",
@@ -202,7 +213,7 @@ DESCRIPTORS = (
     ),
     Spec(
         "height", "leg lengths", "mean height of the hip over the soles while a foot stands",
-        over=_height, keypoints=view.a_foot,
+        over=_height, keypoints=a_foot,
         weight=1.0, tolerance=0.10,
         too_small="the hip is too low", too_large="the hip is too high",
         term="hip", target=_scaled("height", "m, mean height of the hip", _metres),
@@ -210,21 +221,21 @@ DESCRIPTORS = (
     ),
     Spec(
         "knee", "degrees", "range of the knee's angle",
-        over=_mean(_knee, lambda v: v.knees), keypoints=view.a_thigh,
+        over=_mean(_knee, lambda v: v.knees), keypoints=a_thigh,
         weight=1.0, tolerance=25.0,
         too_small="the knee bends too little", too_large="the knee bends too much",
         term="knee", target=_scaled("knee", "rad, range of flexion", _radians), requires=("side",),
     ),
     Spec(
         "thigh", "degrees", "range of the thigh's angle",
-        over=_mean(_thigh, lambda v: v.thighs), keypoints=view.a_thigh,
+        over=_mean(_thigh, lambda v: v.thighs), keypoints=a_thigh,
         weight=1.0, tolerance=25.0,
         too_small="the thigh swings too little", too_large="the thigh swings too far",
         term="thigh", target=_scaled("thigh", "rad, from back to front", _radians), requires=("side",),
     ),
     Spec(
         "duty", "fraction of the cycle", "fraction in which a foot stands",
-        over=_mean(_duty, lambda v: v.track.legs), keypoints=view.a_foot,
+        over=_mean(_duty, lambda v: v.track.legs), keypoints=a_foot,
         weight=1.0, tolerance=0.12,
         too_small="the feet stand too briefly", too_large="the feet stand too long",
         term="clock",
@@ -233,7 +244,7 @@ DESCRIPTORS = (
     ),
     Spec(
         "airborne", "fraction of the time", "fraction in which no foot stands",
-        over=lambda v, a, b: float(np.mean(~v.grounded[a:b])), keypoints=view.a_foot,
+        over=lambda v, a, b: float(np.mean(~v.grounded[a:b])), keypoints=a_foot,
         weight=1.0, tolerance=0.10,
         too_small="never leaves the ground", too_large="leaves the ground",
         term="clock", gate=Gate("airborne", "hop", 0), cyclic=False, requires=("far_leg", "side"),
@@ -241,14 +252,14 @@ DESCRIPTORS = (
     Spec(
         "lag", "cycles", "phase lag between the first two legs, 0 to 0.5",
         # Of the whole leg, hip to ankle: a knee hidden behind the other leg misleads the thigh's.
-        over=lambda v, a, b: lag(*(x[a:b] for x in v.limbs)), keypoints=view.two_limbs,
+        over=lambda v, a, b: lag(*(x[a:b] for x in v.limbs)), keypoints=two_limbs,
         weight=1.0, tolerance=0.15,
         too_small="the legs do not alternate", too_large="the legs do not alternate",
         term="step", gate=Gate("alternation", "no_alternation", 2), requires=("far_leg", "side"),
     ),
     Spec(
         "lean", "degrees", "mean pitch of the trunk, forward positive",
-        over=lambda v, a, b: float(v.pitch[a:b].mean()), keypoints=view.a_trunk,
+        over=lambda v, a, b: float(v.pitch[a:b].mean()), keypoints=a_trunk,
         weight=0.5, tolerance=15.0,
         too_small="leans back", too_large="leans forward",
         term="upright", target=_scaled("lean", "rad, trunk pitch", _radians, assumed=0.0),
@@ -256,7 +267,7 @@ DESCRIPTORS = (
     ),
     Spec(
         "sway", "degrees", "range of the trunk's pitch",
-        over=lambda v, a, b: float(np.ptp(v.pitch[a:b])), keypoints=view.a_trunk,
+        over=lambda v, a, b: float(np.ptp(v.pitch[a:b])), keypoints=a_trunk,
         weight=0.5, tolerance=15.0,
         too_small="the trunk is too stiff", too_large="the trunk sways",
         term="upright", requires=("trunk_sway",),
@@ -264,7 +275,7 @@ DESCRIPTORS = (
     Spec(
         "duty_skew", "fraction of the cycle",
         "a limp: the right leg's `duty` is above the mean of both by this, the left one's below",
-        over=_skew(_duty), keypoints=view.right_and_left_foot,
+        over=_skew(_duty), keypoints=right_and_left_foot,
         weight=1.0, tolerance=0.12,
         too_small="stands on the right leg too briefly beside the left",
         too_large="stands on the left leg too briefly beside the right",
@@ -274,7 +285,7 @@ DESCRIPTORS = (
     ),
     Spec(
         "knee_skew", "degrees", "the same of `knee`",
-        over=_skew(_knee), keypoints=view.right_and_left_leg,
+        over=_skew(_knee), keypoints=right_and_left_leg,
         weight=1.0, tolerance=25.0,
         too_small="the right knee bends too little beside the left",
         too_large="the left knee bends too little beside the right",
@@ -283,7 +294,7 @@ DESCRIPTORS = (
     ),
     Spec(
         "thigh_skew", "degrees", "the same of `thigh`",
-        over=_skew(_thigh), keypoints=view.right_and_left_leg,
+        over=_skew(_thigh), keypoints=right_and_left_leg,
         weight=1.0, tolerance=25.0,
         too_small="the right thigh swings too little beside the left",
         too_large="the left thigh swings too little beside the right",

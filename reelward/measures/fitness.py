@@ -1,0 +1,109 @@
+"""The measure `fitness`: the mean of one field of the robot's state. It needs no video."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from reelward.measures.base import Body, Episodes
+from reelward.motion.record import Descriptor, Motion
+from reelward.records import Comparison, Row
+from reelward.runtime.errors import InputError
+
+FIELD = re.compile(r"(\w+)(?:\[(\d+)\])?")
+UNIT = "mean per step"
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """A `Measure`: the mean of `field` over the steps lived, relative to `goal`, from 0 to 1.
+
+    `field` is a field of the robot with one value per environment, such as `task_reward`, or one
+    column of a field, such as `root_vel[0]`. Raises InputError for another form and for a goal that
+    is not above 0.
+    """
+
+    field: str
+    goal: float
+
+    def __post_init__(self) -> None:
+        if not FIELD.fullmatch(self.field):
+            raise InputError(
+                f"measure.field: expected a field or a column of one, such as root_vel[0], got {self.field}"
+            )
+        if not 0 < self.goal < math.inf:
+            raise InputError(f"measure.goal: expected a number above 0, got {self.goal:g}")
+
+    @property
+    def name(self) -> str:
+        return "fitness"
+
+    @property
+    def figures(self) -> Mapping[str, str]:
+        return {self.field: UNIT}
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self._column[0],)
+
+    @property
+    def _column(self) -> tuple[str, int | None]:
+        match = FIELD.fullmatch(self.field)
+        assert match is not None
+        name, index = match.groups()
+        return name, None if index is None else int(index)
+
+    def of(self, body: Body, episodes: Episodes) -> Motion:
+        """The mean over all steps lived; its uncertainty is half the range of the episodes' means."""
+        values = self._values(body, episodes)
+        lived = [values[:n, m] for m, n in enumerate(episodes.lived) if n]
+        if lived:
+            means = [v.mean() for v in lived]
+            value, spread = float(np.concatenate(lived).mean()), float(np.ptp(means)) / 2
+            figure = Descriptor(value, UNIT, spread, True)
+        else:
+            figure = Descriptor(None, UNIT, 0.0, False, "no episode lived a step")
+        return Motion(
+            subject=f"robot:{body.name}",
+            fps=1 / episodes.dt,
+            seconds=len(episodes.points) * episodes.dt,
+            time_scale=1.0,
+            leg_length_m=None,
+            period=None,
+            descriptors={self.field: figure},
+            keypoints=tuple(body.keypoints),
+            survival=episodes.survival,
+        )
+
+    def compare(self, expert: Motion, learner: Motion) -> Comparison:
+        """The closeness is the mean over the goal, within 0 and 1. The expert counts for nothing."""
+        figure = learner.descriptors[self.field]
+        value = figure.value if figure.usable else None
+        closeness = 0.0 if value is None else round(min(max(value / self.goal, 0.0), 1.0), 6)
+        row = Row(
+            name=self.field,
+            unit=UNIT,
+            expert=None,
+            learner=value,
+            off=None if value is None else round((value - self.goal) / self.goal, 4),
+            tolerance=self.goal,
+            weight=1.0,
+            part=closeness,
+            words=f"{'below' if closeness < 1 else 'reaches'} the goal {self.goal:g}",
+        )
+        return Comparison(closeness=closeness, survival=learner.survival, gates={}, rows=(row,))
+
+    def _values(self, body: Body, episodes: Episodes) -> np.ndarray:
+        """`[T, M]`"""
+        name, index = self._column
+        values = episodes.recorded[name].astype(np.float64)
+        if values.ndim == 2 and index is None:
+            return values
+        if values.ndim == 3 and index is not None and index < values.shape[2]:
+            return values[:, :, index]
+        shape = "one value" if values.ndim == 2 else f"columns 0 to {values.shape[-1] - 1}"
+        raise InputError(f"measure.field: {name} of {body.name} has {shape}, got {self.field}")

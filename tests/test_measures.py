@@ -1,0 +1,86 @@
+"""The measure `fitness`, by hand, and what all measures share."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from reelward import measures
+from reelward.measures.base import Episodes
+from reelward.measures.descriptors import UNITS
+from reelward.measures.reference import NO_EXPERT
+from reelward.runtime.errors import InputError
+
+HOPPER = SimpleNamespace(name="hopper", keypoints={"hip": 0}, feet={}, leg_length_m=1.0)
+
+
+def episodes(lived: list[int], **recorded: object) -> Episodes:
+    """Two episodes of four steps."""
+    points = np.zeros((4, 2, 1, 3))
+    arrays = {name: np.array(values, np.float32) for name, values in recorded.items()}
+    return Episodes(points[..., 0], points, np.array(lived), {}, 0.5, arrays)
+
+
+REWARDS = [[1.0, 4.0], [2.0, 6.0], [3.0, 100.0], [4.0, 100.0]]
+
+
+def test_fitness_is_the_mean_over_the_steps_lived():
+    measure = measures.load("fitness", "task_reward", 8.0)
+    assert measure.fields == ("task_reward",) and list(measure.figures) == ["task_reward"]
+    motion = measure.of(HOPPER, episodes([4, 2], task_reward=REWARDS))
+    # (1 + 2 + 3 + 4 + 4 + 6) / 6; the episodes' own means are 2.5 and 5.
+    assert motion.descriptors["task_reward"].value == pytest.approx(20 / 6)
+    assert motion.descriptors["task_reward"].uncertainty == pytest.approx(1.25)
+    assert motion.survival == 0.75 and motion.seconds == 2.0
+    found = measure.compare(NO_EXPERT, motion)
+    assert found.closeness == pytest.approx(20 / 6 / 8, abs=1e-6)
+    assert found.eligible and found.gates == {} and found.failure == "none"
+    (row,) = found.usable_rows
+    assert (row.name, row.expert, row.tolerance) == ("task_reward", None, 8.0)
+    assert row.off == pytest.approx(20 / 6 / 8 - 1, abs=1e-4) and row.words == "below the goal 8"
+
+
+@pytest.mark.parametrize(("value", "closeness"), [(-1.0, 0.0), (0.5, 0.25), (2.0, 1.0), (9.0, 1.0)])
+def test_a_column_of_a_field_counts_up_to_its_goal(value: float, closeness: float):
+    measure = measures.load("fitness", "root_vel[1]", 2.0)
+    assert measure.fields == ("root_vel",)
+    velocity = np.full((4, 2, 3), 50.0)
+    velocity[..., 1] = value
+    motion = measure.of(HOPPER, episodes([4, 4], root_vel=velocity))
+    assert measure.compare(NO_EXPERT, motion).closeness == pytest.approx(closeness)
+
+
+def test_who_falls_at_once_has_no_fitness():
+    measure = measures.load("fitness", "task_reward", 8.0)
+    motion = measure.of(HOPPER, episodes([0, 0], task_reward=REWARDS))
+    assert not motion.descriptors["task_reward"].usable
+    assert measure.compare(NO_EXPERT, motion).closeness == 0.0
+
+
+@pytest.mark.parametrize(
+    ("field", "goal", "message"),
+    [
+        ("task_reward", None, "expected a field and a goal"),
+        ("root vel", 1.0, "measure.field: expected"),
+        ("task_reward", -1.0, "measure.goal: expected a number above 0, got -1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(field: str, goal: float | None, message: str):
+    with pytest.raises(InputError, match=message):
+        measures.load("fitness", field, goal)
+
+
+@pytest.mark.parametrize("field", ["root_vel", "root_vel[3]", "task_reward[0]"])
+def test_a_column_that_is_not_there_is_named(field: str):
+    measure = measures.load("fitness", field, 1.0)
+    seen = episodes([4, 4], root_vel=np.zeros((4, 2, 3)), task_reward=REWARDS)
+    with pytest.raises(InputError, match="measure.field: .* of hopper has"):
+        measure.of(HOPPER, seen)
+
+
+def test_without_an_expert_a_gait_is_compared_with_nothing():
+    gait = measures.load("gait")
+    found = gait.compare(NO_EXPERT, NO_EXPERT)
+    assert found.closeness == 0.0 and found.usable_rows == () and found.gates == {"survival": True}
+    assert [row.name for row in found.rows] == list(gait.figures) == list(UNITS)
+    assert {row.why for row in found.rows} == {"there is no video"}
