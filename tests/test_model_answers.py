@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -145,6 +146,32 @@ def test_schemas_use_only_what_every_server_knows(schema: Any) -> None:
     assert set(form) == {"type", "properties", "required", "additionalProperties"}
     assert form["required"] == list(form["properties"]) and form["additionalProperties"] is False
     assert "$ref" not in json.dumps(form) and "maxLength" not in json.dumps(form)
+
+
+@pytest.mark.parametrize(
+    ("schema", "values"),
+    [
+        (Described, {"description": "", "criteria": [""]}),
+        (Critique, {name: "" for name in ("wrong", "rewrite", "remove", "add")}
+         | {"failure": "none", "closer": "A", "confidence": 0.5}),
+        (Written, {"note": "", "reward": "x"}),
+    ],
+)  # fmt: skip
+def test_every_length_is_stated_before_it_is_enforced(schema: Any, values: dict[str, Any]) -> None:
+    """A text of the length in the form is kept whole, a longer one is cut and ends in dots."""
+    lengths = 0
+    for name, field in schema.form()["properties"].items():
+        stated = re.search(r"at most (\d+) characters", field["description"])
+        if stated is None:
+            continue
+        lengths += 1
+        for extra in (0, 1):
+            long = "x" * (int(stated[1]) + extra)
+            value = [long] if isinstance(values[name], list) else long
+            kept = getattr(parse(json.dumps(values | {name: value}), schema), name)
+            assert (kept == value) == (extra == 0)
+            assert str(kept).strip("[]'").endswith("..." if extra else "x")
+    assert lengths == {Described: 2, Critique: 4, Written: 1}[schema]
 
 
 def test_a_prompt_with_a_missing_value_is_an_error() -> None:

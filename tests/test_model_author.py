@@ -53,7 +53,7 @@ def test_the_first_rewards_are_diverse_and_aim_at_the_expert(serve_script: Calla
 
 
 @pytest.mark.usefixtures("unjailed")
-def test_the_author_is_told_everything_that_came_of_it(serve_script: Callable) -> None:
+def test_the_author_is_given_all_results(serve_script: Callable) -> None:
     server = serve_script()
     made = propose_with(feedback_of(WORDS))
     prompt = server.calls[0].first
@@ -72,7 +72,7 @@ def test_the_author_is_told_everything_that_came_of_it(serve_script: Callable) -
         "- speed = 1.354 m/s",
         "lean = 0 rad, trunk pitch (assumed",
         CLOCKED.strip(),
-        "from the policy that the reward above gave",
+        "from the policy that was trained on the reward above",
     ):
         assert part in prompt
     assert [c["start"] for c in made] == ["warm", "scratch", "warm"]

@@ -1,7 +1,8 @@
-"""What a model may answer. Everything is bounded, and nothing beyond it is accepted.
+"""What a model may answer. Everything is bounded, and unknown fields are refused.
 
-The schemas are flat, and their JSON holds only what every server knows: no references, no optional
-fields. Lengths are brought about here rather than asked for: too long is cut, not refused.
+The schemas are flat, and their JSON has only the keywords that every server knows: no references,
+no optional fields, no lengths. Lengths are stated in the descriptions; a longer text is cut and
+ends in "...", because one too many words should not cost an answer.
 """
 
 from __future__ import annotations
@@ -9,29 +10,35 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import Annotated, Any, Literal, Self, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 HEADING = 300
-"""most characters under one heading"""
-KEPT = 0.7
-"""share of a text that must survive as ASCII: else it is in another language"""
+"""most characters under a heading of a critique"""
+DESCRIPTION = 900
+CRITERION = 160
+CRITERIA = 8
+NOTE = 200
+ENGLISH_SHARE = 0.7
+"""of a text that must remain as ASCII; less is another language"""
 
 
-def plain(text: Any, most: int) -> Any:
-    """One line of printable ASCII without angle brackets, so that it cannot leave its block."""
+def plain(text: object, most: int) -> object:
+    """One line of printable ASCII without angle brackets, so that it cannot leave its block in a
+    prompt. Raises ValueError for another language."""
     if not isinstance(text, str):
-        return text
-    line = " ".join(unicodedata.normalize("NFKC", text).translate(_DASHES).split())
+        return text  # the schema refuses it
+    line = " ".join(unicodedata.normalize("NFKC", text).translate(_PUNCTUATION).split())
     ascii_only = "".join(c for c in line if " " <= c <= "~")
-    if len(ascii_only) < KEPT * len(line):
+    if len(ascii_only) < ENGLISH_SHARE * len(line):
         raise ValueError("expected English in plain ASCII")
-    told = ascii_only.replace("<", "(").replace(">", ")")
-    return told if len(told) <= most else told[: most - 3] + "..."
+    safe = ascii_only.replace("<", "(").replace(">", ")")
+    return safe if len(safe) <= most else safe[: most - 3] + "..."
 
 
-_DASHES = str.maketrans("‘’“”–—−×", "''\"\"---x")
+_PUNCTUATION = str.maketrans("‘’“”–—−×", "''\"\"---x")
 
 
 def _line(most: int) -> BeforeValidator:
@@ -39,29 +46,28 @@ def _line(most: int) -> BeforeValidator:
 
 
 class Answer(BaseModel):
-    """A reply in the form that was asked for."""
+    """An answer in the form that a prompt asks for."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     @classmethod
-    def form(cls) -> dict[str, Any]:
-        """Its JSON schema, as strict servers want it."""
-        whole = cls.model_json_schema()
+    def form(cls) -> dict[str, JsonValue]:
+        """The JSON schema, as strict servers require it."""
         known = ("type", "enum", "items", "minimum", "maximum", "description")
-        fields = {
-            name: {k: v for k, v in field.items() if k in known}
-            for name, field in whole["properties"].items()
+        fields: dict[str, JsonValue] = {
+            name: {key: value for key, value in field.items() if key in known}
+            for name, field in cls.model_json_schema()["properties"].items()
         }
         return {
             "type": "object",
             "properties": fields,
-            "required": list(fields),
+            "required": list[JsonValue](fields),
             "additionalProperties": False,
         }
 
     @classmethod
     def salvage(cls, text: str) -> Self | None:
-        """The answer in a text that is no JSON, where that can be told for certain."""
+        """The answer in a text without JSON, if there is no doubt about it."""
         return None
 
 
@@ -69,13 +75,16 @@ A = TypeVar("A", bound=Answer)
 
 
 class Described(Answer):
-    """The expert's motion in words, and what a learner is to be judged by."""
+    """The expert's motion in words, and the criteria for every learner."""
 
-    description: Annotated[str, _line(900)] = Field(
-        description="the motion, in at most 900 characters"
+    description: Annotated[str, _line(DESCRIPTION)] = Field(
+        description=f"the motion, at most {DESCRIPTION} characters"
     )
-    criteria: Annotated[list[Annotated[str, _line(160)]], Field(min_length=1, max_length=8)] = (
-        Field(description="3 to 8 checkable criteria, the most telling first")
+    criteria: Annotated[
+        list[Annotated[str, _line(CRITERION)]], Field(min_length=1, max_length=CRITERIA)
+    ] = Field(
+        description=f"3 to {CRITERIA} checkable criteria, the most telling first, "
+        f"each at most {CRITERION} characters"
     )
 
 
@@ -86,17 +95,21 @@ Failure = Literal[
 
 
 class Critique(Answer):
-    """The paper's four headings (arXiv 2410.09286) and what code acts on."""
+    """The four headings of a critique (arXiv 2410.09286), and the fields that code acts on."""
 
-    wrong: Annotated[str, _line(HEADING)] = Field(description="what is wrong with the motion")
+    wrong: Annotated[str, _line(HEADING)] = Field(
+        description=f"what is wrong with the motion, at most {HEADING} characters"
+    )
     rewrite: Annotated[str, _line(HEADING)] = Field(
-        description="which part of the reward to change, and how"
+        description=f"which part of the reward to rewrite and how, at most {HEADING} characters"
     )
     remove: Annotated[str, _line(HEADING)] = Field(
-        description="what to remove from the reward, or nothing"
+        description=f"what to remove from the reward, or nothing, at most {HEADING} characters"
     )
-    add: Annotated[str, _line(HEADING)] = Field(description="what to add to the reward, or nothing")
-    failure: Failure = Field(description="the failure that names it best")
+    add: Annotated[str, _line(HEADING)] = Field(
+        description=f"what to add to the reward, or nothing, at most {HEADING} characters"
+    )
+    failure: Failure = Field(description="the name that fits the failure best")
     closer: Literal["A", "B", "same", "cannot_tell"] = Field(
         description="which robot moves more like the expert"
     )
@@ -104,23 +117,25 @@ class Critique(Answer):
 
 
 class Written(Answer):
-    """A reward file, whole."""
+    """A whole reward file."""
 
-    note: Annotated[str, _line(200)] = Field(description="what it changes and why, in one line")
+    note: Annotated[str, _line(NOTE)] = Field(
+        description=f"what it changes and why, in one line of at most {NOTE} characters"
+    )
     reward: str = Field(description="the whole reward file")
 
     @classmethod
     def salvage(cls, text: str) -> Self | None:
-        blocks = [b for b in _blocks(text) if re.search(r"^def reward\(", b, re.M)]
-        if len(blocks) != 1:
+        rewards = [block for block in _blocks(text) if re.search(r"^def reward\(", block, re.M)]
+        if len(rewards) != 1:
             return None
-        said = re.match(r'\s*"""(.+?)"""', blocks[0], re.S)
-        return cls(note=said[1] if said else "no note", reward=blocks[0])
+        docstring = re.match(r'\s*"""(.+?)"""', rewards[0], re.S)
+        return cls(note=docstring[1] if docstring else "no note", reward=rewards[0])
 
 
-def parse(text: str, kind: type[A]) -> A:
-    """The answer in `text`: bare, in a fenced block, or with prose around it. Raises ValueError with
-    what is wrong in one line; two values for one key and NaN are wrong."""
+def parse(text: str, schema: type[A]) -> A:
+    """The answer in `text`: bare, in a fenced block, or with prose around it. Raises ValueError
+    with what is wrong in one line; a key that is given twice and NaN are wrong."""
     text = re.sub(r"<think>.*?</think>", "", text, flags=re.S).strip()
     begin, end = text.find("{"), text.rfind("}")
     complaint = "no JSON object in it"
@@ -128,21 +143,20 @@ def parse(text: str, kind: type[A]) -> A:
         if not part.lstrip().startswith("{"):
             continue
         try:
-            found = json.loads(
-                part, strict=False, object_pairs_hook=_once, parse_constant=_no_constant
+            values = json.loads(
+                part, strict=False, object_pairs_hook=_unique, parse_constant=_no_constant
             )
         except ValueError as e:
             complaint = str(e)
             continue
         try:
-            return kind.model_validate(found)
-        except ValueError as e:
-            errors = e.errors() if isinstance(e, ValidationError) else []
-            told = [f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in errors[:4]]
-            complaint = "; ".join(told) or str(e)
+            return schema.model_validate(values)
+        except ValidationError as e:
+            errors = [f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors()[:4]]
+            complaint = "; ".join(errors)
             break
-    if (saved := kind.salvage(text)) is not None:
-        return saved
+    if (salvaged := schema.salvage(text)) is not None:
+        return salvaged
     raise ValueError(" ".join(complaint.split())[:400])
 
 
@@ -150,12 +164,12 @@ def _blocks(text: str) -> list[str]:
     return re.findall(r"```[\w-]*[ \t]*\n(.*?)```", text, re.S)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     names = [name for name, _ in pairs]
-    if twice := [n for n in names if names.count(n) > 1]:
-        raise ValueError(f"key {twice[0]!r} is given twice")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"key {repeated[0]!r} is given twice")
     return dict(pairs)
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
