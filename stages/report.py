@@ -6,42 +6,44 @@ reads   expert/         video.mp4, provenance.json, keyframes/, criteria.json
         rewards/        selected.py, feedback.json
 writes  report/         index.html, which opens by double click, and media/ beside it
 
-report.html is the page; here stands what it shows. What a video, a model or a user wrote reaches
-it through Jinja's escaping alone.
+report.html is the page, report.css its style and report.js its player; this file computes what
+they show. Jinja escapes every text from a video, a model or a user.
 """
 
 from __future__ import annotations
 
 import ast
-import csv
-import difflib
 import math
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import numpy as np
-
+from reelward import pages
 from reelward.measures.gait import tolerance
-from reelward.motion.course import curve
-from reelward.motion.cycle import keyframes, landings
-from reelward.motion.figure import stick_figure
-from reelward.motion.record import Motion, from_json
-from reelward.motion.sheet import body_height
-from reelward.motion.track import unpack
-from reelward.motion.video import probe
+from reelward.motion.record import Descriptor, Motion, from_json
+from reelward.pages.films import Film, film
+from reelward.pages.plots import Plot, cycle_plots, learning_curves
+from reelward.records import Critique
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.studies import ledger
+from reelward.studies.changes import Constants, changed_constants, text_difference
 
-POINTS = 160
-"""most points of a learning curve"""
-TRAINER = ("env_steps", "falls", "approx_kl", "clip_fraction", "value_loss", "std")
-"""columns of a learning curve that tell of PPO, not of the learner"""
 LIBRARIES = ("reelward", "torch", "mujoco", "gymnasium", "numpy", "dvc")
+CRITICS = {
+    "measured": "measured, no language model",
+    "vlm": "the vision-language model",
+    "person": "a person",
+    "file": "a person",
+}
+AUTHORS = {
+    "measured": "measured, no language model",
+    "llm": "the language model",
+    "fixed": "none: the reward stays as it is",
+}
 
 
 @dataclass(frozen=True)
@@ -62,49 +64,141 @@ class Args:
     """robots/NAME"""
 
 
+# --- what the page shows -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the video comes from."""
+
+    address: str
+    title: str | None
+    author: str | None
+    licence: str
+    sha256: str
+    start_s: float
+    end_s: float
+    width: int
+    height: int
+    fps: float
+
+    @property
+    def name(self) -> str:
+        return self.title or self.address
+
+    @property
+    def link(self) -> str | None:
+        links = (x for x in (self.title, self.address) if x)
+        return next((x for x in links if x.startswith(("https://", "http://"))), None)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an iteration changed in the reward."""
+
+    added: list[str]
+    """names of terms"""
+    removed: list[str]
+    constants: dict[str, tuple[object, object]]
+    """`TARGET knee` -> old and new value"""
+    difference: list[str]
+    """lines of the unified difference"""
+    source: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    name: str
+    note: str
+    start: str
+    seed: int
+    refused: bool
+    error: str | None
+    critique: Critique | None
+    sheet: str | None
+    film: str | None
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The best of an iteration, or the untrained seed."""
+
+    name: str
+    title: str
+    motion: Motion
+    sheet: str | None
+    film: Film | None
+
+
+@dataclass(frozen=True)
+class Iteration(Learner):
+    parent: str
+    selected: str
+    """iteration/candidate whose policy is this iteration's best"""
+    chosen: str | None
+    """the candidate that replaced the parent's best"""
+    critique: Critique
+    """of the best"""
+    parent_critique: Critique
+    """of the parent's best, as the author read it"""
+    parent_closeness: float
+    excluded: dict[str, str]
+    """descriptors that do not count for this robot, with the reason"""
+    env_steps: int
+    author: str
+    critic: str
+    scripted: bool
+    """a script answered in place of a model"""
+    candidates: list[Candidate]
+    change: Change
+    trained_steps: int
+    """env-steps of the learning curves"""
+    curves: list[Plot]
+    cycle: list[Plot]
+    unmeasured: dict[str, list[str]]
+    """reason -> descriptors that the learner does not show"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    learner: Descriptor
+    off: float | None
+    """learner minus expert in tolerances"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One descriptor of the expert and of all iterations."""
+
+    name: str
+    expert: Descriptor
+    digits: int
+    """decimals that the expert's uncertainty leaves"""
+    tolerance: float
+    excluded: str
+    """why it does not count; empty where it does"""
+    cells: dict[str, Cell]
+
+
+# --- films and pictures ------------------------------------------------------------------------
+
+
 def copied(source: Path, out: Path, name: str) -> str | None:
-    """A picture or film of the page, copied beside it: its address, None where there is none."""
-    to = out / "media" / name
+    """Copy a picture or film beside the page. Returns its address, None where there is none."""
+    target = out / "media" / name
     if not source.is_file():
         return None
-    to.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, to)
-    return to.relative_to(out).as_posix()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return target.relative_to(out).as_posix()
 
 
-def stride(landings: list[float], period: float, seconds: float) -> dict[str, float]:
-    """The last whole stride (s) of a film that begins with a landing: a learner's gait is still
-    forming at first. Nothing where none fits."""
-    fit = [t for t in landings if 0 <= t <= seconds - period]
-    return {"start": round(max(fit), 3), "period": round(period, 4)} if fit else {}
+# --- rewards -----------------------------------------------------------------------------------
 
 
-def clip(film: Path, address: str | None, folder: Path, motion: Motion) -> dict[str, Any] | None:
-    """What the player must know of a film: size, length, `rate` (its seconds a second of the
-    world), where one stride lies, the stick figure and when (s) that begins."""
-    if address is None:
-        return None
-    info, scale = probe(film), motion.time_scale or 1.0
-    known = {"src": address, "width": info.width, "height": info.height, "rate": 1 / scale}
-    known |= {"seconds": round(info.seconds, 3)}
-    track = unpack(path.read_bytes()) if (path := folder / "track.npz").is_file() else None
-    if not track:
-        return known
-    begins, period = 0.0, motion.period.value / scale if motion.period else None
-    if (path := folder / "tiles.json").is_file():
-        tiles = files.read_json(path)
-        begins = tiles[0]["time_s"] - keyframes(track, body_height(track), len(tiles))[0].time
-    if period:
-        found = [begins + frame / track.fps for frame in landings(track, period) or [0]]
-        known |= stride(found, period, info.seconds)
-    leg = motion.leg_length_m if motion.subject.startswith("robot:") else None
-    figure = stick_figure(track, leg, period, info.seconds)
-    return known | {"begins": round(begins, 3), "figure": figure}
-
-
-def anatomy(source: str) -> tuple[dict[str, Any], set[str]]:
-    """Constants (`TARGET speed`: 1.3) and names of the terms in the text of a reward."""
-    constants: dict[str, Any] = {}
+def anatomy(source: str) -> tuple[Constants, set[str]]:
+    """Constants and names of the terms in the text of a reward."""
+    constants: dict[str, object] = {}
     terms: set[str] = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == "reward":
@@ -112,173 +206,184 @@ def anatomy(source: str) -> tuple[dict[str, Any], set[str]]:
             terms |= {str(k.value) for k in keys if isinstance(k, ast.Constant)}
         elif isinstance(node, ast.Assign) and isinstance(name := node.targets[0], ast.Name):
             try:
-                value = ast.literal_eval(node.value)
-            except ValueError:  # worked out from others: the difference of the texts shows it
+                constants[name.id] = _tuples(ast.literal_eval(node.value))
+            except ValueError:  # computed from other constants: the text shows its change
                 continue
-            each = value if isinstance(value, dict) else {"": value}
-            constants |= {
-                f"{name.id} {key}".strip(): v
-                for key, v in each.items()
-                if not isinstance(v, dict | list | tuple)  # the difference of the texts shows it
-            }
     return constants, terms
 
 
-def change(before: str, after: str, parent: str, iteration: str) -> dict[str, Any]:
-    """What became of a reward: terms, constants (name, old, new), the difference of the texts."""
-    (old, had), (new, has) = anatomy(before), anatomy(after)
-    names = (f"rewards/{parent}/selected.py", f"rewards/{iteration}/selected.py")
-    diff = difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
-    moved = [(n, old.get(n), new.get(n)) for n in {**new, **old} if old.get(n) != new.get(n)]
-    terms = {"added": sorted(has - had), "removed": sorted(had - has)}
-    return terms | {"moved": moved, "diff": list(diff), "source": after}
+def _tuples(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _tuples(v) for key, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def curves(path: Path) -> dict[str, Any] | None:
-    """The learning curves in a box of 200 x 48: return, episode length, each term."""
-    if not path.is_file():
-        return None
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    total = float(rows[-1]["env_steps"])
-    rows = rows[:: math.ceil(len(rows) / POINTS)] + rows[-1:]
-    lines = {}
-    for name in (n for n in rows[0] if n not in TRAINER):
-        seen = [(float(r["env_steps"]), float(r[name])) for r in rows]
-        if seen := [(x, y) for x, y in seen if math.isfinite(y)]:
-            low, high = min(y for _, y in seen), max(y for _, y in seen)
-            up = 48 / ((high - low) or 1.0)
-            points = " ".join(f"{200 * x / total:.1f},{(high - y) * up:.1f}" for x, y in seen)
-            lines[name] = {"points": points, "low": low, "high": high, "last": seen[-1][1]}
-    return {"env_steps": int(total), "lines": lines}
+def reward_change(before: str, after: str, parent: str, iteration: str) -> Change:
+    """What changed from the reward `before` to the reward `after`."""
+    (old, old_terms), (new, new_terms) = anatomy(before), anatomy(after)
+    titles = (f"rewards/{parent}/selected.py", f"rewards/{iteration}/selected.py")
+    return Change(
+        sorted(new_terms - old_terms),
+        sorted(old_terms - new_terms),
+        changed_constants(old, new),
+        text_difference(before, after, *titles),
+        after,
+    )
 
 
-def table(expert: Motion, learners: dict[str, Motion]) -> list[dict[str, Any]]:
-    """A line for each descriptor: the expert's figure and tolerance, the digits that its
-    uncertainty leaves, and for each learner its figure and how many tolerances it is off."""
-    lines = []
+# --- figures of motion -------------------------------------------------------------------------
+
+
+def table(expert: Motion, iterations: list[Iteration]) -> Iterator[Line]:
+    """One line for each descriptor of the expert."""
     for name, e in expert.descriptors.items():
         u = e.uncertainty or abs(e.value or 0.0) / 100
         digits = min(6, max(0, 1 - math.floor(math.log10(u)))) if u else 2
+        limit = tolerance(name, e)
         cells = {}
-        for key, motion in learners.items():
-            mine, off = motion.descriptors[name], None
-            if e.usable and mine.usable and None not in (e.value, mine.value):
-                off = (mine.value - e.value) / tolerance(name, e)  # type: ignore[operator]
-            cells[key] = {"mine": mine, "off": off}
-        line = {"name": name, "expert": e, "digits": digits, "cells": cells}
-        lines.append(line | {"tolerance": tolerance(name, e)})
-    return lines
+        for it in iterations:
+            own, off = it.motion.descriptors[name], None
+            if e.usable and own.usable and e.value is not None and own.value is not None:
+                off = (own.value - e.value) / limit
+            cells[it.name] = Cell(own, off)
+        excluded = e.why if not e.usable else iterations[-1].excluded.get(name, "")
+        yield Line(name, e, digits, limit, excluded, cells)
 
 
-def cycles(expert: Motion, learner: Motion) -> list[dict[str, Any]]:
-    """Thigh and knee of each leg of the expert through its cycle, from its landing on, and the hip
-    above the first one; of the learner's leg beside it: lines in a box of 200 x 48 over a range."""
-    phase, drawn = np.linspace(0, 1, 51), []
-    units = {"thigh": (1, "degrees"), "knee": (1, "degrees"), "hip": (100, "% of the leg")}
-    first = next(iter(expert.courses), None)
-    alone = next(iter(learner.courses.values()), None) if len(expert.courses) == 1 else None
-    for leg, theirs in expert.courses.items():
-        mine = learner.courses.get(leg, alone)
-        for part, (scale, unit) in units.items():
-            if part == "hip" and leg != first:
-                continue
-            values = {
-                who: scale * curve(getattr(c, part), phase + c.landing)
-                for who, c in (("expert", theirs), ("learner", mine))
-                if c
-            }
-            low, high = (f(np.concatenate([*values.values()])) for f in (np.min, np.max))
-            up = 48 / max(high - low, 1.0)
-            lines = {
-                who: " ".join(
-                    f"{200 * p:.1f},{(high - v) * up:.1f}" for p, v in zip(phase, y, strict=True)
-                )
-                for who, y in values.items()
-            }
-            name = "hip" if part == "hip" else f"{leg} {part}"
-            drawn.append({"name": name, "unit": unit, "lines": lines, "low": low, "high": high})
-    return drawn
+def unmeasured(expert: Motion, learner: Motion) -> dict[str, list[str]]:
+    """Descriptors that the expert shows and the learner does not, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, own in learner.descriptors.items():
+        if expert.descriptors[name].usable and not own.usable:
+            reasons.setdefault(own.why, []).append(name)
+    return reasons
 
 
-def learner(name: str, selected: str, best: Path, out: Path) -> dict[str, Any]:
-    """What is shown of the best of an iteration, or of the seed."""
+# --- the page ----------------------------------------------------------------------------------
+
+
+def who(kinds: Mapping[str, str], kind: str, answers: Mapping[str, Any]) -> str:
+    """Who criticised or wrote: the kind, the model, or the script that answered in its place."""
+    if answers.get("scripted"):
+        return f"a script in place of {kinds[kind]}"
+    return f"{kinds[kind]} {answers.get('model') or ''}".strip()
+
+
+def critique_of(plain: dict[str, Any]) -> Critique:
+    known = {k: v for k, v in plain.items() if k in Critique.model_fields}
+    return Critique(
+        rows=(), measured_verdict=known.pop("measured_verdict", plain["verdict"]), **known
+    )
+
+
+def source(plain: dict[str, Any]) -> Source:
+    """Where the video comes from, as provenance.json says."""
+    licence = plain.get("licence") or "unknown"
+    if licence.lower().startswith(("not stated", "unknown")):
+        licence = "all rights reserved, shown on this machine only"
+    start_s, end_s = plain["section_s"]
+    return Source(
+        address=plain["source"],
+        title=plain.get("title"),
+        author=plain.get("author"),
+        licence=licence,
+        sha256=plain["sha256"],
+        start_s=start_s,
+        end_s=end_s,
+        width=plain["width"],
+        height=plain["height"],
+        fps=plain["fps"],
+    )
+
+
+def learner(name: str, title: str, address: str, best: Path, out: Path) -> Learner:
+    """The best of an iteration, its pictures under media/`address`."""
     motion = from_json(files.read_json(best / "motion.json"))
-    at = selected or "seed"  # an iteration that kept its parent's best shares its pictures
-    film = copied(best / "video.mp4", out, f"{at}/video.mp4")
-    return {
-        "name": name,
-        "motion": motion,
-        "sheet": copied(best / "sheet.jpg", out, f"{at}/sheet.jpg"),
-        "clip": clip(best / "video.mp4", film, best, motion),
-    }
+    picture = copied(best / "video.mp4", out, f"{address}/video.mp4")
+    sheet = copied(best / "sheet.jpg", out, f"{address}/sheet.jpg")
+    return Learner(name, title, motion, sheet, film(best / "video.mp4", picture, best, motion))
 
 
-def iteration(name: str, parent: str, args: Args, out: Path) -> dict[str, Any]:
-    """What is shown of an iteration: its best, the change of the reward, why, all candidates."""
+def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> Iteration:
+    """Everything that the page shows of one iteration."""
     folder, rewards = args.iterations / name, args.rewards / name
     feedback = files.read_json(rewards / "feedback.json")
-    critique = files.read_json(folder / "critique.json")
+    judgement = files.read_json(folder / "critique.json")
+    proposal = files.read_json(folder / "proposal.json")
     selected = feedback["selected"]
     home, _, chosen = selected.partition("/")
-    candidates = [
-        c | {
-            "judged": critique["candidates"].get(c["name"]),
-            "sheet": copied(at / "sheet.jpg", out, f"{name}/{c['name']}/sheet.jpg"),
-            "film": copied(at / "video.mp4", out, f"{name}/{c['name']}/video.mp4"),
-        }
-        for c in files.read_json(folder / "policies/index.json")["candidates"]
-        for at in [folder / "rollouts" / c["name"]]
-    ]  # fmt: skip
+    # An iteration that kept its parent's best shares its pictures.
+    best = learner(name, name, selected or ledger.SEED, folder / "best", out)
+    candidates = []
+    for c in files.read_json(folder / "policies/index.json")["candidates"]:
+        rollout, media = folder / "rollouts" / c["name"], f"{name}/{c['name']}"
+        critique = judgement["candidates"].get(c["name"])
+        candidates.append(Candidate(
+            c["name"], c["note"], c["start"], c["seed"], c["file"] is None, c["error"],
+            critique and critique_of(critique),
+            copied(rollout / "sheet.jpg", out, f"{media}/sheet.jpg"),
+            copied(rollout / "video.mp4", out, f"{media}/video.mp4"),
+        ))  # fmt: skip
     before, after = ((r / "selected.py").read_text() for r in (args.rewards / parent, rewards))
-    known = files.read_json(args.rewards / parent / "feedback.json")  # what the author was told
-    return learner(name, selected, folder / "best", out) | {
-        "parent": parent,
-        "selected": selected,
-        "chosen": chosen if home == name else None,
-        "feedback": feedback,
-        "critique": critique,
-        "candidates": candidates,
-        "proposal": files.read_json(folder / "proposal.json"),
-        "because": known.get("critique", critique["parent"]),
-        "change": change(before, after, parent, name),
-        "curves": curves(args.iterations / home / f"policies/{chosen}.csv") if selected else None,
-    }
+    told = files.read_json(args.rewards / parent / "feedback.json").get("critique")
+    curves = args.iterations / home / f"policies/{chosen}.csv"
+    steps, plots = learning_curves(curves) if selected else (0, [])
+    lacks = "the robot lacks the points for it"
+    parts = judgement["parent"]["parts"]
+    return Iteration(
+        **vars(best),
+        parent=parent,
+        selected=selected,
+        chosen=chosen if home == name else None,
+        critique=critique_of(feedback["critique"]),
+        parent_critique=critique_of(told or judgement["parent"]),
+        parent_closeness=judgement["parent"]["closeness"],
+        excluded={n: lacks for n in expert.descriptors if n not in parts},
+        env_steps=feedback["env_steps"],
+        author=who(AUTHORS, proposal["author"], proposal),
+        critic=who(CRITICS, judgement["critic"], judgement),
+        scripted=bool(proposal.get("scripted") or judgement.get("scripted")),
+        candidates=candidates,
+        change=reward_change(before, after, parent, name),
+        trained_steps=steps,
+        curves=plots,
+        cycle=cycle_plots(expert, best.motion),
+        unmeasured=unmeasured(expert, best.motion),
+    )
 
 
 def page(args: Args, out: Path) -> str:
     """The page; its pictures and films are copied to `out`."""
-    keyframes_at = args.expert / "keyframes"
-    motion = from_json(files.read_json(keyframes_at / "motion.json"))
-    film = copied(args.expert / "video.mp4", out, "expert/video.mp4")
-    expert = {
-        "motion": motion,
-        "sheet": copied(keyframes_at / "sheet.jpg", out, "expert/sheet.jpg"),
-        "clip": clip(args.expert / "video.mp4", film, keyframes_at, motion),
-    }
+    measured = args.expert / "keyframes"
+    motion = from_json(files.read_json(measured / "motion.json"))
+    picture = copied(args.expert / "video.mp4", out, "expert/video.mp4")
+    sheet = copied(measured / "sheet.jpg", out, "expert/sheet.jpg")
+    shown = film(args.expert / "video.mp4", picture, measured, motion)
+    expert = Learner("expert", "expert", motion, sheet, shown)
+    untrained = args.iterations / ledger.SEED / "best"
+    seed = learner(ledger.SEED, "untrained", ledger.SEED, untrained, out)
     text = args.ledger.read_text()
-    seed = learner(ledger.SEED, "", args.iterations / ledger.SEED / "best", out)
-    seed["source"] = (args.rewards / ledger.SEED / "selected.py").read_text()
-    made = [iteration(*entry, args, out) for entry in ledger.parents(text).items()]
-    learners = {x["name"]: x for x in (seed, *made)}
+    iterations = [iteration(*entry, motion, args, out) for entry in ledger.parents(text).items()]
+    learners = {x.name: x for x in (seed, *iterations)}
+    last = learners[ledger.last(text)]
+    films = {x.name: x.film for x in (expert, *learners.values())}
     criteria = files.read_json(args.expert / "criteria.json")
-    answers = [criteria, *(x[said] for x in made for said in ("proposal", "critique"))]
-    env = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = env.from_string(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
-    return template.render(
+    return pages.render(
+        Path(__file__).with_suffix(".html"),
         task=args.task,
         robot=args.robot,
-        provenance=files.read_json(args.expert / "provenance.json"),
-        scripted=any(said.get("scripted") for said in answers),
+        source=source(files.read_json(args.expert / "provenance.json")),
+        scripted=bool(criteria.get("scripted")) or any(it.scripted for it in iterations),
         expert=expert,
         criteria=criteria,
         seed=seed,
-        iterations=made,
-        last=learners[ledger.last(text)],
-        clips={name: x["clip"] for name, x in (("expert", expert), *learners.items())},
-        table=table(motion, {x["name"]: x["motion"] for x in made}),
-        cycles={x["name"]: cycles(motion, x["motion"]) for x in made},
+        seed_source=(args.rewards / ledger.SEED / "selected.py").read_text(),
+        iterations=iterations,
+        last=last,
+        last_iteration=iterations[-1],
+        films=films,
+        player_data={"last": last.name, "films": {n: f and asdict(f) for n, f in films.items()}},
+        table=list(table(motion, iterations)),
         versions={name: version(name) for name in LIBRARIES},
     )
 

@@ -29,7 +29,7 @@ LAYERS = (
     {"records"},
     {"policy", "sim"},
     {"language", "motion", "models"},
-    {"render", "measures", "checking"},
+    {"render", "measures", "checking", "pages"},
     {"rollout", "authors", "critics", "loop"},
     {"doctor", "studies"},
     {"cli"},
