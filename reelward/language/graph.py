@@ -7,7 +7,6 @@ environment axis is first, appears once, and is never reduced, scanned, indexed 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,11 +50,21 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Ref:
+    """An argument that is the result of an earlier node."""
+
+    node: int
+
+
+@dataclass(frozen=True)
 class Node:
+    """One operation of the table and its arguments."""
+
     op: str
     args: tuple[Any, ...]
-    """`{"ref": i}` for the result of node i, else a plain JSON value"""
+    """each a Ref, or a number, word, None or list of them"""
     line: int
+    """of the reward's text, 1 for the first"""
 
 
 def shape_text(meta: torch.Tensor) -> str:
@@ -77,8 +86,8 @@ class Graph:
         args = tuple(self._fitted(op, arg, line) for arg in args)
         for i, arg in enumerate(args):
             check_kind(op, i, arg)
-        encoded = tuple({"ref": a.node} if isinstance(a, Tensor) else a for a in args)
-        key = json.dumps([name, encoded])
+        encoded = tuple(Ref(a.node) if isinstance(a, Tensor) else a for a in args)
+        key = repr((name, encoded))  # tells 1, 1.0 and True apart
         if key in self._known:
             return self._known[key]
         tensor = self._typed(op, args)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from reelward.language.errors import Diagnostic, RewardError
-from reelward.language.graph import Graph, Node, Tensor, run_on
+from reelward.language.graph import Graph, Node, Ref, Tensor, run_on
 from reelward.language.ops import OPS
+from reelward.language.program import Program
 
 VERSION = 1
 
@@ -56,6 +57,8 @@ class Reward:
         self.digest = hashlib.sha256(canonical([source, self.graph]).encode()).hexdigest()
         self._native = dict(native)
         self._assemble()
+        checked = {name: _checked(name, function) for name, function in native.items()}
+        self.program = Program(self.nodes, list(self._outputs.values()), checked)
 
     def _assemble(self) -> None:
         """Lowers the graph to registers and a flat list of instructions; first native terms and
@@ -93,8 +96,8 @@ class Reward:
             else:
                 run, args = OPS[node.op].run, []
                 for arg in node.args:
-                    if isinstance(arg, dict):
-                        args.append(place[arg["ref"]])
+                    if isinstance(arg, Ref):
+                        args.append(place[arg.node])
                     else:
                         registers.append(tuple(arg) if isinstance(arg, list) else arg)
                         args.append(len(registers) - 1)
@@ -146,7 +149,7 @@ def _run(program: Sequence[Instruction], registers: list[Any]) -> None:
 
 
 def _refs(node: Node) -> list[int]:
-    return [a["ref"] for a in node.args if isinstance(a, dict)]
+    return [a.node for a in node.args if isinstance(a, Ref)]
 
 
 def _reachable(graph: Graph, terms: Mapping[str, Tensor]) -> tuple[list[Node], dict[str, int]]:
@@ -161,7 +164,7 @@ def _reachable(graph: Graph, terms: Mapping[str, Tensor]) -> tuple[list[Node], d
     nodes = [
         Node(
             n.op,
-            tuple({"ref": number[a["ref"]]} if isinstance(a, dict) else a for a in n.args),
+            tuple(Ref(number[a.node]) if isinstance(a, Ref) else a for a in n.args),
             n.line,
         )
         for n in (graph.nodes[i] for i in sorted(needed))
@@ -196,4 +199,9 @@ def _native_fault(name: str, what: str, hint: str) -> RewardError:
 
 
 def canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    def reference(ref: Ref) -> dict[str, int]:
+        return {"ref": ref.node}
+
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=reference
+    )
