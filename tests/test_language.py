@@ -238,5 +238,5 @@ def test_what_is_refused(source, code):
 def test_whole_numbers_are_multiplied_as_floats_which_every_device_can():
     text = "def reward(s):\n    return {'a': torch.matmul((s.joint_pos > 0).long(), torch.tensor([1]*6))}"
     nodes = compile_reward(text, load_robot("biped").fields).nodes
-    given = [nodes[arg["ref"]] for arg in nodes[-1].args]
+    given = [nodes[arg.node] for arg in nodes[-1].args]
     assert nodes[-1].op == "matmul" and [n.args[-1] for n in given] == ["float32", "float32"]

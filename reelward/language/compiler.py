@@ -12,7 +12,8 @@ from typing import Any
 from reelward.language.errors import Diagnostic, Fail, RewardError
 from reelward.language.graph import Graph, Tensor
 from reelward.language.ops import OPS
-from reelward.language.reward import NativeTerm, Reward
+from reelward.language.program import NativeTerm
+from reelward.language.reward import Reward
 from reelward.language.source import parse
 from reelward.language.statements import Interpreter
 from reelward.language.values import POISON, STATE, Function, Module, Scope, describe

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from reelward.language.errors import Diagnostic, RewardError
-from reelward.language.graph import Graph, Node, Ref, Tensor, run_on
-from reelward.language.ops import OPS
-from reelward.language.program import Program
-
-VERSION = 1
-
-NativeTerm = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
-Instruction = tuple[Callable[..., Any], int, tuple[int, ...]]
-"""what to run, the register of its result, the registers of its arguments"""
+from reelward.language.graph import Graph, Node, Ref, Tensor
+from reelward.language.program import NativeTerm, Program, State
 
 
 class Reward:
@@ -41,167 +34,75 @@ class Reward:
         self.constants = constants
         self.period: float | None = constants.get("PERIOD")
         """the gait clock's cycle, s"""
-        self.nodes, self._outputs = _reachable(graph, terms)
+        self.nodes, self.outputs = _needed(graph, terms)
+        """the graph, and for each term the index of its node in it"""
         self.terms = tuple(terms)
         self.lines = dict(lines)
         """term -> the line that computes it"""
         read = {n.args[0] for n in self.nodes if n.op == "input"}
-        self.inputs = frozenset(graph.fields if any(n.op == "native" for n in self.nodes) else read)
+        self.native = tuple(dict.fromkeys(n.args[0] for n in self.nodes if n.op == "native"))
+        """the native terms that it calls"""
+        self.inputs = frozenset(graph.fields if self.native else read)
         """the fields it reads"""
-        self.graph = {
-            "version": VERSION, "period": self.period, "terms": self._outputs,
-            "fields": {name: list(graph.fields[name].shape) for name in sorted(self.inputs)},
-            "nodes": [[n.op, list(n.args), n.line] for n in self.nodes],
-        }  # fmt: skip
-        """the graph as JSON"""
-        self.digest = hashlib.sha256(canonical([source, self.graph]).encode()).hexdigest()
-        self._native = dict(native)
-        self._assemble()
-        checked = {name: _checked(name, function) for name, function in native.items()}
-        self.program = Program(self.nodes, list(self._outputs.values()), checked)
+        self.digest = self._digest({name: graph.fields[name].shape for name in self.inputs})
+        checked = {name: _checked(name, native[name]) for name in self.native}
+        self._program = Program(self.nodes, tuple(self.outputs.values()), checked)
 
-    def _assemble(self) -> None:
-        """Lowers the graph to registers and a flat list of instructions; first native terms and
-        columns of inputs, which no compiler looks into."""
-        nodes = self.nodes
-        columns = set[int]()
-        for i, node in enumerate(nodes):
-            if node.op == "native" or (
-                node.op in ("select", "narrow")
-                and (_refs(node)[0] in columns or nodes[_refs(node)[0]].op == "input")
-            ):
-                columns.add(i)
-        order = sorted(range(len(nodes)), key=lambda i: (i not in columns, i))
-        last = {ref: step for step, i in enumerate(order) for ref in _refs(nodes[i])}
-        last |= dict.fromkeys(self._outputs.values(), len(order))
-        registers: list[Any] = [None]  # 0: the state itself
-        place = {
-            i: k
-            for k, i in enumerate(
-                (i for i, n in enumerate(nodes) if n.op in ("input", "const")), start=1
-            )
-        }
-        registers += [
-            run_on(OPS["const"], nodes[i].args) if nodes[i].op == "const" else None for i in place
-        ]
-        self._inputs = [(place[i], nodes[i].args[0]) for i in place if nodes[i].op == "input"]
-        free: list[int] = []
-        program: list[Instruction] = []
-        for step, i in enumerate(order):
-            if i in place:
-                continue
-            node, args = nodes[i], [0]
-            if node.op == "native":
-                run: Callable[..., Any] = _checked(node.args[0], self._native[node.args[0]])
-            else:
-                run, args = OPS[node.op].run, []
-                for arg in node.args:
-                    if isinstance(arg, Ref):
-                        args.append(place[arg.node])
-                    else:
-                        registers.append(tuple(arg) if isinstance(arg, list) else arg)
-                        args.append(len(registers) - 1)
-            if free:
-                place[i] = free.pop()
-            else:
-                place[i] = len(registers)
-                registers.append(None)
-            program.append((run, place[i], tuple(args)))
-            free += [
-                place[r]
-                for r in set(_refs(node))
-                if last[r] == step and i not in columns and nodes[r].op not in ("input", "const")
-            ]
-        self._columns, self._body = program[: len(columns)], program[len(columns) :]
-        self._results = [place[i] for i in self._outputs.values()]
-        self._registers: dict[torch.device, list[Any]] = {torch.device("cpu"): registers}
-
-    def _loaded(self, state: Mapping[str, torch.Tensor]) -> list[Any]:
-        values = [state[name] for _, name in self._inputs]
-        device = (values or list(state.values()))[0].device
-        if device not in self._registers:
-            self._registers[device] = [
-                r.to(device) if isinstance(r, torch.Tensor) else r
-                for r in self._registers[torch.device("cpu")]
-            ]
-        registers = self._registers[device].copy()
-        registers[0] = state
-        for (place, _), value in zip(self._inputs, values, strict=True):
-            registers[place] = value
-        return registers
+    def __call__(self, state: State) -> dict[str, torch.Tensor]:
+        return dict(zip(self.terms, self._program(state), strict=True))
 
     def means(self, state: Mapping[str, np.ndarray]) -> dict[str, float]:
         """The mean of each term over N states that are given as arrays `[N, *shape]`."""
         tensors = {name: torch.as_tensor(x, dtype=torch.float32) for name, x in state.items()}
         return {name: float(value.mean()) for name, value in self(tensors).items()}
 
-    def __call__(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        registers = self._loaded(state)
-        _run(self._columns, registers)
-        _run(self._body, registers)
-        return dict(zip(self.terms, [registers[place] for place in self._results], strict=True))
+    def _digest(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """SHA-256 of the text and of what it compiled to."""
+        nodes = [[n.op, n.args] for n in self.nodes]
+        parts = [self.source, self.period, self.outputs, shapes, nodes]
+
+        def reference(ref: Ref) -> dict[str, int]:
+            return {"ref": ref.node}
+
+        text = json.dumps(parts, sort_keys=True, allow_nan=False, default=reference)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _run(program: Sequence[Instruction], registers: list[Any]) -> None:
-    load = registers.__getitem__
-    for run, place, args in program:
-        registers[place] = run(*map(load, args))
-
-
-def _refs(node: Node) -> list[int]:
-    return [a.node for a in node.args if isinstance(a, Ref)]
-
-
-def _reachable(graph: Graph, terms: Mapping[str, Tensor]) -> tuple[list[Node], dict[str, int]]:
-    """The nodes that the terms need, numbered anew."""
-    open_, needed = [t.node for t in terms.values()], set[int]()
-    while open_:
-        node = open_.pop()
-        if node not in needed:
-            needed.add(node)
-            open_ += _refs(graph.nodes[node])
+def _needed(graph: Graph, terms: Mapping[str, Tensor]) -> tuple[list[Node], dict[str, int]]:
+    """The nodes that the terms need, numbered anew, and the number of each term's node."""
+    pending, needed = [t.node for t in terms.values()], set[int]()
+    while pending:
+        index = pending.pop()
+        if index not in needed:
+            needed.add(index)
+            pending += [arg.node for arg in graph.nodes[index].args if isinstance(arg, Ref)]
     number = {old: new for new, old in enumerate(sorted(needed))}
-    nodes = [
-        Node(
-            n.op,
-            tuple(Ref(number[a.node]) if isinstance(a, Ref) else a for a in n.args),
-            n.line,
-        )
-        for n in (graph.nodes[i] for i in sorted(needed))
-    ]
+
+    def renumbered(node: Node) -> Node:
+        args = (Ref(number[a.node]) if isinstance(a, Ref) else a for a in node.args)
+        return Node(node.op, tuple(args), node.line)
+
+    nodes = [renumbered(graph.nodes[index]) for index in number]
     return nodes, {name: number[t.node] for name, t in terms.items()}
 
 
-def _checked(
-    name: str, function: NativeTerm
-) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
-    """`function`, of which any fault is a RewardError that names it."""
+def _checked(name: str, function: NativeTerm) -> Callable[[State], torch.Tensor]:
+    """`function`, any fault of which is a RewardError that names it."""
 
-    def call(state: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def fault(what: str, hint: str) -> RewardError:
+        return RewardError([Diagnostic("E_CONTRACT", 0, 0, f"native term {name!r} {what}", hint)])
+
+    def call(state: State) -> torch.Tensor:
         try:
             result = function(state)
         except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise _native_fault(name, f"raised {why}", "mend the function") from error
+            raise fault(f"raised {why}", "mend the function") from error
         n = len(next(iter(state.values())))
         if not isinstance(result, torch.Tensor):
-            raise _native_fault(name, f"gave {type(result).__name__}", f"return float32 [{n}]")
+            raise fault(f"gave {type(result).__name__}", f"return float32 [{n}]")
         if result.shape != (n,) or result.dtype != torch.float32:
-            got = f"{list(result.shape)} {result.dtype}"
-            raise _native_fault(name, f"gave {got}", f"return float32 [{n}]")
+            raise fault(f"gave {list(result.shape)} {result.dtype}", f"return float32 [{n}]")
         return result
 
     return call
-
-
-def _native_fault(name: str, what: str, hint: str) -> RewardError:
-    return RewardError([Diagnostic("E_CONTRACT", 0, 0, f"native term {name!r} {what}", hint)])
-
-
-def canonical(value: Any) -> str:
-    def reference(ref: Ref) -> dict[str, int]:
-        return {"ref": ref.node}
-
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=reference
-    )

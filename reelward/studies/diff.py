@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reelward.language import Reward, RewardError, compile_reward
+from reelward.language.graph import Ref
 from reelward.measures.descriptors import UNITS
 from reelward.sim.robot import RobotError, load_robot
 from reelward.studies import ledger
@@ -283,14 +284,13 @@ def _forms(reward: Reward) -> dict[str, tuple[str, str]]:
     def digests(keep: Any) -> list[str]:
         done: list[str] = []
         for node in reward.nodes:
-            args = [done[a["ref"]] if isinstance(a, dict) else keep(a) for a in node.args]
+            args = [done[a.node] if isinstance(a, Ref) else keep(a) for a in node.args]
             done.append(hashlib.sha256(json.dumps([node.op, args]).encode()).hexdigest())
         return done
 
     exact = digests(lambda a: a)
     shape = digests(lambda a: "#" if isinstance(a, float) else a)
-    outputs: dict[str, int] = reward.graph["terms"]  # type: ignore[assignment]
-    return {name: (exact[i], shape[i]) for name, i in outputs.items()}
+    return {name: (exact[i], shape[i]) for name, i in reward.outputs.items()}
 
 
 def _constants(old: Reward, new: Reward) -> dict[str, tuple[Any, Any]]:
