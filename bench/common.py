@@ -22,6 +22,7 @@ from reelward.policy import Policy  # noqa: E402
 from reelward.sim.cpu import CpuPhysics  # noqa: E402
 from reelward.sim.env import Env  # noqa: E402
 from reelward.sim.robot import load_robot  # noqa: E402
+from reelward.training import Job  # noqa: E402
 from stages import train  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
@@ -93,8 +94,8 @@ def learner(
         rewards=folder, parent=folder, out=folder, robot=robot, native=PARAMS, seed=seed,
         env_steps=10**12, warm_env_steps=1, **settings,
     )  # fmt: skip
-    job = train.Job("c0", source, None, seed, folder, folder / "scratch", args, threads)
-    return train.Learner([replace(job, seed=seed + i) for i in range(candidates)])
+    job = Job("c0", source, None, seed, folder, folder / "checkpoints", threads)
+    return train.Learner(args, [replace(job, seed=seed + i) for i in range(candidates)])
 
 
 @torch.no_grad()

@@ -297,9 +297,9 @@ def _trained(name: str, robot: Robot, source: str, seed: int, folder: Path) -> P
         (at / "reward.py").write_text(source)
         native = Path(__file__).parents[1] / "params.yaml"
         args = train.Args(at, at, at, robot.name, native, seed, **work)
-        job = train.Job("expert", at / "reward.py", None, seed, at, at / "scratch", args)
+        job = train.Job("expert", at / "reward.py", None, seed, at, at / "scratch")
         with mock.patch.object(train, "load_robot", lambda _: robot):
-            train.learn(job, lambda steps: None)
+            train.learn_alone(args, job, lambda steps: None)
     return Policy.load(at / "expert.pt")
 
 

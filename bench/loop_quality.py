@@ -23,7 +23,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,7 @@ from reelward.rollout import run
 from reelward.runtime import files
 from reelward.runtime.workers import spread
 from reelward.sim.robot import Robot, load_robot
+from reelward.training import PRELOAD
 from stages import select
 
 RESULTS = Path("bench/results/loop_quality.json")
@@ -126,11 +127,14 @@ def trained(
         {"name": c.name, "file": f"{c.name}.py", "start": c.start, "seed": c.seed} for c in made
     ]
     todo = [
-        replace(j, scratch=args.scratch / j.scratch.name)
-        for j in train.jobs(settings, index, folder)
+        replace(j, checkpoints=args.scratch / j.checkpoints.name)
+        for j in train.plan(settings, index, folder)
     ]
-    failed = spread(train.learn, todo, args.processes, lambda steps: None)
-    assert not any(failed), failed
+    failed = spread(
+        partial(train.learn_alone, settings), {j.name: j for j in todo}, args.processes,
+        lambda name, steps: None, preload=PRELOAD,
+    )  # fmt: skip
+    assert not failed, failed
     found = {}
     for c in made:
         reward = compile_reward(c.source, robot.fields)

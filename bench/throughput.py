@@ -88,7 +88,7 @@ def training(
         if settings["device"] == "cpu":
             env.physics.step = watch.around("physics", env.physics.step)  # type: ignore[method-assign]
             (only,) = learner.candidates
-            only.terms = watch.around("reward", only.terms)
+            only.reward.terms = watch.around("reward", only.reward.terms)
         collect, update = (
             watch.around("collect", learner.collect),
             watch.around("learning", learner.update),

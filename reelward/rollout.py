@@ -38,7 +38,7 @@ def run(
         CpuPhysics(robot, episodes),
         seed=seed,
         period=reward.period if reward else None,
-        symmetric=policy.about["symmetric"],
+        symmetric=policy.about.symmetric,
     )
     steps = round(seconds / robot.dt)
     qpos = np.zeros((steps, episodes, robot.mj_model.nq))

@@ -11,7 +11,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from reelward.policy import Activation, Policy
+from reelward.policy import About, Activation, Policy
 from reelward.rollout import film
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
@@ -44,9 +44,8 @@ def main(args: Args) -> None:
     torch.manual_seed(args.seed)
     robot = load_robot(args.robot)
     env = Env(robot, CpuPhysics(robot, 1), seed=args.seed)
-    shape = env.observe().shape[1], env.action.shape[1]
-    policy = Policy.new(*shape, args.hidden, args.init_std, args.activation)
-    policy.about |= {"robot": robot.name, "symmetric": False, "reward": None}
+    spaces = env.observation_space, env.action_space
+    policy = Policy(About(*spaces, args.hidden, args.activation, robot.name), args.init_std)
     shown = film(
         robot, policy, None, episodes=1, seconds=args.seconds,
         video_seconds=args.video_seconds, seed=args.seed,

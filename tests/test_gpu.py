@@ -16,16 +16,17 @@ import mujoco
 import pytest
 import torch
 from test_stage import holder
-from test_train import ARGS, REWARD, job
 from torch.utils._python_dispatch import TorchDispatchMode
+from trainings import ARGS, REWARD, job
 
-from reelward.policy import Policies, Policy
+from reelward.policy import Policy
 from reelward.runtime import files
 from reelward.runtime.errors import ResourceError
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.gpu import GpuPhysics, graphed
 from reelward.sim.robot import RobotError, load_robot
+from reelward.training import Job
 from stages import train
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -133,10 +134,10 @@ def test_a_training_runs_and_its_policy_walks_on_the_cpu(tmp_path, device, monke
             train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
         )
     args = replace(ARGS, device=device, env_steps=256, num_envs=8, num_steps=16)
-    todo = job(tmp_path, args=args)
-    train.learn(todo, lambda steps: None)
+    todo = job(tmp_path)
+    train.learn_alone(args, todo, lambda steps: None)
     policy = Policy.load(todo.out / "c0.pt")
-    assert policy.log_std.device.type == "cpu" and policy.about["env_steps"] == 256
+    assert policy.log_std.device.type == "cpu" and policy.about.env_steps == 256
     robot = load_robot("biped")
     env = Env(robot, CpuPhysics(robot, 2), seed=0, period=1.0, symmetric=True)
     assert policy.act(env.observe()).isfinite().all()
@@ -157,11 +158,11 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path, monkeypatch):
     made = []
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
-        todo = job(tmp_path / name, args=args)
+        todo = job(tmp_path / name)
         if name == "stopped":
             with pytest.raises(KeyboardInterrupt):
-                train.learn(todo, stop)
-        train.learn(todo, lambda steps: None)
+                train.learn_alone(args, todo, stop)
+        train.learn_alone(args, todo, lambda steps: None)
         made.append((todo.out / "c0.pt").read_bytes())
     assert made[0] == made[1]
 
@@ -182,31 +183,31 @@ def test_candidates_at_once_are_each_what_it_is_alone(tmp_path, device, monkeypa
         )
     args = replace(ARGS, device=device, env_steps=192, warm_env_steps=64, num_envs=4, num_steps=8)
 
-    def todo(folder: Path) -> list[train.Job]:
+    def todo(folder: Path) -> list[Job]:
         folder.mkdir()
         wild = REWARD.replace("1.0}", "torch.log(s.root_vel[:, 0] - 100)}")
         start = tmp_path / "first/out/c0.pt" if folder.name != "first" else None
         return [
-            job(folder, args=args), job(folder, "c1", OTHER, args=args, seed=4),
-            job(folder, "c2", wild, args=args), job(folder, "c3", OTHER, start, args=args, seed=5),
+            job(folder), job(folder, "c1", OTHER, seed=4),
+            job(folder, "c2", wild), job(folder, "c3", OTHER, start, seed=5),
         ]  # fmt: skip
 
-    train.learn(todo(tmp_path / "first")[0], lambda steps: None)
+    train.learn_alone(args, todo(tmp_path / "first")[0], lambda steps: None)
     start = tmp_path / "first/out/c0.pt"
     (start.parent / files.SUMS).write_text(f"{files.digest(start)}  c0.pt\n")
 
     alone, together = todo(tmp_path / "alone"), todo(tmp_path / "together")
     for i in (0, 1, 3):
-        train.learn(alone[i], lambda steps: None)
-    seen: dict[str, list[int]] = {}
-    failed = train.learn_together(together, lambda name, n: seen.setdefault(name, []).append(n))
+        train.learn_alone(args, alone[i], lambda steps: None)
+    seen: dict[str, set[int]] = {}
+    failed = train.learn(args, together, lambda name, n: seen.setdefault(name, set()).add(n))
     assert list(failed) == ["c2"] and "'alive' is not finite in 100.00%" in str(failed["c2"])
-    assert seen["c0"] == seen["c1"] == [32, 64, 96, 128, 160, 192] and seen["c3"] == [32, 64]
+    assert seen["c0"] == seen["c1"] == {32, 64, 96, 128, 160, 192} and seen["c3"] == {32, 64}
     assert not (tmp_path / "together/out/c2.pt").exists()
     for i in (0, 1, 3):
         one, other = (Policy.load(j[i].out / f"{j[i].name}.pt") for j in (alone, together))
         assert one.about == other.about
-        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        for a, b in zip(one.weights(), other.weights(), strict=True):
             torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(one.obs.mean, other.obs.mean, atol=1e-4, rtol=1e-3)
 
@@ -219,10 +220,10 @@ def test_a_term_of_the_users_own_that_fails_ends_its_candidate_alone(tmp_path, m
     params.write_text("native: {mine: {function: 'tests.native_functions:raises'}}\n")
     args = replace(ARGS, native=params, env_steps=64, num_envs=4, num_steps=8)
     todo = [
-        job(tmp_path, args=args),
-        job(tmp_path, "c1", REWARD.replace("1.0}", "mine(s)}"), args=args),
+        job(tmp_path),
+        job(tmp_path, "c1", REWARD.replace("1.0}", "mine(s)}")),
     ]
-    failed = train.learn_together(todo, lambda name, steps: None)
+    failed = train.learn(args, todo, lambda name, steps: None)
     assert list(failed) == ["c1"] and "native term 'mine' raised KeyError" in str(failed["c1"])
     assert [p.name for p in sorted(todo[0].out.glob("*.pt"))] == ["c0.pt"]
 
@@ -242,11 +243,11 @@ def test_candidates_at_once_are_interrupted_and_go_on_exactly(tmp_path, monkeypa
     made = []
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
-        todo = [job(tmp_path / name, args=args), job(tmp_path / name, "c1", OTHER, args=args)]
+        todo = [job(tmp_path / name), job(tmp_path / name, "c1", OTHER)]
         if name == "stopped":
             with pytest.raises(KeyboardInterrupt):
-                train.learn_together(todo, stop)
-        train.learn_together(todo, lambda name, steps: None)
+                train.learn(args, todo, stop)
+        train.learn(args, todo, lambda name, steps: None)
         made.append([(todo[0].out / f"{c}.{kind}").read_bytes() for c in ("c0", "c1")
                      for kind in ("pt", "csv")])  # fmt: skip
     assert made[0] == made[1]
@@ -278,7 +279,7 @@ def test_more_steps_and_epochs_read_no_more_back(tmp_path, monkeypatch):
     more = replace(small, num_steps=6, num_minibatches=3, update_epochs=2)
     counts = []
     for name, args in (("c0", small), ("c1", more)):
-        learner = train.Learner([job(tmp_path, name=name, args=args)])
+        learner = train.Learner(args, [job(tmp_path, name=name)])
         with Readbacks() as readbacks:
             learner.collect()
             learner.update()
@@ -324,32 +325,20 @@ def test_a_gpu_is_one_training_alone(tmp_path, monkeypatch, capsys):
 def test_the_policy_in_a_graph_is_the_policy(tmp_path, capsys):
     """Also after its weights and statistics moved; what cannot be captured works as it is."""
     args = replace(ARGS, device="cuda", num_envs=64)
-    learner = train.Learner([job(tmp_path, name=name, args=args) for name in ("c0", "c1")])
+    learner = train.Learner(args, [job(tmp_path, name=name) for name in ("c0", "c1")])
     for _ in range(2):
         learner.collect()
         learner.update()
     learner.policies.refresh()
-    seen, noise = torch.randn_like(learner.seen[0]), torch.randn_like(learner.batch.actions[0])
+    seen, noise = torch.randn_like(learner.batch.obs[0]), torch.randn_like(learner.batch.actions[0])
     with torch.no_grad():
         torch.testing.assert_close(learner.act(seen, noise), learner._act(seen, noise))
         torch.testing.assert_close(learner.value(seen), learner._value(seen))
         for c, fields in zip(learner.candidates, learner.env.fields_of_shares, strict=True):
-            torch.testing.assert_close(c.terms(fields), c.reward(fields))
+            torch.testing.assert_close(c.reward.terms(fields), c.reward.reward(fields))
     assert "without CUDA graph" not in capsys.readouterr().err
     stream = torch.cuda.current_stream()
     asks = graphed("this", lambda x: x * x.sum().item(), seen)
     assert torch.equal(asks(seen), seen * seen.sum()) and torch.cuda.current_stream() == stream
     assert "without CUDA graph" in capsys.readouterr().err
     torch.cuda.empty_cache()
-
-
-def test_policies_side_by_side_normalise_by_what_they_were_refreshed_with():
-    members = [Policy.new(3, 2, 8, 0.5, "tanh") for _ in range(2)]
-    both = Policies(members)
-    rows = torch.randn(2, 50, 3) * torch.tensor([1.0, 4.0, 9.0]) + 2.0
-    for policy, seen in zip(members, rows, strict=True):
-        policy.obs.update(seen)
-    alone = torch.stack([p.normalise(x) for p, x in zip(members, rows, strict=True)])
-    assert not torch.allclose(both.normalise(rows), alone)
-    both.refresh()
-    assert torch.equal(both.normalise(rows), alone)

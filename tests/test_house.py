@@ -27,9 +27,9 @@ from reelward.studies.plan import MODEL
 LAYERS = (
     {"runtime"},
     {"records"},
-    {"policy", "sim"},
-    {"language", "motion", "models"},
-    {"render", "measures", "checking", "pages"},
+    {"sim"},
+    {"policy", "language", "motion", "models"},
+    {"render", "measures", "checking", "pages", "training"},
     {"rollout", "authors", "critics", "loop"},
     {"doctor", "studies"},
     {"cli"},
@@ -41,8 +41,8 @@ PLUMBING = ("reelward/runtime/",)
 
 ONLY = {
     "torch": ("reelward/runtime/files.py", "reelward/language/", "reelward/policy.py",
-              "reelward/sim/", "reelward/rollout.py", "reelward/checking.py", "reelward/doctor.py",
-              "stages/seed.py", "stages/train.py"),
+              "reelward/training.py", "reelward/sim/", "reelward/rollout.py", "reelward/checking.py",
+              "reelward/doctor.py", "stages/seed.py", "stages/train.py"),
     "openai": ("reelward/models/",),
     "prefect": ("flows/",),
     "dvc": ("reelward/studies/plan.py",),
@@ -262,7 +262,7 @@ BREAKS = (
     (arrows_run_down, "reelward/motion/track.py", "import", "import stages.train\nimport"),
     (arrows_run_down, "reelward/sim/env.py", "import torch", "import torch, reelward.language"),
     (arrows_run_down, "reelward/motion/track.py", "import numpy", "import torch\nimport numpy"),
-    (arrows_run_down, "stages/train.py", "import csv", "import csv\nimport stages.select"),
+    (arrows_run_down, "stages/train.py", "import torch", "import torch\nimport stages.select"),
     (
         arrows_run_down,
         "reelward/runtime/files.py",

@@ -1,19 +1,16 @@
-"""Candidates side by side: one process and one core each."""
+"""Jobs side by side, each in a process of its own on one core."""
 
 from __future__ import annotations
 
 import multiprocessing as mp
 import os
-import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from reelward.runtime.errors import ResourceError, StageError
 
-PRELOAD = ("reelward.language", "reelward.policy", "reelward.sim.cpu", "reelward.sim.env")
-"""what a training imports. The fork server does it once: under `python -m` it cannot load the module of
-the work itself, and a worker that takes seconds for it cannot be ended meanwhile"""
+J = TypeVar("J")
 
 
 def cores() -> int:
@@ -21,66 +18,71 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _run(work: Callable[..., Any], job: Any, steps: Any, slot: int, errors: Any) -> None:
-    from reelward.runtime.errors import StageError
+def _run(work: Callable[..., Any], job: Any, done: Any, slot: int, errors: Any) -> None:
     from reelward.runtime.explain import explain
     from reelward.runtime.processes import die_with_parent
 
     die_with_parent()
 
-    def report(done: int) -> None:
-        steps[slot] = done
+    def report(amount: int) -> None:
+        done[slot] = amount
 
     try:
         work(job, report)
     except Exception as e:
         code, text = explain(e)
-        said = e if isinstance(e, StageError) else StageError(text)
-        said.code = code
-        errors.put((slot, said))
+        error = e if isinstance(e, StageError) else StageError(text)
+        error.code = code
+        errors.put((slot, error))
         raise SystemExit(1) from e
 
 
 def spread(
-    work: Callable[[Any, Callable[[int], None]], None],
-    jobs: Sequence[Any],
+    work: Callable[[J, Callable[[int], None]], None],
+    jobs: Mapping[str, J],
     processes: int,
-    watch: Callable[[list[int]], None],
+    report: Callable[[str, int], None],
+    preload: Sequence[str] = (),
     poll_s: float = 0.2,
-) -> list[StageError | None]:
+) -> dict[str, StageError]:
     """Run `work(job, report)` for every job, at most `processes` at a time, in the order given.
 
-    `work` writes its result to files and calls `report(env_steps)` as it goes; `watch` gets the
-    steps of all jobs now and then. Returns for each job None, or why it failed; of a job that died
-    (killed, out of memory) that is a ResourceError. The others go on.
+    `work` writes its result to files and calls its `report(amount)` as it goes; our `report` gets the
+    job's name and its newest amount every `poll_s` seconds. Returns the errors of the jobs that
+    failed, a ResourceError for a process that died (killed, out of memory). The other jobs continue.
+
+    `preload` names modules that the fork server imports once, so that no worker spends its first
+    seconds in an import.
     """
     context = mp.get_context("forkserver")
-    spec = sys.modules[work.__module__].__spec__
-    package = [spec.parent] if spec and spec.parent else []  # first: it lets nobody outlive us
-    context.set_forkserver_preload([*package, *PRELOAD])
-    steps = context.Array("q", len(jobs), lock=False)
-    errors: Any = context.SimpleQueue()
-    failed: list[StageError | None] = [None] * len(jobs)
-    running: dict[int, Any] = {}
-    waiting = list(range(len(jobs)))
+    context.set_forkserver_preload(list(preload))
+    names = list(jobs)
+    done = context.Array("q", len(names), lock=False)
+    queue: Any = context.SimpleQueue()
+    errors: dict[str, StageError] = {}
+    waiting = list(enumerate(names))
+    running: dict[str, Any] = {}
     try:
         while waiting or running:
             while waiting and len(running) < processes:
-                slot = waiting.pop(0)
-                process = context.Process(target=_run, args=(work, jobs[slot], steps, slot, errors))
+                slot, name = waiting.pop(0)
+                process = context.Process(target=_run, args=(work, jobs[name], done, slot, queue))
                 process.start()
-                running[slot] = process
+                running[name] = process
             time.sleep(poll_s)
-            watch(list(steps))
-            for slot in [s for s, p in running.items() if not p.is_alive()]:
-                code = running.pop(slot).exitcode
-                if code:  # what it said itself may have come before
-                    failed[slot] = failed[slot] or ResourceError(
+            for name, amount in zip(names, done, strict=True):
+                report(name, amount)
+            ended = [name for name, process in running.items() if not process.is_alive()]
+            exit_codes = {name: running.pop(name).exitcode for name in ended}
+            while not queue.empty():
+                slot, error = queue.get()
+                errors[names[slot]] = error
+            for name, code in exit_codes.items():
+                if code and name not in errors:
+                    errors[name] = ResourceError(
                         f"ended with exit code {code}; what was trained is kept, run it again"
                     )
-            while not errors.empty():
-                slot, failed[slot] = errors.get()
-        return failed
+        return errors
     finally:
         for process in running.values():
             process.kill()
