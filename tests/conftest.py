@@ -14,6 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+DEADLINE = 120.0
+"""s to wait for what comes in a second on an idle machine"""
+
 TINY = {
     "candidates": 2, "env_steps": 8192, "warm_env_steps": 8192, "num_envs": 32, "hidden": 16,
     "num_minibatches": 2, "update_epochs": 1, "episodes": 1, "seconds": 2.0, "video_seconds": 0.5,

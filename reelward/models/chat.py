@@ -41,7 +41,7 @@ from reelward.models.store import Store, digest
 from reelward.records import Exchange, Message, ModelCalls, ModelSettings, Reply, Request
 from reelward.runtime.errors import InputError, NetworkError, StageError
 from reelward.runtime.settings import setting
-from reelward.runtime.validation import shown
+from reelward.runtime.validation import shortened
 
 RETRIES = 4
 """after failures of any kind"""
@@ -107,7 +107,7 @@ class Chat:
             except ValueError as e:
                 wrong = str(e)
             if _is_refusal(text):
-                raise NoAnswer("refused: " + shown(text))
+                raise NoAnswer("refused: " + shortened(text))
         raise NoAnswer(f"malformed: {wrong}")
 
     def record(self) -> ModelCalls:
@@ -126,7 +126,7 @@ class Chat:
         for repeat in (0, 1):
             reply = self._reply(schema, messages, max_tokens, repeat)
             if reply.refusal is not None or reply.finish == "content_filter":
-                raise NoAnswer("refused: " + shown(reply.refusal or "content filter"))
+                raise NoAnswer("refused: " + shortened(reply.refusal or "content filter"))
             if reply.finish == "length":
                 max_tokens, why = 2 * self.max_tokens, "cut off at max_tokens, twice; raise it"
             elif not reply.text.strip():

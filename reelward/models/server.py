@@ -22,7 +22,7 @@ from reelward.records import Record
 from reelward.runtime import files
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
 from reelward.runtime.settings import setting
-from reelward.runtime.validation import shown
+from reelward.runtime.validation import shortened
 
 SCRATCH = Path("scratch")
 CAPABILITIES = SCRATCH / "servers.json"
@@ -51,7 +51,7 @@ def replaying() -> bool:
     """Whether calls are answered from the store alone (`mode`: live or replay)."""
     mode = setting("mode", "live")
     if mode not in ("live", "replay"):
-        raise InputError(f"mode: expected live or replay, got {shown(mode)}")
+        raise InputError(f"mode: expected live or replay, got {shortened(mode)}")
     return mode == "replay"
 
 

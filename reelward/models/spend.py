@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from reelward.records import Record
 from reelward.runtime.errors import InputError, ResourceError
 from reelward.runtime.settings import setting
-from reelward.runtime.validation import expected, shown
+from reelward.runtime.validation import expected, shortened
 
 
 class Usage(NamedTuple):
@@ -164,5 +164,5 @@ def _setting(name: str, kind: Any) -> Any:
         example = '{"MODEL": [2.5, 10]}, money for a million tokens in and out'
         wanted = example if name == "prices" else expected(kind)
         raise InputError(
-            f"{name} = {shown(value)} (REELWARD_{name.upper()} or local.yaml): expected {wanted}"
+            f"{name} = {shortened(value)} (REELWARD_{name.upper()} or local.yaml): expected {wanted}"
         ) from None

@@ -15,7 +15,7 @@ from pydantic import JsonValue, ValidationError
 from reelward.records import Exchange, Reply, Request
 from reelward.runtime import files
 from reelward.runtime.errors import InputError
-from reelward.runtime.validation import shown
+from reelward.runtime.validation import shortened
 
 
 class StoredExchange(Exchange):
@@ -64,7 +64,7 @@ class Store:
         if not nearest:
             return "it is empty"
         where = next(key for key in (*wanted, *nearest) if wanted.get(key) != nearest.get(key))
-        old, new = (shown(leaves.get(where, "nothing")) for leaves in (nearest, wanted))
+        old, new = (shortened(leaves.get(where, "nothing")) for leaves in (nearest, wanted))
         return f"the first difference is {where}: recorded {old!r}, now {new!r}"
 
 

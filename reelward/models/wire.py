@@ -16,7 +16,7 @@ from reelward.models.schemas import Answer
 from reelward.models.server import Capabilities, Server
 from reelward.models.spend import Usage
 from reelward.records import Message, Reply, Request
-from reelward.runtime.validation import shown
+from reelward.runtime.validation import shortened
 
 PICTURE_TOKENS = 2000
 """more than servers count for a contact sheet"""
@@ -83,7 +83,7 @@ def read(content: bytes, server: Server) -> Reply:
         answer, refusal = message.get("content"), message.get("refusal")
         usage = completion.get("usage")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        begin = shown(" ".join(text.split())) or "nothing"
+        begin = shortened(" ".join(text.split())) or "nothing"
         raise MalformedReply(f"expected a chat completion, got {begin}") from None
     if isinstance(answer, list):  # some servers answer in parts
         answer = "".join(str(part.get("text", "")) for part in answer if isinstance(part, dict))

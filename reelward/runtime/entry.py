@@ -1,28 +1,27 @@
-"""What every stage's entry point does: options, locks, signals, exit codes, one-line errors.
+"""The entry point of every stage: options, locks of the outputs, signals, one-line errors, exit codes.
 
-A section of params.yaml arrives as flags unpacked by DVC: `--env_steps 600000`, lists as several
-values, null as `None`; an empty list gives no flag, so use null. A bool arrives as `--flag` or
-`--no-flag`, which needs `parsing.bool: boolean_optional` in DVC's configuration.
+A section of params.yaml arrives as options that DVC unpacks: `--env_steps 600000`, a list as several
+values, null as `None`, a bool as `--flag` or `--no-flag` (DVC's `parsing.bool: boolean_optional`). DVC
+gives no option at all for an empty list, so params.yaml says null instead.
 
-A stage stays in the process group of whoever started it: DVC ignores Ctrl-C while a stage runs and
-relies on the terminal to reach the stage too. What must not survive its parent dies by
-`die_with_parent`, in the stage and in each of its workers.
+A stage stays in the process group of the process that started it: DVC ignores Ctrl-C while a stage
+runs and relies on the terminal to signal the stage. `die_with_parent` ends a stage, and each of its
+workers, when the process that started it is killed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import argparse
 import multiprocessing
-import re
 import signal
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
+from pydantic import TypeAdapter, ValidationError
 
 from reelward.runtime.errors import InputError
 from reelward.runtime.explain import explain
@@ -35,7 +34,7 @@ A = TypeVar("A")
 OUTPUT = "output"
 
 Out = Annotated[Path, OUTPUT]
-"""type of an Args field that names an output: the stage holds its lock while it runs"""
+"""Type of an Args field that names an output. The stage locks it while it runs."""
 
 
 class _Stopped(KeyboardInterrupt):
@@ -45,17 +44,17 @@ class _Stopped(KeyboardInterrupt):
 
 
 def run_stage(main: Callable[[A], None], Args: type[A]) -> None:
-    """Entry point of a stage: parse, check, lock the outputs, `main(args)`, exit with its code."""
+    """Parse the options into `Args`, lock the outputs, call `main(args)`, exit with its code."""
     die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     name = Path(sys.argv[0]).stem.replace("__main__", "check")
     code = 0
     try:
-        args = _parse(Args, sys.argv[1:])
-        held = [lock(path) for path in outputs(args)]
+        args = parse(Args, sys.argv[1:])
+        locks = [lock(path) for path in outputs(args)]
         main(args)
-        del held
+        del locks
     except SystemExit:
         raise
     except BaseException as e:
@@ -68,8 +67,8 @@ def run_stage(main: Callable[[A], None], Args: type[A]) -> None:
 
 
 def _stop(number: int, _frame: types.FrameType | None) -> None:
-    for again in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(again, signal.SIG_DFL)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)
     raise _Stopped(number)
 
 
@@ -79,23 +78,42 @@ def outputs(args: Any) -> list[Path]:
     return [getattr(args, n) for n, h in hints.items() if OUTPUT in getattr(h, "__metadata__", ())]
 
 
-def _parse(Args: type[A], argv: list[str]) -> A:
-    for name, hint in get_type_hints(Args).items():
-        if hint is bool:  # tyro wants a value where DVC gives --flag or --no-flag
-            dash = name.replace("_", "-")
-            names = {f"--{name}": "True", f"--{dash}": "True"}
-            names |= {f"--no-{name}": "False", f"--no-{dash}": "False"}
-            argv = [p for a in argv for p in ((f"--{name}", names[a]) if a in names else (a,))]
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            args = tyro.cli(Args, args=argv, description=sys.modules[Args.__module__].__doc__)
-    except SystemExit as e:
-        if not e.code:
-            raise
-        _, _, box = said.getvalue().partition("\n")
-        text = " ".join(re.sub("[│╭╮╰╯─]", " ", box).split())
-        raise InputError(text.partition(" For full helptext")[0] + "; see --help") from None
-    if complaints := validate(Args, {n: getattr(args, n) for n in get_type_hints(Args)}):
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see --help")
+
+
+def parse(Args: type[A], argv: list[str]) -> A:
+    """The options as `Args`, a dataclass without defaults. Raises InputError with a line for each
+    option that is wrong. `--help` prints a page and exits."""
+    if {"-h", "--help"} & set(argv):
+        tyro.cli(Args, args=["--help"], description=sys.modules[Args.__module__].__doc__)
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    hints = get_type_hints(Args, include_extras=True)
+    for name, hint in hints.items():
+        flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
+        if _takes(hint, bool):
+            parser.add_argument(*flags, action=argparse.BooleanOptionalAction, required=True)
+        else:
+            several = "+" if _takes(hint, tuple) else None
+            parser.add_argument(*flags, nargs=several, required=True)
+    texts = vars(parser.parse_args(argv))
+    values = {name: _converted(hint, texts[name]) for name, hint in hints.items()}
+    if complaints := validate(Args, values):
         raise InputError("\n".join(complaints))
-    return args
+    return Args(**values)
+
+
+def _takes(hint: Any, kind: type) -> bool:
+    """Whether a value of a type such as `Annotated[int, ...] | None` may be of this kind."""
+    return kind in (hint, get_origin(hint)) or any(_takes(part, kind) for part in get_args(hint))
+
+
+def _converted(hint: Any, text: Any) -> Any:
+    """The value that an option's text means; the text itself where it means none."""
+    if text in ("None", ["None"]) and _takes(hint, type(None)):
+        return None
+    try:
+        return TypeAdapter(hint).validate_python(text)
+    except ValidationError:
+        return text

@@ -11,9 +11,10 @@ from reelward.runtime.settings import setting
 
 
 def explain(e: BaseException) -> tuple[int, str]:
-    """Exit code and what to say of what ended a stage. An error of ours carries its `code`; it may
-    hold several complaints, a line each. With `debug` the traceback is printed too."""
-    with contextlib.suppress(Exception):  # a broken local.yaml may be what is to be explained
+    """Exit code and message for the exception that ended a stage. An error of reelward carries its
+    `code` and may hold several complaints, a line each. With the setting `debug`, the traceback is
+    printed too."""
+    with contextlib.suppress(Exception):  # the exception may be about a broken local.yaml
         if str(setting("debug", "")).lower() in ("1", "true"):
             traceback.print_exception(e)
     line = "\n".join(" ".join(s.split()) for s in str(e).splitlines()) or type(e).__name__
@@ -32,8 +33,9 @@ def explain(e: BaseException) -> tuple[int, str]:
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return 5, f"{what}; make it writable for this user and run it again"
         if isinstance(e, FileNotFoundError):
-            made = str(e.filename).startswith(("data/", "rewards/"))
-            return 2, what + "; make it: dvc repro, or bring it: dvc pull" * made
+            if str(e.filename).startswith(("data/", "rewards/")):
+                what += "; make it: dvc repro, or bring it: dvc pull"
+            return 2, what
         if e.errno is not None:
             return 5, what
     where = traceback.extract_tb(e.__traceback__)[-1:]

@@ -1,8 +1,8 @@
 """Durable files: every artefact appears whole or not at all, and carries its digest.
 
-A file or folder is made under a temporary name beside its target, flushed to the disk and renamed.
-The name holds the owner's process id and start time, so what a killed owner left behind is known
-and swept by the next one. Failures of the disk itself come as the OSError that they are.
+A file or folder is written under a temporary name beside its target, flushed to the disk and
+renamed. The temporary name holds the writer's PID and start time, so that the next writer can remove
+what a killed one left behind. Errors of the disk itself are raised as OSError.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class FileError(Exception):
-    """A file that is missing, damaged or of another form than expected."""
+    """A file that is missing, damaged or not of the expected form."""
 
     code = 2
 
 
 def digest(path: Path) -> str:
-    """SHA-256 (hex) of a file; of a folder: over the sorted relative names and their bytes."""
+    """SHA-256 (hex) of a file, or of a folder: of its sorted relative names and their digests,
+    without bytecode."""
     if not path.is_dir():
         with open(path, "rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest()
@@ -42,7 +43,7 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yields the temporary path to write to; it becomes `path` if the body ends well."""
+    """Yield a temporary path to write to. It becomes `path` when the body ends without an error."""
     with _whole(Path(path)) as new:
         yield new
         _flush(new)
@@ -50,7 +51,8 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder; with its SHA256SUMS it becomes `path` if the body ends well."""
+    """Yield a temporary folder. With SHA256SUMS added, it becomes `path` when the body ends without an
+    error."""
     with _whole(Path(path)) as new:
         new.mkdir()
         yield new
@@ -61,11 +63,11 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def verified(path: Path) -> Path:
-    """`path`, a file in a folder that new_folder made, once its bytes are known to be those
-    written. Raises FileError when they are not."""
+    """Return `path`, a file in a folder that `new_folder` wrote, after checking its digest.
+    Raises FileError where the file is missing or damaged, or has no digest."""
     folder = next((p for p in path.parents if (p / SUMS).is_file()), None)
     if folder is None:
-        raise FileError(f"{path}: expected beside a {SUMS}, found none; make it again: dvc repro")
+        raise FileError(f"{path}: expected a {SUMS} beside it, got none; make it again: dvc repro")
     name = path.relative_to(folder).as_posix()
     sums = (folder / SUMS).read_text(errors="replace").splitlines()
     if not path.is_file() or f"{digest(path)}  {name}" not in sums:
@@ -84,7 +86,7 @@ def write_json(path: Path, obj: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises FileError when `path` is missing or holds no JSON."""
+    """Raises FileError where `path` is missing or is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -98,7 +100,7 @@ def write_record(path: Path, record: BaseModel) -> None:
 
 
 def read_record(path: Path, kind: type[R]) -> R:
-    """The record in a JSON file. Raises FileError when it is missing or of another form."""
+    """Read a record from a JSON file. Raises FileError where it is missing or of another form."""
     try:
         return kind.model_validate(read_json(path), strict=False)
     except ValidationError as e:
@@ -111,8 +113,8 @@ def read_record(path: Path, kind: type[R]) -> R:
 
 
 def save_tensors(path: Path, obj: Any) -> None:
-    """The bytes depend on the values in `obj` alone: torch.save to a path would write the file's
-    name into it, and pickle tells equal strings and shared memory from one another."""
+    """Write tensors so that the bytes depend on the values alone. Written to a path, torch.save
+    includes the file's name; and pickle writes shared memory and equal strings in its own way."""
     import torch
 
     def plain(x: Any) -> Any:
@@ -131,7 +133,7 @@ def save_tensors(path: Path, obj: Any) -> None:
 
 
 def load_tensors(path: Path) -> Any:
-    """What save_tensors wrote, on the CPU; never a pickled class. Raises FileError."""
+    """Read what `save_tensors` wrote, onto the CPU; never a pickled class. Raises FileError."""
     import torch
 
     try:
@@ -144,8 +146,8 @@ def load_tensors(path: Path) -> Any:
 
 
 def started(pid: int) -> str:
-    """Start time of a living process in clock ticks since boot; empty when it is gone (a zombie
-    is: in a container it may never be reaped)."""
+    """Start time of a living process, in clock ticks since boot; empty where it is gone. A zombie is
+    gone too: in a container it may never be reaped."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -191,7 +193,7 @@ def _flush(path: Path) -> None:
 
 
 def _replace(new: Path, path: Path) -> None:
-    """A folder cannot be renamed over a full one, so the old one steps aside first."""
+    """Rename. A folder cannot be renamed over a full one, so the old one is moved aside first."""
     aside = _temporary(path)
     if (new.is_dir() or path.is_dir()) and os.path.lexists(path):
         os.rename(path, aside)

@@ -1,15 +1,18 @@
-"""Runs one function on untrusted input in a locked child process.
+"""Run one function on untrusted input in a child process with the fewest possible rights.
 
-`jailed("package.module:function", payload)` starts a fresh interpreter, imports the module, calls its
-`prepare(payload)` if it has one (what is loaded lazily), locks itself in, and only then calls the
-function; payload and result are JSON. `streamed` gives what a generator yields, bytes each. Each
-layer is used where the system has it, and none is what safety rests on alone:
+`jailed("package.module:function", payload)` starts a fresh interpreter, which imports the module,
+calls its `prepare(payload)` if it has one (to load what is loaded lazily), gives up its rights, and
+only then calls the function. Payload and result are JSON. `streamed` yields the bytes that a generator
+yields. Each layer is used where the system has it; safety never rests on one layer alone:
 
-    rlimits     memory, processor time, no file growth, no core
+    rlimits     limits memory and processor time; no file grows, no core dump
     privileges  no_new_privs
-    landlock    reads Python, its packages and what `read` names; writes nothing
+    landlock    reads Python, its packages and `read`; writes nothing
     seccomp     no sockets, no new programs or processes, no tracing, no mounts
-    bubblewrap  own namespaces, no network, nothing of /tmp or the environment
+    bubblewrap  namespaces of its own, no network, an empty /tmp, no environment
+
+The packages that bind seccomp and Landlock need a C library that pip does not bring, so the two are
+set by system calls.
 """
 
 from __future__ import annotations
@@ -38,22 +41,21 @@ MAX_RESULT = 1 << 20
 MAX_CHUNK = 1 << 28
 LAYERS = ("rlimits", "privileges", "landlock", "seccomp", "bubblewrap")
 
-
 PATIENCE = 10
-"""wall time a jailed child may take, in its processor time"""
+"""A jailed child may take this many times its processor time on the clock."""
 
 
 class JailError(RuntimeError):
-    """The jailed function raised, ran out of time or memory, died, or answered with no JSON."""
+    """The jailed function raised, ran out of time or memory, died, or gave no JSON."""
 
     def __init__(self, text: str, code: int | None = None) -> None:
         super().__init__(text)
         self.code = code
-        """of the error that the function raised, where that had one"""
+        """exit code of the error that the function raised, where that has one"""
 
 
 class JailMissing(JailError):
-    """A jail was required, and this system lacks a layer of it."""
+    """The whole jail is required, and this system lacks a layer of it."""
 
 
 def jailed(
@@ -67,10 +69,13 @@ def jailed(
 ) -> Any:
     """The JSON result of `function(payload)` in the jail.
 
-    `timeout` s of processor time after which the child is killed, import included, and `PATIENCE`
-    times as much on the wall, so that a busy machine changes no verdict; `memory` bytes that it may
-    take on top of what its imports did; `read` files or folders that it may read. Raises JailError,
-    and with `require` JailMissing when a layer other than bubblewrap is not active here.
+    timeout  s of processor time, imports included, before the child is killed. On the clock it may
+             take PATIENCE times as long, so that a busy machine changes no result.
+    memory   bytes that it may take beyond its imports
+    read     files or folders that it may read
+    require  raise JailMissing where a layer other than bubblewrap is not active
+
+    Raises JailError.
     """
     answer = streamed(function, payload, timeout=timeout, memory=memory, read=read, require=require)
     try:
@@ -90,7 +95,7 @@ def streamed(
     read: Sequence[Path] = (),
     require: bool = False,
 ) -> Generator[bytes, None, Any]:
-    """What the generator `function(payload)` yields in the jail, bytes each; returns its result.
+    """Yield the bytes that the generator `function(payload)` yields in the jail; return its result.
     Limits and errors are those of `jailed`."""
     missing = [name for name in LAYERS[:4] if require and not layers()[name]]
     if missing:
@@ -160,9 +165,9 @@ def streamed(
 
 @functools.cache
 def layers() -> dict[str, bool]:
-    """Which layers are active on this system, as tried in a jailed child."""
-    tried = jailed("reelward.runtime.jail:_probe", None)
-    return {name: bool(tried[name]) for name in LAYERS}
+    """Which layers are active on this system, as tested in a jailed child."""
+    active = jailed("reelward.runtime.jail:_probe", None)
+    return {name: bool(active[name]) for name in LAYERS}
 
 
 def _probe(_: None) -> dict[str, bool]:
@@ -190,7 +195,7 @@ def _probe(_: None) -> dict[str, bool]:
 
 @functools.cache
 def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
-    """The command that starts a program under bubblewrap; empty where that does not work."""
+    """The command that starts a program under bubblewrap; empty where that fails."""
     program = shutil.which("bwrap")
     if program is None:
         return ()
@@ -227,7 +232,7 @@ def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
 def _main() -> None:
     request = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries may print; only the result goes to stdout
     module, _, name = request["function"].partition(":")
     imported = importlib.import_module(module)
     function = getattr(imported, name)
@@ -254,7 +259,7 @@ def _main() -> None:
 
 
 def _lock(memory: int, timeout: float, read: Sequence[str]) -> None:
-    """Locks this process in, with every layer that works here."""
+    """Give up this process's rights, by every layer that works here."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
@@ -272,7 +277,7 @@ def _lock(memory: int, timeout: float, read: Sequence[str]) -> None:
 
 
 def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> None:
-    """Files can be read below Python's folders and `read`; nothing can be written or made."""
+    """Allow reading Python's folders and `read`, and no writing."""
     create_ruleset, add_rule, restrict_self = 444, 445, 446
     abi = libc.syscall(create_ruleset, None, 0, 1)
     if abi < 1:
@@ -299,9 +304,8 @@ def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> None:
     for root in roots:
         with contextlib.suppress(OSError):
             fd = os.open(root, os.O_PATH | os.O_CLOEXEC)
-            allowed = (1 << 2) | (
-                (1 << 3) if os.path.isdir(root) else 0
-            )  # read files, list folders
+            read_file, list_folder = 1 << 2, 1 << 3
+            allowed = read_file | (list_folder if os.path.isdir(root) else 0)
             rule = struct.pack("=Qi", allowed, fd)
             libc.syscall(add_rule, ruleset, 1, rule, 0)
             os.close(fd)
@@ -325,7 +329,7 @@ REFUSED = {
                 224, 92, 242, 434, 438, 130, 131, 138, 240, 424, 45, 52, 53, 452, 54, 55, 88, 5, 6, 7,
                 14, 15, 16, 463, 466)),
 }  # fmt: skip
-"""machine -> audit number, the number of clone, and the system calls that fail with EPERM"""
+"""Machine -> its audit number, the number of clone, and the system calls that fail with EPERM."""
 
 
 def _seccomp(libc: ctypes.CDLL) -> None:
@@ -361,5 +365,5 @@ def _seccomp(libc: ctypes.CDLL) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(PACKAGE.parent))  # this very package, whichever one is installed
+    sys.path.insert(0, str(PACKAGE.parent))  # this copy of the package, whichever is installed
     _main()

@@ -13,19 +13,22 @@ import threading
 from pathlib import Path
 
 CALLER = "REELWARD_CALLER"
-"""variable with the process of the flow: whom a stage's parent was, once that is dead, nobody can tell"""
+"""Environment variable: PID of the calling flow. A stage cannot recover its parent's identity after that
+parent dies."""
 
 SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh", "busybox"}
 
 
 def die_with_parent() -> None:
-    """End this process at once when its parent ends, however that ends. For stages, and first of
-    all in every worker process. The kernel's parent-death signal sees only the direct parent: a
-    watch looks at the process behind a shell, or at the stage behind a fork server."""
+    """End this process at once when its parent ends, even by SIGKILL. Every stage calls this, and
+    every worker process before anything else.
+
+    The kernel's parent-death signal covers only the direct parent. Behind a shell or a fork server, a
+    thread watches the process that matters: DVC or the stage."""
     before = os.getppid()
     death_signal()
     if (parent := multiprocessing.parent_process()) is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the stage decides
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage too, which decides
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     pid = parent.pid if parent is not None and parent.pid else _behind_shells(before)
     if before != os.getppid():
@@ -37,7 +40,7 @@ def die_with_parent() -> None:
 
 
 def death_signal() -> None:
-    """The kernel kills this process when its parent's thread ends: for `preexec_fn` of a child."""
+    """Have the kernel kill this process when its parent's thread ends: a `preexec_fn` for children."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 

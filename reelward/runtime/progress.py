@@ -12,14 +12,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Bar:
-    """Progress of a stage on stderr: a bar on a terminal, else a line now and then."""
+    """A bar on a terminal; elsewhere a line now and then."""
 
     EVERY = 5.0
-    """s between plain lines"""
+    """s between lines"""
 
     def __init__(self, total: float, what: str) -> None:
         self.total, self.what, self.done = total, what, 0.0
-        self.begun = self.said = time.monotonic()
+        self.start = self.last_line = time.monotonic()
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         figures = TextColumn("{task.fields[figures]}")
@@ -27,23 +27,24 @@ class Bar:
         self.task = self.bar.add_task(what, total=total, figures="")
 
     def advance(self, n: float = 1, **figures: float) -> None:
+        """`n` more of the total are done."""
         self.update(self.done + n, **figures)
 
     def update(self, done: float, **figures: float) -> None:
-        """`done` of the total are finished now; figures are shown beside it."""
+        """`done` of the total are done by now. The figures are printed beside the bar."""
         self.done, now = done, time.monotonic()
         text = "  ".join(f"{k} {v:.4g}" for k, v in figures.items())
         self.bar.update(self.task, completed=done, figures=text)
-        if self.bar.disable and now - self.said >= self.EVERY and 0 < done < self.total:
-            left = (now - self.begun) * (self.total - done) / done
+        if self.bar.disable and now - self.last_line >= self.EVERY and 0 < done < self.total:
+            left = (now - self.start) * (self.total - done) / done
             share = f"{100 * done / self.total:.0f} %, {left:.0f} s left"
             print(f"{self.what}: {share}  {text}".rstrip(), file=sys.stderr, flush=True)
-            self.said = now
+            self.last_line = now
 
 
 @contextlib.contextmanager
 def progress(total: float, what: str) -> Iterator[Bar]:
-    """A Bar for `total` pieces of work."""
+    """A Bar for `total` pieces of work, named `what`."""
     bar = Bar(total, what)
     with bar.bar:
         yield bar

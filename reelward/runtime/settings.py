@@ -9,25 +9,25 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from reelward.runtime.errors import InputError
-from reelward.runtime.validation import expected, nearest, read_yaml, shown
+from reelward.runtime.validation import expected, nearest, read_yaml, shortened
 
 SETTINGS = (
     "renderer", "pull", "checkpoint_s", "require_jail", "debug", "mode", "calls", "call_seconds",
     "retry_seconds", "critic_server", "author_server", "budget_calls", "budget_tokens",
     "budget_money", "prices",
 )  # fmt: skip
-"""what local.yaml may say; a misspelt budget would be no budget"""
+"""Keys of local.yaml. Others are refused: a misspelt budget would be no budget."""
 
 
 def setting(name: str, default: Any = None) -> Any:
-    """How it runs: environment REELWARD_NAME, else `name` in local.yaml, else `default`, whose type
-    it takes."""
+    """The setting `name`: from the environment (REELWARD_NAME), else from local.yaml, else `default`.
+    The value is converted to the type of `default`. Raises InputError where it cannot be."""
     value = os.environ.get(f"REELWARD_{name.upper()}")
     if value is None and (local := Path("local.yaml")).is_file():
-        said = read_yaml(local)
-        for key in said.keys() - set(SETTINGS):
+        settings = read_yaml(local)
+        for key in settings.keys() - set(SETTINGS):
             raise InputError(f"{local}: {key}: unknown key; {nearest(key, SETTINGS)}")
-        value = said.get(name)
+        value = settings.get(name)
     if value is None or default is None or isinstance(default, str):
         return default if value is None else value
     try:
@@ -35,6 +35,6 @@ def setting(name: str, default: Any = None) -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError:
         raise InputError(
-            f"{name} = {shown(value)} (REELWARD_{name.upper()} or local.yaml): "
+            f"{name} = {shortened(value)} (REELWARD_{name.upper()} or local.yaml): "
             f"expected {expected(type(default))}"
         ) from None

@@ -1,4 +1,4 @@
-"""Values checked against annotated types, and what is wrong with them in one line."""
+"""Check values against annotated types and say in one line what is wrong with each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from reelward.runtime.errors import InputError
 
 
 def validate(Args: type, values: dict[str, Any], where: str = "") -> list[str]:
-    """One line for each key of `values` that `Args` does not know, or whose type or range is not
-    what the field says; each begins with `where` and the key."""
+    """A line for each key of `values` that is no field of `Args`, or whose value has another type or
+    range than the field says. Each line begins with `where` and the key."""
     hints = get_type_hints(Args, include_extras=True)
     complaints = []
     for key, value in values.items():
-        begin = f"{where}{key} = {shown(value)}: "
+        begin = f"{where}{key} = {shortened(value)}: "
         if key not in hints:
             complaints.append(begin + "unknown key; " + nearest(key, hints))
             continue
@@ -33,12 +33,13 @@ def validate(Args: type, values: dict[str, Any], where: str = "") -> list[str]:
 
 
 def nearest(key: str, known: Any) -> str:
-    """The hint of an unknown key."""
+    """A hint for an unknown key: the nearest known key, or all of them."""
     near = difflib.get_close_matches(str(key), known, 1, 0.5)
     return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
 
 
-def shown(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A value as at most 60 characters of text."""
     text = str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -56,7 +57,7 @@ def expected(hint: Any) -> str:
         words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
         return " ".join((expected(inner[0]), " and ".join(f"{words[k]} {b[k]}" for k in b))).strip()
     if origin is Literal:
-        return f"one of {', '.join(map(shown, inner))}"
+        return f"one of {', '.join(map(shortened, inner))}"
     if origin in (Union, types.UnionType):
         return " or ".join(map(expected, inner)).strip(",")
     if origin in (tuple, list):
@@ -67,15 +68,15 @@ def expected(hint: Any) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping, read as DVC reads it. Raises InputError."""
+    """A YAML mapping, read as DVC reads it (YAML 1.2). Raises InputError."""
     try:
-        got = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (YAMLError, UnicodeDecodeError) as e:
         mark = getattr(e, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise InputError(f"{path}{line}: no YAML: {getattr(e, 'problem', None) or e}") from None
-    if not isinstance(got, dict):
-        raise InputError(f"{path}: expected keys and values, found {shown(got)}")
-    return got
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected keys and values, got {shortened(content)}")
+    return content
