@@ -109,7 +109,7 @@ def evaluate(policy: Policy, task: Task, robot_name: str, episodes: int = 8) -> 
         before = env.fields["root_pos"][:, 0]
         terminated, _ = env.step(policy.act(env.observe()))
         speed = (env.fields["root_pos"][:, 0] - before) / robot.dt
-        cost = task.control * env.action.square().sum(1)
+        cost = task.control * env.fields["action"].square().sum(1)
         total += alive * (task.forward * speed + task.alive * ~terminated - cost)
         alive &= ~terminated
         env.reset(~alive & terminated)

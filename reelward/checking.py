@@ -64,7 +64,7 @@ def recorded_states(robot: Robot) -> list[dict[str, Any]]:
     for step in range(STEPS + 1):
         if step % (STEPS // 2) == 0:
             recorded.append({name: env.fields[name].tolist() for name in env.fields})
-        env.step(2 * torch.rand(env.action.shape, generator=generator) - 1)
+        env.step(2 * torch.rand(env.n, env.action_space.size, generator=generator) - 1)
     return recorded
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from reelward.runtime.errors import InputError, ResourceError
 from reelward.runtime.settings import setting
-from reelward.sim.robot import Robot, compiled
+from reelward.sim.mjcf import Robot, compiled
 
 FOVY = 40.0
 """vertical field of view (degrees)"""

@@ -43,7 +43,7 @@ from reelward.runtime.progress import progress
 from reelward.runtime.workers import cores, spread
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env, Physics
-from reelward.sim.robot import ROBOTS, Robot, load_robot
+from reelward.sim.robot import Robot, load_robot
 from reelward.training import (
     PRELOAD,
     Candidate,
@@ -374,11 +374,12 @@ def plan(args: Args, candidates: Sequence[Mapping[str, Any]], out: Path) -> list
     settings = {k: v for k, v in asdict(args).items() if not isinstance(v, Path)}
     settings["native"] = read_native(args.native)
     package = Path(__file__).parents[1] / "reelward"
+    robot = load_robot(args.robot).folder
     code = [Path(__file__), *(package / p for p in ("policy.py", "training.py", "sim", "language"))]
     for c in candidates:
         reward, seed = args.rewards / c["file"], args.seed + c["seed"]
         start = args.parent / "policy.pt" if c["start"] == "warm" else None
-        inputs = [reward, ROBOTS / args.robot, *([start] if start else [])]
+        inputs = [reward, robot, *([start] if start else [])]
         folder = checkpoint_folder(settings | {"seed": seed}, [*inputs, *code])
         threads = max(1, cores() // len(candidates))
         jobs.append(Job(c["name"], reward, start, seed, out, folder, threads))

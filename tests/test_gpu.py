@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import mujoco
 import pytest
 import torch
+from test_sim import still
 from test_stage import holder
 from torch.utils._python_dispatch import TorchDispatchMode
 from trainings import ARGS, REWARD, job
@@ -25,7 +26,8 @@ from reelward.runtime.errors import ResourceError
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.gpu import GpuPhysics, graphed
-from reelward.sim.robot import RobotError, load_robot
+from reelward.sim.robot import load_robot
+from reelward.sim.schema import RobotError
 from reelward.training import Job
 from stages import train
 
@@ -47,9 +49,9 @@ def pair(name: str, device: str, n: int = 4, **options) -> tuple[Env, Env]:
     gpu = Env(robot, GpuPhysics(robot, n, device), seed=0, **options)
     gpu.physics.qpos.copy_(cpu.physics.qpos)
     gpu.physics.qvel.copy_(cpu.physics.qvel)
-    gpu.physics.forward(gpu._all)
+    gpu.physics.forward(torch.arange(n, device=gpu.device))
     gpu.fields.forget()
-    gpu.phase.copy_(cpu.phase)
+    gpu.clock.phase.copy_(cpu.clock.phase)
     return cpu, gpu
 
 
@@ -59,7 +61,7 @@ def test_agrees_with_the_cpu_to_float32(name, device):
     rng = torch.Generator().manual_seed(0)
     scale = {"N": 50.0, "W": 50.0, "rad/s": 1.0, "m/s": 1.0}  # of what is compared
     for _ in range(8):
-        action = torch.rand(cpu.action.shape, generator=rng) * 2 - 1
+        action = torch.rand(cpu.n, cpu.action_space.size, generator=rng) * 2 - 1
         ends = cpu.step(action), gpu.step(action.to(gpu.device))
         for one, other in zip(*ends, strict=True):
             assert torch.equal(one, other.cpu())
@@ -75,28 +77,31 @@ def test_only_what_ended_starts_again(device):
     robot = load_robot("biped")
     env = Env(robot, GpuPhysics(robot, 6, device), seed=0, period=1.3)
     for _ in range(3):
-        env.step(torch.zeros_like(env.action))
+        env.step(still(env).to(env.device))
     ended = torch.tensor([True, False, False, True, False, False], device=env.device)
-    qpos, age, contact = env.physics.qpos.clone(), env.age.clone(), env.contact.clone()
+    qpos, age, contact = env.physics.qpos.clone(), env.age.clone(), env.tensors.contact_time.clone()
     env.reset(ended)
     assert torch.equal(env.physics.qpos[~ended], qpos[~ended])
     assert torch.equal(env.age, torch.where(ended, 0, age))
-    assert torch.equal(env.contact[~ended], contact[~ended]) and not env.contact[ended].any()
+    assert (
+        torch.equal(env.tensors.contact_time[~ended], contact[~ended])
+        and not env.tensors.contact_time[ended].any()
+    )
     lowest = env.fields["foot_height"][ended].min(1).values.cpu()
     torch.testing.assert_close(lowest, torch.full((2,), 0.002), atol=1e-5, rtol=0)
-    assert set(env.phase[ended].tolist()) <= {0.25, 0.75}
+    assert set(env.clock.phase[ended].tolist()) <= {0.25, 0.75}
 
 
 def test_a_lost_simulation_is_flagged_and_harms_no_other(device):
     robot = load_robot("biped")
     env = Env(robot, GpuPhysics(robot, 3, device), seed=0)
     env.physics.qvel[1] = math.nan
-    terminated, truncated = env.step(torch.zeros_like(env.action))
+    terminated, truncated = env.step(still(env).to(env.device))
     assert env.physics.diverged.tolist() == [False, True, False]
     assert terminated.tolist() == [False, True, False] and not truncated.any()
     assert all(env.fields[f.name].isfinite().all() for f in robot.fields)
     env.reset(terminated)
-    terminated, _ = env.step(torch.zeros_like(env.action))
+    terminated, _ = env.step(still(env).to(env.device))
     assert not terminated.any() and not env.physics.diverged.any()
 
 
@@ -117,7 +122,7 @@ def test_a_restored_environment_goes_on_identically():
     def run(env: Env, steps: int, seed: int) -> torch.Tensor:
         rng, seen = torch.Generator().manual_seed(seed), []
         for _ in range(steps):
-            action = torch.rand(env.action.shape, generator=rng) * 2 - 1
+            action = torch.rand(env.n, env.action_space.size, generator=rng) * 2 - 1
             terminated, truncated = env.step(action)
             env.reset(terminated | truncated)
             seen.append(torch.cat((env.observe(), env.fields["air_time"]), 1))

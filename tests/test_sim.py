@@ -1,21 +1,22 @@
 """The simulator against Gymnasium, and the fields against geometry and finite differences."""
 
 import math
-from pathlib import Path
 
 import gymnasium
 import mujoco
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
-from reelward.sim.robot import RobotError, load_robot
+from reelward.sim.robot import load_robot
 from reelward.sim.spaces import Box, Vector
 
-ROBOTS = ["biped", "walker2d", "hopper", "half_cheetah", "ant", "humanoid"]
+ACTUATORS = {
+    "biped": 6, "walker2d": 6, "hopper": 3, "half_cheetah": 6, "ant": 8, "humanoid": 17,
+}  # fmt: skip
+ROBOTS = list(ACTUATORS)
 GYMNASIUM = {
     "walker2d": "Walker2d-v5",
     "hopper": "Hopper-v5",
@@ -27,7 +28,12 @@ GYMNASIUM = {
 
 def make(name: str, n: int = 4, **options) -> Env:
     robot = load_robot(name)
-    return Env(robot, CpuPhysics(robot, n), seed=0, **options)
+    return Env(robot, CpuPhysics(robot, n), **{"seed": 0} | options)
+
+
+def still(env: Env) -> torch.Tensor:
+    """The action that is zero everywhere."""
+    return torch.zeros(env.n, env.action_space.size)
 
 
 @pytest.mark.parametrize("name", GYMNASIUM)
@@ -45,7 +51,7 @@ def test_steps_as_gymnasium_bit_for_bit(name):
     rng = np.random.default_rng(0)
     scale = peer.action_space.high[0]  # ours are fractions of it
     for _ in range(150):
-        actions = rng.uniform(-1, 1, (env.n, env.action.shape[1])).astype(np.float32)
+        actions = rng.uniform(-1, 1, (env.n, env.action_space.size)).astype(np.float32)
         env.step(torch.from_numpy(actions))
         for i, peer in enumerate(peers):
             peer.step(actions[i] * scale)
@@ -71,7 +77,7 @@ def test_termination_is_gymnasiums():
 @pytest.mark.parametrize("name", ROBOTS)
 def test_every_field_has_its_declared_shape(name):
     env = make(name)
-    env.step(torch.zeros_like(env.action))
+    env.step(still(env))
     for field in env.robot.fields:
         value = env.fields[field.name]
         assert value.shape == (env.n, *field.shape), field.name
@@ -83,7 +89,8 @@ def test_every_field_has_its_declared_shape(name):
 def test_spaces_are_the_sizes_of_observations_and_actions(name):
     env = make(name)
     assert env.observe().shape == (env.n, env.observation_space.size)
-    assert env.action_space == Box(env.action.shape[1])
+    assert env.action_space == Box(ACTUATORS[name])
+    assert env.fields["action"].shape == (env.n, ACTUATORS[name])
 
 
 def test_a_symmetric_observation_has_half_the_clock():
@@ -95,7 +102,7 @@ def test_a_symmetric_observation_has_half_the_clock():
 def test_fields_describe_the_state_after_the_step():
     env = make("biped")
     for _ in range(3):
-        env.step(0.1 * torch.ones_like(env.action))
+        env.step(0.1 * (1 + still(env)))
     names = list(env.robot.joints)
     q = env.physics.qpos
     hip = env.fields["keypoint_pos"][:, list(env.robot.keypoints).index("right_hip")]
@@ -112,7 +119,7 @@ def test_fields_describe_the_state_after_the_step():
 def test_velocities_are_the_derivatives_of_positions(name):
     env = make(name)
     for _ in range(20):
-        env.step(0.5 * torch.ones_like(env.action))
+        env.step(0.5 * (1 + still(env)))
     places = {k: env.fields[f"{k}_pos"].double() for k in ("root", "body", "keypoint")}
     speeds = {k: env.fields[f"{k}_vel"].double() for k in places}
     h = 1e-4
@@ -153,7 +160,7 @@ def test_the_ant_stands_on_its_feet():
     env = make("ant", 2)
     env.physics.qpos[:, 3:7] = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64)
     for _ in range(80):
-        env.step(torch.zeros_like(env.action))
+        env.step(still(env))
     # Three legs carry it; a fourth may hang in the air, and then bears nothing.
     contact, force = env.fields["foot_contact"], env.fields["foot_force"]
     assert (contact.sum(1) >= 3).all() and torch.equal(contact > 0, force > 0)
@@ -164,7 +171,7 @@ def test_the_ant_stands_on_its_feet():
 @pytest.mark.parametrize("name", ["walker2d", "ant", "humanoid"])
 def test_the_fast_robots_differ_in_the_integrator_alone(name):
     slow, fast = load_robot(name), load_robot(f"{name}_fast")
-    same = fast.model_copy(update={"name": name, "integrator": None})
+    same = fast.model_copy(update={"name": name, "folder": slow.folder, "integrator": None})
     assert fast.integrator == "implicitfast" and same == slow
 
 
@@ -173,8 +180,8 @@ def test_start_states_stand_on_one_foot_with_the_clock_to_match():
     height = env.fields["foot_height"]
     torch.testing.assert_close(height.min(1).values, torch.full((64,), 0.002), atol=1e-5, rtol=0)
     right_is_lower = height[:, 0] < height[:, 1]
-    assert torch.equal(right_is_lower, env.phase == 0.25)
-    assert set(env.phase.tolist()) == {0.25, 0.75}
+    assert torch.equal(right_is_lower, env.clock.phase == 0.25)
+    assert set(env.clock.phase.tolist()) == {0.25, 0.75}
 
 
 def test_contact_air_time_and_force_agree_when_standing():
@@ -185,7 +192,7 @@ def test_contact_air_time_and_force_agree_when_standing():
     env.physics.forward(torch.arange(2))
     env.fields.forget()
     for _ in range(3):
-        env.step(torch.zeros_like(env.action))
+        env.step(still(env))
     assert env.fields["foot_contact"].eq(1).all()
     torch.testing.assert_close(env.fields["contact_time"], torch.full((2, 2), 0.06))
     assert env.fields["air_time"].eq(0).all()
@@ -196,11 +203,11 @@ def test_contact_air_time_and_force_agree_when_standing():
 
 def test_gait_clock_turns_once_a_period():
     env = make("biped", 1, period=0.5)
-    start = env.phase.clone()
+    start = env.clock.phase.clone()
     for _ in range(25):  # 25 x 0.02 s
-        env.step(torch.zeros_like(env.action))
+        env.step(still(env))
     torch.testing.assert_close(
-        (env.phase - start + 0.5) % 1, torch.tensor([0.5]), atol=1e-5, rtol=0
+        (env.clock.phase - start + 0.5) % 1, torch.tensor([0.5]), atol=1e-5, rtol=0
     )
 
 
@@ -212,7 +219,7 @@ def test_symmetric_policy_sees_the_mirror_image():
     v[0] = torch.arange(9.0) / 10
     v[1] = v[0][[0, 1, 2, 6, 7, 8, 3, 4, 5]]
     env.physics.forward(torch.arange(2))
-    env.phase = torch.tensor([0.2, 0.7])
+    env.clock.phase = torch.tensor([0.2, 0.7])
     seen = env.observe()
     torch.testing.assert_close(seen[0], seen[1], atol=1e-6, rtol=0)
     action = torch.linspace(-0.5, 0.5, 6).repeat(2, 1)
@@ -220,7 +227,55 @@ def test_symmetric_policy_sees_the_mirror_image():
         env.observe()
         env.step(action)
     torch.testing.assert_close(q[0], q[1][[0, 1, 2, 6, 7, 8, 3, 4, 5]], atol=1e-9, rtol=0)
-    torch.testing.assert_close(env.action[0], env.action[1][[3, 4, 5, 0, 1, 2]])
+    torch.testing.assert_close(env.tensors.action[0], env.tensors.action[1][[3, 4, 5, 0, 1, 2]])
+
+
+def random_actions(env: Env, steps: int, seed: int = 1) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(steps, env.n, env.action_space.size, generator=rng) * 2 - 1
+
+
+def test_a_symmetric_environment_need_not_be_observed():
+    """It mirrors actions by the clock, whether or not anybody has observed since it last turned."""
+    options = {"period": 0.3, "symmetric": True}
+    seen, blind = make("biped", 8, **options), make("biped", 8, **options)
+    halves = set()
+    for action in random_actions(seen, 60):
+        seen.observe()
+        halves |= set(seen.clock.second_half.flatten().tolist())
+        ended = [env.step(action)[0] for env in (seen, blind)]
+        assert torch.equal(*ended)
+        assert torch.equal(seen.physics.qpos, blind.physics.qpos)
+        seen.reset(ended[0])
+        blind.reset(ended[1])
+    assert halves == {True, False}
+
+
+def test_shares_do_what_they_would_do_alone():
+    """Also where another number of episodes ends in each."""
+    options = {"symmetric": True, "staggered": True}
+    both = make("biped", 12, seed=[3, 5], period=[1.3, None], **options)
+    alone = [make("biped", 6, seed=s, period=p, **options) for s, p in ((3, 1.3), (5, None))]
+    unequal = 0
+    for action in random_actions(both, 150):
+        terminated, truncated = both.step(action)
+        ended = terminated | truncated
+        both.reset(ended)
+        for env, rows in zip(alone, both.shares, strict=True):
+            env.step(action[rows])
+            env.reset(ended[rows])
+            assert torch.equal(env.observe(), both.observe()[rows])
+        unequal += ended[:6].sum() != ended[6:].sum()
+    assert unequal > 10
+    for i, env in enumerate(alone):
+        one, other = env.state_dict(), both.state_dict(i)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_rows_of_several_shares_are_all_of_them():
+    ended = torch.tensor([True, False, False, False])
+    assert make("biped", 4).rows(ended).tolist() == [0]
+    assert make("biped", 4, seed=[0, 1]).rows(ended).tolist() == [0, 1, 2, 3]
 
 
 def test_a_restored_environment_goes_on_identically():
@@ -244,7 +299,7 @@ def test_a_restored_environment_goes_on_identically():
 def test_a_diverged_simulation_is_flagged_and_ended():
     env = make("biped", 3)
     env.physics.qvel[1] = 1e12
-    terminated, truncated = env.step(torch.zeros_like(env.action))
+    terminated, truncated = env.step(still(env))
     assert env.physics.diverged.tolist() == [False, True, False]
     assert terminated.tolist() == [False, True, False] and not truncated.any()
 
@@ -252,40 +307,8 @@ def test_a_diverged_simulation_is_flagged_and_ended():
 def test_a_time_limit_is_not_a_fall():
     env = make("half_cheetah", 2)
     env.age[:] = torch.tensor([env.limit - 1, 5])
-    terminated, truncated = env.step(torch.zeros_like(env.action))
+    terminated, truncated = env.step(still(env))
     assert not terminated.any() and truncated.tolist() == [True, False]
-
-
-def test_unknown_robot_names_the_nearest():
-    with pytest.raises(RobotError, match=r"got 'bipde'; did you mean biped\?"):
-        load_robot("bipde")
-
-
-@pytest.mark.parametrize(
-    "edit, complaint",
-    [
-        ("substeps: 0.5", "substeps: Input should be a valid integer"),
-        ("spare: 1", "spare: Extra inputs are not permitted"),
-        ("model: gymnasium:none.xml", "cannot read"),
-        ("root: chest", "the model has no body 'chest'"),
-        ("substeps: 0", "substeps: Input should be greater than 0"),
-        ("joint_range_deg: {hip: [0, 9]}", "joint_range_deg: it has no joint 'hip'"),
-        (
-            "joints: {right_hip: thigh_joint}",
-            "each among `joints`; 'leg_joint' is not",
-        ),
-    ],
-)
-def test_a_bad_robot_is_refused_in_one_line(tmp_path: Path, edit: str, complaint: str):
-    key = edit.split(":")[0]
-    said = yaml.safe_load(Path("robots/biped/robot.yaml").read_text()) | yaml.safe_load(edit)
-    if key == "joints":
-        said |= {"symmetric": False, "reset": {}}
-    (tmp_path / "odd").mkdir()
-    (tmp_path / "odd/robot.yaml").write_text(yaml.safe_dump(said))
-    with pytest.raises(RobotError, match=complaint) as caught:
-        load_robot("odd", tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 def test_froude_number_of_a_walk_is_sane():

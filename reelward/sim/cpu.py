@@ -10,7 +10,7 @@ import torch
 from mujoco.batch import Batch, SimulationError
 from torch import Tensor
 
-from reelward.sim.robot import Robot
+from reelward.sim.mjcf import Robot
 
 _VEL = mujoco.mjtStage.mjSTAGE_VEL.value
 _LOST = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("QPOS", "QVEL", "QACC")]

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from reelward.runtime.errors import ResourceError
 from reelward.runtime.locks import device_lock
-from reelward.sim.robot import Robot, RobotError
+from reelward.sim.mjcf import Robot
+from reelward.sim.schema import RobotError
 
 MAX_VALUE = 1e10
 """a coordinate or velocity beyond it is lost: MuJoCo's own limit"""

@@ -1,0 +1,27 @@
+"""What the YAML files of all kinds of robots share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat
+
+
+class RobotError(ValueError):
+    """A robot that does not exist, or whose YAML, MJCF or environment is not usable."""
+
+
+class Strict(BaseModel):
+    """Data from YAML: read-only, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BaseRobot(Strict):
+    """A robot of any kind."""
+
+    name: str
+    folder: Path
+    """the folder that holds its robot.yaml"""
+    episode_s: PositiveFloat
+    """time limit (s): it truncates an episode and does not count as a fall"""
