@@ -177,7 +177,7 @@ def steer(key: str, parent: str) -> None:
     repro(f"rewards@{key}")
     if any(step.stage == f"train@{key}" for step in plan()):
         person.approve(key, parent)
-    repro(f"rollout@{key}")
+    repro(f"film@{key}")
     person.criticise(key)
 
 

@@ -19,7 +19,7 @@ from prefect import get_run_logger, pause_flow_run
 from prefect.input import RunInput
 
 from flows.show import REWARDS, difference, slug
-from reelward.critics.person import Said
+from reelward.critics.person import Entry
 from reelward.runtime.files import read_json, write_text
 from reelward.runtime.validation import read_yaml
 from reelward.studies import ledger
@@ -36,7 +36,7 @@ class Approval(RunInput):
     why: str = ""
 
 
-class Critique(Said, RunInput):
+class Critique(Entry, RunInput):
     pass
 
 
@@ -63,7 +63,7 @@ def unsaid(key: str) -> tuple[Path, list[str]]:
     none where somebody else is the critic. Raises StudyError where the file is the example."""
     critique = read_yaml(PARAMS)["critique"]
     file = Path(critique["file"])
-    if critique["critic"] != "file":
+    if critique["critic"] != "person":
         return file, []
     if file == EXAMPLE:
         raise StudyError(f"critique.file: {file} is the example; copy it and name the copy")
@@ -76,7 +76,7 @@ def criticise(key: str) -> None:
     """Ask what is to be said of each candidate of an iteration, and write it down."""
     file, names = unsaid(key)
     for name in names:
-        film = Path("data/iterations", key, "rollouts", name, "video.mp4").absolute()
+        film = Path("data/iterations", key, "films", f"{name}.mp4").absolute()
         form = Critique.with_initial_data(description=f"{key}'s {name}: look at {film}")
         answer = pause_flow_run(form, PATIENCE, POLL, key=f"critique-{slug(key)}-{name}")
         text = (file if file.is_file() else EXAMPLE).read_text()

@@ -6,12 +6,12 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from reelward.runtime.files import read_json
+from reelward.records import Feedback
+from reelward.runtime.files import read_record
 
 REWARDS = Path("rewards")
 SELECTED = "reelward.reward.selected"
@@ -30,16 +30,20 @@ def difference(before: Path, after: Path) -> str:
     return "\n".join(("```diff", *lines, "```")) + "\n"
 
 
-def motion(key: str, parent: str) -> list[dict[str, Any]]:
-    """A row for each descriptor that can be measured on the expert: its figure, that of the
-    parent's best and that of this iteration's, None where a learner shows none."""
+def motion(key: str, parent: str) -> list[dict[str, str | float | None]]:
+    """A row for each figure that counts: the expert's, the parent's best's and this iteration's; None
+    where a learner does not show it."""
     mine, before = (
-        read_json(REWARDS / name / "feedback.json").get("differences", {}) for name in (key, parent)
+        read_record(REWARDS / name / "feedback.json", Feedback).critique for name in (key, parent)
     )
     return [
-        {"descriptor": name, "expert": row["expert"]}
-        | {"parent": before.get(name, {}).get("learner"), "selected": row["learner"]}
-        for name, row in mine.items()
+        {
+            "figure": row.name,
+            "expert": row.expert,
+            "parent": before.figure(row.name) if before else None,
+            "selected": row.learner,
+        }
+        for row in (mine.usable_rows if mine else ())
     ]
 
 

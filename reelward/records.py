@@ -20,9 +20,12 @@ from pydantic import BaseModel, ConfigDict
 AuthorKind = Literal["measured", "llm", "fixed"]
 CriticKind = Literal["measured", "vlm", "person"]
 MeasureKind = Literal["gait", "fitness"]
+Evidence = Literal["critique", "sheets", "terms"]
 Start = Literal["scratch", "warm"]
 Verdict = Literal["better", "same", "worse", "cannot_tell"]
 
+ASK_A_MODEL: frozenset[str] = frozenset({"llm", "vlm"})
+"""Authors and critics that ask a language model."""
 HEADINGS = ("wrong", "rewrite", "remove", "add")
 """The four headings of a critique (arXiv 2410.09286)."""
 

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from reelward.checking import native_faults
 from reelward.language import NativeError
+from reelward.records import ASK_A_MODEL
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError
@@ -63,10 +64,14 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         found += [f"{where}robot: {e}"] if "robot" in shared else []
     except NativeError as e:
         found.append(f"{where}{e}")
-    for name, key, kind in (("propose", "author", "llm"), ("critique", "critic", "vlm")):
+    for name, key in (("propose", "author"), ("critique", "critic")):
         section = params.get(name)
-        if isinstance(section, dict) and section.get(key) == kind and not section.get("model"):
-            found.append(f"{where}{name}.model is missing: {key} is {kind}, name its model")
+        if isinstance(section, dict):
+            kind, model = section.get(key), section.get("model")
+            if kind in ASK_A_MODEL and not model:
+                found.append(f"{where}{name}.model is missing: {key} is {kind}, name its model")
+            if kind not in ASK_A_MODEL and model:
+                found.append(f"{where}{name}.model = {model}: {key} is {kind}, expected null")
     for name, section in params.items():
         if name in shared:
             continue

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from reelward.critics import measured, person, vlm
-from reelward.critics.view import View
-from reelward.models.chat import Chat
-from reelward.models.server import ready
-from reelward.records import ModelSettings
+from reelward import measures
+from reelward.critics import CRITICS
+from reelward.critics.base import Scene, View
+from reelward.motion.record import from_json
+from reelward.records import Candidates, Criteria, CriticKind, MeasureKind, ModelSettings, Stats
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
@@ -43,8 +43,8 @@ class Args:
     """name of this iteration"""
     task: str
     """what is to be learned, in a sentence"""
-    critic: Literal["measured", "vlm", "file"]
-    """who judges"""
+    critic: CriticKind
+    """measured: figures alone; vlm: a model looks at the contact sheets; person: reads `file`"""
     model: str | None
     """of a vlm: its name on its server"""
     temperature: Annotated[float, Field(ge=0, le=2)] | None
@@ -55,47 +55,44 @@ class Args:
     """what a person wrote: see prompts/critiques.yaml"""
     noise: Annotated[float, Field(ge=0, le=1)]
     """closeness that another training seed moves; smaller gains are called the same"""
+    measure: MeasureKind
+    """what good motion means: measure.kind of params.yaml"""
+    field: str | None
+    """of the measure: measure.field"""
+    goal: float | None
+    """of the measure: measure.goal"""
 
 
-def looked_at(args: Args, expert: View, parent: View, learners: dict[str, View]) -> dict[str, Any]:
-    """What a vision-language model says of the candidates, and how it came to say it."""
-    chat = Chat(
-        "critic",
-        ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens),
+def view(folder: Path) -> View:
+    """What a folder of the expert or of a rollout shows."""
+    sheet, stats = folder / "sheet.jpg", folder / "stats.json"
+    return View(
+        from_json(files.read_json(folder / "motion.json")),
+        sheet.read_bytes() if sheet.is_file() else None,
+        files.read_record(stats, Stats) if stats.is_file() else None,
     )
-    ready("critic")
-    criteria = files.read_json(args.criteria)["criteria"]
-    found = {}
-    with progress(len(learners), f"{args.model} looks at {len(learners)} candidates") as bar:
-        for name, learner in learners.items():
-            found[name] = vlm.critique(
-                chat, expert, learner, parent, criteria=criteria, task=args.task, noise=args.noise
-            )
-            bar.advance()
-    return {"candidates": found} | chat.record().model_dump(mode="json")
 
 
 def main(args: Args) -> None:
-    expert, parent = View.read(args.expert), View.read(args.parent)
-    index = files.read_json(args.rollouts / "index.json")["candidates"]
-    learners = {c["name"]: View.read(args.rollouts / c["name"]) for c in index if not c["error"]}
-    if args.critic == "vlm":
-        said = looked_at(args, expert, parent, learners)
-    elif args.critic == "file":
-        said = {
-            "candidates": person.critiques(
-                args.file, args.iteration, expert, learners, parent, args.noise
-            )
-        }
-    else:
-        said = {
-            "candidates": {
-                name: measured.critique(expert.motion, v.motion, parent.motion, args.noise)
-                for name, v in learners.items()
-            }
-        }
-    before = measured.critique(expert.motion, parent.motion, parent.motion, args.noise)
-    files.write_json(args.out, {"critic": args.critic, "parent": before} | said)
+    index = files.read_record(args.rollouts / "index.json", Candidates)
+    learners = {c.name: view(args.rollouts / c.name) for c in index.sound}
+    with progress(len(learners), f"judging {len(learners)} candidates") as bar:
+        scene = Scene(
+            measure=measures.load(args.measure, args.field, args.goal),
+            expert=view(args.expert),
+            parent=view(args.parent),
+            learners=learners,
+            criteria=files.read_record(args.criteria, Criteria),
+            task=args.task,
+            iteration=args.iteration,
+            noise=args.noise,
+            model=ModelSettings(
+                name=args.model, temperature=args.temperature, max_tokens=args.max_tokens
+            ),
+            words=args.file,
+            advance=bar.advance,
+        )
+        files.write_record(args.out, CRITICS[args.critic].critique(scene))
 
 
 if __name__ == "__main__":

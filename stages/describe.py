@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from reelward.critics import measured, vlm
-from reelward.critics.view import View
-from reelward.models.chat import Chat, NoAnswer
-from reelward.models.server import ready
-from reelward.records import ModelSettings
+from reelward import measures
+from reelward.critics import CRITICS
+from reelward.critics.base import View
+from reelward.motion.record import from_json
+from reelward.records import CriticKind, MeasureKind, ModelSettings
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
-from reelward.runtime.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -30,34 +29,32 @@ class Args:
     """criteria.json to write"""
     task: str
     """what is to be learned, in a sentence"""
-    critic: Literal["measured", "vlm", "file"]
-    """who judges; all but vlm judge by the descriptors"""
+    critic: CriticKind
+    """the critic; all but vlm judge by the figures"""
     model: str | None
     """of a vlm"""
     temperature: Annotated[float, Field(ge=0, le=2)] | None
     """of a vlm; null: its server's own"""
     max_tokens: Annotated[int, Field(ge=100)]
     """most that a vlm writes in an answer"""
+    measure: MeasureKind
+    """what good motion means: measure.kind of params.yaml"""
+    field: str | None
+    """of the measure: measure.field"""
+    goal: float | None
+    """of the measure: measure.goal"""
 
 
 def main(args: Args) -> None:
-    expert = View.read(args.expert)
-    if args.critic != "vlm":
-        names = list(measured.differences(expert.motion, expert.motion))
-        files.write_json(args.out, {"description": "", "criteria": names})
-        return
-    chat = Chat(
-        "critic",
-        ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens),
+    sheet = args.expert / "sheet.jpg"
+    expert = View(
+        from_json(files.read_json(args.expert / "motion.json")),
+        sheet.read_bytes() if sheet.is_file() else None,
     )
-    ready("critic")
-    try:
-        described: dict[str, Any] = vlm.describe(chat, expert, args.task)
-    except NoAnswer as e:
-        raise InputError(
-            f"{args.model} did not describe the expert: {e}; name another model in critique.model"
-        ) from None
-    files.write_json(args.out, described | chat.record().model_dump(mode="json"))
+    measure = measures.load(args.measure, args.field, args.goal)
+    model = ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens)
+    criteria = CRITICS[args.critic].describe(measure, expert, args.task, model)
+    files.write_record(args.out, criteria)
 
 
 if __name__ == "__main__":

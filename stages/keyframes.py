@@ -6,6 +6,7 @@ writes  keyframes/      sheet.jpg    numbered pictures of one cycle
                         tiles.json   which frames these are
                         motion.json  descriptors, each with unit and uncertainty, and what could not
                                      be measured
+                        gait.json    whether the legs alternate
                         track.npz    the points over time
                         shots.json   every shot with its rank
 """
@@ -18,6 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reelward.measures.gait import alternate
 from reelward.measures.reference import reference
 from reelward.motion.expert import Expert, Wish, measure
 from reelward.motion.pose import DETECTOR, LANDMARKS, PoseModel
@@ -26,6 +28,7 @@ from reelward.motion.sheet import sheet
 from reelward.motion.subject import Person
 from reelward.motion.track import pack
 from reelward.motion.video import encode_jpeg
+from reelward.records import Gait
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
@@ -108,7 +111,9 @@ def main(args: Args) -> None:
         (out / "sheet.jpg").write_bytes(encode_jpeg(sheet(expert.tiles)))
         (out / "track.npz").write_bytes(pack(expert.subject.track))
         files.write_json(out / "tiles.json", tiles_table(expert))
-        files.write_json(out / "motion.json", to_json(reference(expert.subject, args.time_scale)))
+        motion = reference(expert.subject, args.time_scale)
+        files.write_json(out / "motion.json", to_json(motion))
+        files.write_record(out / "gait.json", Gait(alternate=alternate(motion)))
         files.write_json(out / "shots.json", shots_table(expert))
 
 

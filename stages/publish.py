@@ -1,7 +1,7 @@
 """Put the newest selection where it is looked for.
 
 reads   rewards/        selected.py, history.csv of the newest iteration
-        best/           its policy, film and figures
+        best/           its policy, states and figures
 writes  rewards/best.py, rewards/history.csv, metrics.json, data/best/
 """
 
@@ -11,9 +11,14 @@ import csv
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+
+from reelward.film import States, video
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
+from reelward.sim.robot import load_robot
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,10 @@ class Args:
     """folder of the newest iteration's reward"""
     best: Path
     """its best"""
+    robot: str
+    """robots/NAME"""
+    seconds: Annotated[float, Field(gt=0, le=60)]
+    """length of the film"""
     reward_out: Out
     """best.py to write"""
     history_out: Out
@@ -43,6 +52,9 @@ def main(args: Args) -> None:
     history = (args.rewards / "history.csv").read_text()
     with files.new_folder(args.best_out) as out:
         shutil.copytree(args.best, out, dirs_exist_ok=True)
+        states = States.unpack((args.best / "states.npz").read_bytes())
+        film = video(load_robot(args.robot), states, args.seconds)
+        (out / "video.mp4").write_bytes(film)
     files.write_text(args.reward_out, (args.rewards / "selected.py").read_text())
     files.write_text(args.history_out, history)
     files.write_json(args.metrics_out, metrics(history))

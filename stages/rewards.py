@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reelward.checking import checked
 from reelward.language import compile_reward, native_terms, read_native
 from reelward.language.native import Settings
+from reelward.records import Candidate, Candidates, CheckedCandidate, Proposal
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.sim.robot import Robot, load_robot
@@ -42,52 +42,51 @@ class Args:
     """params.yaml: its section `native` names the user's own terms"""
 
 
-def entry(
-    candidate: dict[str, Any],
-    robot: Robot,
-    refused: str | None = None,
-    native: Settings | None = None,
-) -> dict[str, Any]:
-    """The candidate's line of the index; `file` is null when the reward is refused, be it by a
-    person for the reason `refused`."""
-    kept = {key: candidate[key] for key in ("name", "start", "seed", "note")}
-    if error := candidate.get("error") or (refused and f"a person refused it: {refused}"):
-        return kept | {"file": None, "error": error}
-    verdict = checked(candidate["source"], robot, native)
+def check(
+    candidate: Candidate, robot: Robot, native: Settings, refusal: str | None
+) -> CheckedCandidate:
+    """The candidate's line of the index. `refusal` is a person's reason for refusing all of them."""
+    line = CheckedCandidate(
+        name=candidate.name,
+        start=candidate.start,
+        seed=candidate.seed,
+        note=candidate.note,
+        file=None,
+        error=candidate.error or (refusal and f"a person refused it: {refusal}"),
+    )
+    if line.error:
+        return line
+    verdict = checked(candidate.source, robot, native)
     if not verdict["ok"]:
-        said = "; ".join(f"line {e['line']}: {e['message']}" for e in verdict["errors"])
-        return kept | {"file": None, "error": said}
-    reward = compile_reward(candidate["source"], robot.fields, native=native_terms(native or {}))
-    return kept | {
-        "file": f"{candidate['name']}.py",
-        "error": None,
-        "terms": reward.terms,
+        errors = (f"line {e['line']}: {e['message']}" for e in verdict["errors"])
+        return line.failed("; ".join(errors))
+    reward = compile_reward(candidate.source, robot.fields, native=native_terms(native))
+    facts = {
+        "file": f"{candidate.name}.py",
+        "terms": tuple(reward.terms),
         "period": reward.period,
         "targets": figures(reward.constants.get("TARGET")),
         "weights": figures(reward.constants.get("WEIGHT")),
     }
+    return line.model_copy(update=facts)
 
 
-def figures(constant: Any) -> dict[str, float]:
-    """The named numbers of a module constant; a free author may have made it something else."""
+def figures(constant: object) -> dict[str, float]:
+    """The named numbers of a module constant; a model may have made it something else."""
     named = constant.items() if isinstance(constant, dict) else ()
     return {str(k): v for k, v in named if isinstance(v, int | float) and math.isfinite(v)}
 
 
 def main(args: Args) -> None:
-    robot = load_robot(args.robot)
-    proposal = files.read_json(args.proposal)
-    candidates = proposal["candidates"]
-    refused = ledger.refused(args.ledger.read_text()).get(args.iteration)
-    native = read_native(args.native)
-    index = [entry(c, robot, refused, native) for c in candidates]
+    robot, native = load_robot(args.robot), read_native(args.native)
+    proposal = files.read_record(args.proposal, Proposal)
+    refusal = ledger.refused(args.ledger.read_text()).get(args.iteration)
+    index = tuple(check(c, robot, native, refusal) for c in proposal.candidates)
     with files.new_folder(args.out) as out:
-        for candidate, line in zip(candidates, index, strict=True):
-            if line["file"]:
-                files.write_text(out / line["file"], candidate["source"])
-        files.write_json(
-            out / "index.json", {"alternate": proposal["alternate"], "candidates": index}
-        )
+        for candidate, line in zip(proposal.candidates, index, strict=True):
+            if line.file:
+                files.write_text(out / line.file, candidate.source)
+        files.write_record(out / "index.json", Candidates(candidates=index))
 
 
 if __name__ == "__main__":

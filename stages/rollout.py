@@ -1,8 +1,8 @@
-"""Film each policy and measure its motion with the expert's ruler.
+"""Run each policy and measure its motion as the expert's was.
 
 reads   policies/       c0.pt ..., index.json
         rewards/        c0.py ...: the clock that the policy follows, the terms to report
-writes  rollouts/c0/    motion.json, track.npz, stats.json, sheet.jpg, video.mp4
+writes  rollouts/c0/    motion.json, track.npz, states.npz, stats.json, sheet.jpg
         rollouts/index.json   which candidates were rolled out, which failed and why
 """
 
@@ -14,9 +14,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from reelward import measures
 from reelward.language import compile_reward, native_terms, read_native
 from reelward.policy import Policy
-from reelward.rollout import film
+from reelward.records import Candidates, MeasureKind
+from reelward.rollout import artefacts, run
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
@@ -41,29 +43,32 @@ class Args:
     """deterministic episodes to measure"""
     seconds: Annotated[float, Field(gt=0, le=120)]
     """length of each"""
-    video_seconds: Annotated[float, Field(gt=0, le=60)]
-    """length of the film"""
+    measure: MeasureKind
+    """what good motion means: measure.kind of params.yaml"""
+    field: str | None
+    """of the measure: measure.field"""
+    goal: float | None
+    """of the measure: measure.goal"""
 
 
 def main(args: Args) -> None:
     robot = load_robot(args.robot)
     native = native_terms(read_native(args.native))
-    index = files.read_json(args.policies / "index.json")["candidates"]
-    trained = [c for c in index if not c["error"]]
-    with files.new_folder(args.out) as out, progress(len(trained), "filming") as bar:
-        for c in trained:
-            policy = Policy.load(files.verified(args.policies / f"{c['name']}.pt"))
-            text = (args.rewards / c["file"]).read_text()
-            reward = compile_reward(text, robot.fields, native=native)
-            (out / c["name"]).mkdir()
-            shown = film(
-                robot, policy, reward, episodes=args.episodes, seconds=args.seconds,
-                video_seconds=args.video_seconds, seed=args.seed,
+    measure = measures.load(args.measure, args.field, args.goal)
+    index = files.read_record(args.policies / "index.json", Candidates)
+    with files.new_folder(args.out) as out, progress(len(index.sound), "rollouts") as bar:
+        for c in index.sound:
+            policy = Policy.load(files.verified(args.policies / f"{c.name}.pt"))
+            text = (args.rewards / str(c.file)).read_text()
+            episodes = run(
+                robot, policy, compile_reward(text, robot.fields, native=native),
+                episodes=args.episodes, seconds=args.seconds, seed=args.seed, fields=measure.fields,
             )  # fmt: skip
-            for name, content in shown.items():
-                (out / c["name"] / name).write_bytes(content)
+            (out / c.name).mkdir()
+            for name, content in artefacts(robot, episodes, measure).items():
+                (out / c.name / name).write_bytes(content)
             bar.advance()
-        files.write_json(out / "index.json", {"candidates": index})
+        files.write_record(out / "index.json", index)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Where the loop starts: the robot with an untrained policy, filmed and measured like all others.
+"""Where the loop starts: the robot with an untrained policy, measured like all others.
 
-writes  best/           policy.pt, motion.json, track.npz, stats.json, sheet.jpg, video.mp4
+writes  best/           policy.pt, motion.json, track.npz, states.npz, stats.json, sheet.jpg
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from reelward import measures
 from reelward.policy import About, Activation, Policy
-from reelward.rollout import film
+from reelward.records import MeasureKind
+from reelward.rollout import artefacts, run
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.sim.cpu import CpuPhysics
@@ -36,8 +38,12 @@ class Args:
     """deviation of the actions, as in training"""
     seconds: Annotated[float, Field(gt=0)]
     """length of an episode"""
-    video_seconds: Annotated[float, Field(gt=0)]
-    """length of the film"""
+    measure: MeasureKind
+    """what good motion means: measure.kind of params.yaml"""
+    field: str | None
+    """of the measure: measure.field"""
+    goal: float | None
+    """of the measure: measure.goal"""
 
 
 def main(args: Args) -> None:
@@ -46,13 +52,14 @@ def main(args: Args) -> None:
     env = Env(robot, CpuPhysics(robot, 1), seed=args.seed)
     spaces = env.observation_space, env.action_space
     policy = Policy(About(*spaces, args.hidden, args.activation, robot.name), args.init_std)
-    shown = film(
-        robot, policy, None, episodes=1, seconds=args.seconds,
-        video_seconds=args.video_seconds, seed=args.seed,
+    measure = measures.load(args.measure, args.field, args.goal)
+    episodes = run(
+        robot, policy, None, episodes=1, seconds=args.seconds, seed=args.seed,
+        fields=measure.fields,
     )  # fmt: skip
     with files.new_folder(args.out) as out:
         policy.save(out / "policy.pt")
-        for name, content in shown.items():
+        for name, content in artefacts(robot, episodes, measure).items():
             (out / name).write_bytes(content)
 
 

@@ -1,8 +1,8 @@
 """Train one policy for each candidate reward with PPO.
 
-reads   rewards/        c0.py ...: the candidate rewards; index.json: where each training starts,
-                        and whether the expert's legs alternate
-        parent/         policy.pt: the policy that a warm start continues
+reads   rewards/        c0.py ...: the candidate rewards; index.json: where each training starts
+        parent          policy.pt: the policy that a warm start continues
+        gait.json       whether the expert's legs alternate
 writes  policies/       c0.pt ..., c0.csv ...: policy and learning curve of each candidate
         policies/index.json   the candidates, with the error of each that failed
 
@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from reelward.language import compile_reward, native_terms, read_native
 from reelward.policy import About, Activation, Policies, Policy
+from reelward.records import Candidates, CheckedCandidate, Gait
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError, ResourceError, StageError, TrainingError
@@ -66,7 +67,9 @@ class Args:
     rewards: Path
     """Folder of the candidate rewards."""
     parent: Path
-    """Folder with the parent's best policy, policy.pt."""
+    """The parent's best policy."""
+    gait: Path
+    """gait.json of the expert."""
     out: Out
     """Folder to create."""
     robot: str
@@ -368,7 +371,7 @@ def learn_alone(args: Args, job: Job, report: Callable[[int], None]) -> None:
         raise error
 
 
-def plan(args: Args, candidates: Sequence[Mapping[str, Any]], out: Path) -> list[Job]:
+def plan(args: Args, candidates: Sequence[CheckedCandidate], out: Path) -> list[Job]:
     """The trainings to do, the longest first so that the cores finish at about the same time."""
     jobs = []
     settings = {k: v for k, v in asdict(args).items() if not isinstance(v, Path)}
@@ -377,26 +380,26 @@ def plan(args: Args, candidates: Sequence[Mapping[str, Any]], out: Path) -> list
     robot = load_robot(args.robot).folder
     code = [Path(__file__), *(package / p for p in ("policy.py", "training.py", "sim", "language"))]
     for c in candidates:
-        reward, seed = args.rewards / c["file"], args.seed + c["seed"]
-        start = args.parent / "policy.pt" if c["start"] == "warm" else None
+        reward, seed = args.rewards / str(c.file), args.seed + c.seed
+        start = args.parent if c.start == "warm" else None
         inputs = [reward, robot, *([start] if start else [])]
         folder = checkpoint_folder(settings | {"seed": seed}, [*inputs, *code])
         threads = max(1, cores() // len(candidates))
-        jobs.append(Job(c["name"], reward, start, seed, out, folder, threads))
+        jobs.append(Job(c.name, reward, start, seed, out, folder, threads))
     return sorted(jobs, key=lambda job: job.start is not None)
 
 
 def main(args: Args) -> None:
-    proposed = files.read_json(args.rewards / "index.json")
-    args = replace(args, symmetric=args.symmetric and proposed["alternate"])
-    index = proposed["candidates"]
+    index = files.read_record(args.rewards / "index.json", Candidates)
+    alternate = files.read_record(args.gait, Gait).alternate
+    args = replace(args, symmetric=args.symmetric and alternate)
     load_robot(args.robot)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ResourceError(
             "train.device: cuda expected a CUDA GPU, found none; take a preset made for the CPU"
         )
     with files.new_folder(args.out) as out:
-        jobs = plan(args, [c for c in index if c["file"]], out)
+        jobs = plan(args, index.sound, out)
         steps = [args.env_steps if j.start is None else args.warm_env_steps for j in jobs]
         with progress(sum(steps), f"training {len(jobs)} candidates") as bar:
             done = dict.fromkeys((job.name for job in jobs), 0)
@@ -418,10 +421,8 @@ def main(args: Args) -> None:
                 error.args = (f"{name}: {error}",)
                 raise error
         failed = {name: str(error) for name, error in errors.items()}
-        files.write_json(
-            out / "index.json",
-            {"candidates": [c | {"error": c["error"] or failed.get(c["name"])} for c in index]},
-        )
+        after = tuple(c.failed(failed.get(c.name)) for c in index.candidates)
+        files.write_record(out / "index.json", Candidates(candidates=after))
 
 
 if __name__ == "__main__":

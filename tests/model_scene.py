@@ -8,12 +8,12 @@ from typing import Any
 
 import scripted_answers
 from model_helpers import ROOT, sheet
+from motions import BIPED, EXPERT, STANDS, motion
+from reelward.critics.view import View
 from scripted_server import MODEL, Call
-from test_loop import BIPED, EXPERT, STANDS, motion
 
 from reelward.authors import llm
 from reelward.critics import measured
-from reelward.critics.view import View
 from reelward.models.chat import Chat
 from reelward.motion.record import Motion
 from reelward.records import ModelSettings

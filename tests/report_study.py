@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from reelward.critics.view import weighed
 from skeleton import LEG, walker
 
 from reelward.critics import measured
-from reelward.critics.view import weighed
 from reelward.measures.describe import robot_motion
 from reelward.motion.record import Motion, from_json, to_json
 from reelward.motion.track import Track, pack

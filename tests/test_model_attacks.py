@@ -22,7 +22,7 @@ from model_scene import (
     feedback_of,
     propose_with,
 )
-from test_loop import BIPED
+from motions import BIPED
 
 from reelward.authors import llm
 from reelward.critics import vlm

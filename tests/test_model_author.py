@@ -16,8 +16,8 @@ from model_scene import (
     feedback_of,
     propose_with,
 )
+from motions import BIPED, EXPERT
 from scripted_server import Call
-from test_loop import BIPED, EXPERT
 
 from reelward.authors import llm
 from reelward.motion.course import Course

@@ -19,11 +19,11 @@ from model_scene import (
     critic,
     saying,
 )
+from motions import EXPERT, motion
+from reelward.critics.view import View
 from scripted_server import Call
-from test_loop import EXPERT, motion
 
 from reelward.critics import measured, vlm
-from reelward.critics.view import View
 from stages import select
 
 pytest_plugins = ("model_fixtures",)

@@ -26,11 +26,11 @@ from model_scene import (
     feedback_of,
     propose_with,
 )
+from motions import EXPERT
+from reelward.critics.view import View
 from scripted_server import MODEL, Call
-from test_loop import EXPERT
 
 from reelward.critics import measured
-from reelward.critics.view import View
 from reelward.models.spend import SpendLog
 from reelward.models.store import Store
 from reelward.motion.record import to_json

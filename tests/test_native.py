@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from test_loop import BIPED, EXPERT
-from trainings import ARGS
+from motions import BIPED, EXPERT
+from test_train import ARGS
 
 from reelward.authors import measured
 from reelward.checking import cli_check, native_faults
@@ -113,9 +113,9 @@ def test_a_native_term_goes_through_every_stage(tmp_path: Path, capsys: pytest.C
     assert 0 < files.read_json(tmp_path / "rollouts/c0/stats.json")["term_means"]["low"] < 1
     assert "term/low" in (small.out / "c0.csv").read_text().splitlines()[0]
 
-    before = train.plan(small, [good], small.out)[0].checkpoints
+    before = train.jobs(small, [good], small.out)[0].scratch
     params.write_text(yaml.safe_dump({"native": {"low": LOW["low"] | {"height": 0.9}}}))
-    assert train.plan(small, [good], small.out)[0].checkpoints != before
+    assert train.jobs(small, [good], small.out)[0].scratch != before
 
     reward = tmp_path / "candidates/c0.py"
     assert cli_check(reward, "biped", params=params) == 0

@@ -34,18 +34,6 @@ TOGETHER = 0.25
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A proposed reward: where its training starts (scratch or warm), its seed within the study,
-    and in a few words what was changed and why."""
-
-    name: str
-    source: str
-    start: str
-    seed: int
-    note: str
-
-
-@dataclass(frozen=True)
 class Knob:
     """A target of one robot: it converts between a descriptor's value and the reward's unit."""
 

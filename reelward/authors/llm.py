@@ -7,13 +7,12 @@ the compiler's complaints go back to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
+from reelward.authors.base import Brief
 from reelward.authors.draft import (
     PACE,
-    Candidate,
     begin,
     calls,
     expert_targets,
@@ -29,7 +28,8 @@ from reelward.language.native import Settings, native_card, native_terms
 from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import render
 from reelward.models.schemas import Written
-from reelward.motion.record import Motion
+from reelward.models.server import ready
+from reelward.records import Candidate, Proposal, Start, Training, Trial
 from reelward.sim.robot import Robot
 
 REPAIRS = 3
@@ -40,40 +40,40 @@ ERRORS = 12
 """complaints that are told of at once"""
 
 
-def propose(
-    chat: Chat, robot: Robot, expert: Motion, parent: str, feedback: Mapping[str, Any],
-    *, task: str, count: int, evidence: str,
-    described: Mapping[str, Any], sheets: Sequence[bytes], native: Settings,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """`count` candidates, each with its `error` or None. `parent` is the reward's text, `described`
-    the expert in words. `evidence` is what it learns of the motion: critique; sheets, where it
-    looks at expert and learner itself; terms, which is nothing but the reward's own figures.
-    `native` holds the user's own terms: it is told of them, and may call and weigh them."""
-    iteration = int(feedback.get("iteration_number", -1)) + 1
-    first = not feedback.get("trials")
+def propose(brief: Brief) -> Proposal:
+    """Candidates written by a model. `brief.evidence` is what it learns of the motion: the critique; the
+    sheets, where it looks at expert and learner itself; or the reward's terms alone."""
+    chat = Chat("author", brief.model)
+    ready("author")
+    robot, feedback, native = brief.robot, brief.feedback, brief.native
     shared = {
-        "task": task, "count": count, "first": first, "parent": parent, "form": form(Written),
+        "task": brief.task, "count": brief.count, "first": not feedback.trials,
+        "parent": brief.parent, "form": form(Written),
         "robot": f"{robot.name}, leg {robot.leg_length_m:.3g} m, a step is {robot.dt:.3g} s",
         "fields": robot_card(robot.fields), "library": library_table(),
         "native": native_card(native),
-        "pictures": len(sheets), "training": _training(feedback.get("training")),
-        "refused": [f"{k}: {v.splitlines()[0]}" for k, v in feedback.get("refused", {}).items()],
-        **_motion(robot, expert, feedback, evidence, described),
+        "pictures": len(brief.sheets), "training": _training(feedback.training),
+        "refused": [f"{k}: {v.splitlines()[0]}" for k, v in feedback.refused.items()],
+        **_motion(brief),
     }  # fmt: skip
-    made: list[dict[str, Any]] = []
-    for i in range(count):
-        start = "warm" if feedback.get("selected") and i != 1 else "scratch"
+    candidates: list[Candidate] = []
+    for i in range(brief.count):
+        start: Start = "warm" if feedback.selected and i != 1 else "scratch"
         prompt = render("author", number=i, start=start, **shared)
-        source, note, error = _written(chat, robot, native, prompt, sheets)
-        if error is None and _clocked(source, robot, native) != _clocked(parent, robot, native):
+        source, note, error = _written(chat, robot, native, prompt, brief.sheets)
+        if error is None and _clocked(source, robot, native) != _clocked(
+            brief.parent, robot, native
+        ):
             start = "scratch"  # the policy to go on from sees another state
-        twins = [c["name"] for c in made if c["source"] == source and not c["error"]]
-        twins += ["the parent's"] if source.strip() == parent.strip() else []
+        twins = [c.name for c in candidates if c.source == source and not c.error]
+        twins += ["the parent's"] if source.strip() == brief.parent.strip() else []
         if twins and error is None:
             error = f"the same reward as {twins[0]}"
-        candidate = Candidate(f"c{i}", source, start, 10 * iteration + i, note)
-        made.append(asdict(candidate) | {"error": error})
-    return made
+        seed = 10 * (feedback.number + 1) + i
+        candidates.append(
+            Candidate(name=f"c{i}", source=source, start=start, seed=seed, note=note, error=error)
+        )
+    return Proposal(author="llm", candidates=tuple(candidates), asked=chat.record())
 
 
 def _written(
@@ -118,69 +118,70 @@ def _bare(reward: str) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _motion(
-    robot: Robot, expert: Motion, feedback: Mapping[str, Any], evidence: str,
-    described: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+def _motion(brief: Brief) -> dict[str, Any]:
     """What a prompt says of the motion: nothing when only the reward's terms are evidence."""
     nothing: dict[str, Any] = dict.fromkeys(
         ("targets", "courses", "differences", "lineage", "criteria"), ()
     )
     nothing |= {"description": "", "critique": None, "pace": PACE}
-    if evidence == "terms":
+    if brief.evidence == "terms":
         return nothing
-    draft, assumed = begin(expert, robot)
-    figures = expert_targets(expert, robot)[0] | draft.targets
+    robot, feedback = brief.robot, brief.feedback
+    draft, assumed = begin(brief.expert, robot)
+    figures = expert_targets(brief.expert, robot)[0] | draft.targets
     own = [
         calls(draft)[n]
         for n in shapes(robot, draft)
         if n in draft.courses or (n == "clock" and draft.landings)
     ]
-    shown = tables(draft, robot, "\n".join(own))
+    constants = tables(draft, robot, "\n".join(own))
     units = {name: knob.target.unit for name, knob in knobs(robot).items()}
-    told = nothing | {
+    critique = feedback.critique
+    motion = nothing | {
         "targets": [
             {"name": k, "value": f"{figures[k]:.4g}", "unit": unit, "assumed": k in assumed}
             for k, unit in units.items()
             if k in figures
         ],
-        "courses": [line for table in shown for line in table] + own,
+        "courses": [line for table in constants for line in table] + own,
         "differences": [
-            {"name": name, "expert": _figure(r["expert"]), "robot": _figure(r["learner"]),
-             "off": _figure(r["off"])}
-            for name, r in feedback.get("differences", {}).items()
+            {"name": r.name, "expert": _figure(r.expert), "robot": _figure(r.learner),
+             "off": _figure(r.off)}
+            for r in (critique.usable_rows if critique else ())
         ],
-        "lineage": lineage(feedback.get("trials", ())),
+        "lineage": lineage(feedback.trials),
     }  # fmt: skip
-    if evidence == "critique":
-        told |= {k: described[k] for k in ("description", "criteria")}
-        told["critique"] = {"contested": False, **c} if (c := feedback.get("critique")) else None
-    return told
+    if brief.evidence == "critique":
+        motion |= {"description": brief.criteria.description, "criteria": brief.criteria.criteria}
+        motion["critique"] = critique
+    return motion
 
 
-def lineage(trials: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The last trials, a line each: whose child, what was changed, what it did to the closeness."""
-    closeness = {t["name"]: t["closeness"] for t in trials}
+def lineage(trials: Sequence[Trial]) -> list[str]:
+    """The last trials, a line each: parent, change, and what it did to the closeness."""
+    closeness = {t.name: t.closeness for t in trials}
     lines = []
     for t in trials[-LINEAGE:]:
-        before = closeness.get(t["parent"])
-        gain = "" if before is None else f" ({t['closeness'] - before:+.2f} on {t['parent']})"
-        failed = "" if t["failure"] == "none" else f", {t['failure']}"
-        lines.append(f"{t['name']}: {t['note']}: closeness {t['closeness']:.2f}{gain}{failed}")
+        before = closeness.get(t.parent)
+        gain = "" if before is None else f" ({t.closeness - before:+.2f} on {t.parent})"
+        failed = "" if t.failure == "none" else f", {t.failure}"
+        lines.append(f"{t.name}: {t.note}: closeness {t.closeness:.2f}{gain}{failed}")
     return lines
 
 
-def _training(training: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if not training:
+def _training(training: Training | None) -> dict[str, Any] | None:
+    if training is None:
         return None
     return {
-        "episode_length": _points(training["episode_length"]),
+        "episode_length": _points(training.episode_length),
         "terms": [
-            {"name": name, "share": f"{100 * t['share']:.0f} %", "points": _points(t["points"])}
-            | {k: _figure(t[k]) for k in ("min", "mean", "max")}
-            for name, t in training["terms"].items()
+            {
+                "name": name, "share": f"{100 * t.share:.0f} %", "points": _points(t.points),
+                "min": _figure(t.min), "mean": _figure(t.mean), "max": _figure(t.max),
+            }
+            for name, t in training.terms.items()
         ],
-    }
+    }  # fmt: skip
 
 
 def _points(values: Sequence[float | None]) -> str:

@@ -19,11 +19,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any
 
+from reelward.authors.base import Brief
 from reelward.authors.draft import (
     TOGETHER,
-    Candidate,
     Draft,
     begin,
     figure,
@@ -32,10 +31,12 @@ from reelward.authors.draft import (
     shapes,
     source,
 )
-from reelward.language import Reward
+from reelward.language import Reward, RewardError, compile_reward, native_terms
 from reelward.measures.descriptors import SPECS
 from reelward.measures.gait import tolerance
 from reelward.motion.record import Motion
+from reelward.records import Candidate, Proposal, Start, Trial
+from reelward.runtime.errors import InputError
 from reelward.sim.robot import Robot
 
 DEAD = 0.1
@@ -61,10 +62,10 @@ def errors(expert: Motion, learner: Mapping[str, float | None]) -> dict[str, flo
     return found
 
 
-def slopes(trials: Sequence[Mapping[str, Any]], expert: Motion, robot: Robot) -> dict[str, float]:
+def slopes(trials: Sequence[Trial], expert: Motion, robot: Robot) -> dict[str, float]:
     """For each target, how far its descriptor went when it went one tolerance: a secant over all
     trials and the bests they went on from, with one imagined trial of slope 1, within 0.35..1.5."""
-    by_name = {t["name"]: t for t in trials}
+    by_name = {t.name: t for t in trials}
     found = {}
     for name, knob in knobs(robot).items():
         e = expert.descriptors[knob.descriptor]
@@ -73,10 +74,11 @@ def slopes(trials: Sequence[Mapping[str, Any]], expert: Motion, robot: Robot) ->
         unit = tolerance(knob.descriptor, e)
         num = den = 0.09
         for child in trials:
-            parent = by_name.get(child["parent"], {"targets": {}, "descriptors": {}})
-            before, after = (t["targets"].get(name) for t in (parent, child))
-            was, now = (t["descriptors"].get(knob.descriptor) for t in (parent, child))
-            if None in (before, after, was, now):
+            if (parent := by_name.get(child.parent)) is None:
+                continue
+            before, after = (t.targets.get(name) for t in (parent, child))
+            was, now = (t.figures.get(knob.descriptor) for t in (parent, child))
+            if before is None or after is None or was is None or now is None:
                 continue
             asked = (knob.to_descriptor(after) - knob.to_descriptor(before)) / unit
             if abs(asked) > 0.02:
@@ -155,29 +157,24 @@ def _worst_first(error: Mapping[str, float]) -> list[str]:
     return sorted(error, key=lambda k: -abs(error[k]) if math.isfinite(error[k]) else -math.inf)
 
 
-def propose(
-    robot: Robot,
-    expert: Motion,
-    parent: Reward | None,
-    feedback: Mapping[str, Any],
-    *,
-    task: str,
-    count: int,
-    native: Sequence[str] = (),
-) -> list[Candidate]:
-    """`count` candidates. `feedback` is the parent's feedback.json, empty before iteration 0;
-    `native` names the user's own terms, each weighed 1 until the parent's reward says otherwise."""
+def propose(brief: Brief) -> Proposal:
+    """Candidates. The user's own terms are weighed 1 until the parent's reward says otherwise. Raises
+    InputError where the video gives no speed to aim at."""
+    robot, expert, feedback = brief.robot, brief.expert, brief.feedback
     base, assumed = begin(expert, robot)
     targets = base.targets
     if "speed" not in targets:
-        return []
+        raise InputError(
+            "the expert's speed is not usable, so there is nothing to aim at; give another video, "
+            "or set keyframes.time_scale"
+        )
     shaping = shapes(robot, base)
-    iteration = int(feedback.get("iteration_number", -1)) + 1
-    said = f"{task[:1].upper()}{task[1:]}"
-    mine = dict.fromkeys(native, 1.0)
+    count = brief.count
+    task = f"{brief.task[:1].upper()}{brief.task[1:]}"
+    mine = dict.fromkeys(brief.native, 1.0)
     base = replace(base, weights=base.weights | mine)
-    draft = read(parent, base, native) if feedback.get("selected") else None
-    moves: list[tuple[Draft, list[str], str]] = []
+    draft = read(_compiled(brief), base, tuple(brief.native)) if feedback.selected else None
+    moves: list[tuple[Draft, list[str], Start]] = []
     if draft is None:
         # A leap with one leg ahead keeps the clock too, and a limp with the wrong knee stiff; whoever
         # learned it never leaves it.
@@ -196,9 +193,11 @@ def propose(
         moves += [(timed, what, "scratch")] * (count - 1)
     else:
         draft = replace(draft, weights=mine | draft.weights)
-        error = errors(expert, feedback["descriptors"])
-        slope = slopes(feedback["trials"], expert, robot)
-        region = float(feedback["region"])
+        assert feedback.critique is not None
+        learner = {row.name: row.learner for row in feedback.critique.usable_rows}
+        error = errors(expert, learner)
+        slope = slopes(feedback.trials, expert, robot)
+        region = feedback.region
         on, first = switch_on_worst(draft, error, shaping)
         aimed, notes = aim(on, error, slope, region, expert, robot)
         moves.append((aimed, first + notes, "warm"))
@@ -211,6 +210,16 @@ def propose(
     candidates = []
     for i, (draft_i, notes, start) in enumerate(moves[:count]):
         note = ", ".join(notes) or "another seed of the best reward"
-        text = source(draft_i, robot, f"{said}: {note}.", assumed)
-        candidates.append(Candidate(f"c{i}", text, start, 10 * iteration + i, note))
-    return candidates
+        text = source(draft_i, robot, f"{task}: {note}.", assumed)
+        seed = 10 * (feedback.number + 1) + i
+        candidates.append(Candidate(name=f"c{i}", source=text, start=start, seed=seed, note=note))
+    return Proposal(author="measured", candidates=tuple(candidates))
+
+
+def _compiled(brief: Brief) -> Reward | None:
+    """The parent's reward; None where it does not compile."""
+    try:
+        native = native_terms(brief.native)
+        return compile_reward(brief.parent, brief.robot.fields, native=native)
+    except RewardError:
+        return None

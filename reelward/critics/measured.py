@@ -1,37 +1,63 @@
-"""The measured critic: no language model. It says in words what the descriptors say in numbers."""
+"""The measured critic: no language model. It puts the measure's figures into words."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from reelward.measures.descriptors import SPECS
-from reelward.measures.gait import compare
-from reelward.motion.record import Motion
-from reelward.records import Comparison
+from reelward.critics.base import Scene, View
+from reelward.measures.base import Measure
+from reelward.records import Comparison, Criteria, Critique, Judgement, ModelSettings, Row, Verdict
 
 HEADING = 300
-"""most characters under one heading"""
+"""Most characters under one heading."""
+NEAR = 0.2
+"""Differences below this (in tolerances) are not worth a word."""
 
 
-def differences(expert: Motion, learner: Motion) -> dict[str, dict[str, float | None]]:
-    """For each figure that counts, expert, learner and their difference in tolerances, worst first."""
-    rows = compare(expert, learner).usable_rows
-    return {r.name: {"expert": r.expert, "learner": r.learner, "off": r.off} for r in rows}
+def describe(measure: Measure, expert: View, task: str, model: ModelSettings) -> Criteria:
+    """The names of the figures that count."""
+    rows = measure.compare(expert.motion, expert.motion).usable_rows
+    return Criteria(description="", criteria=tuple(row.name for row in rows))
 
 
-def words(closeness: Comparison, rows: dict[str, dict[str, float | None]]) -> dict[str, str]:
-    """The paper's four headings (arXiv 2410.09286), from numbers alone."""
-    said = {}
-    for name, row in rows.items():
-        off = row["off"]
-        if off is None:
-            said[name] = f"{name} cannot be measured on the learner"
-        elif abs(off) >= 0.2:
-            text = SPECS[name].too_large if off > 0 else SPECS[name].too_small
-            said[name] = f"{text} ({name} {row['learner']:.3g}, expert {row['expert']:.3g})"
-    worst = list(said)[:3]
-    fell = closeness.gates["survival"] is False
-    wrong = ["falls before the time is up"] * fell + [said[name] for name in worst]
+def critique(scene: Scene) -> Judgement:
+    candidates = {}
+    for name in scene.learners:
+        candidates[name] = judged(scene, scene.learners[name])
+        scene.advance()
+    return Judgement(critic="measured", parent=judged(scene, scene.parent), candidates=candidates)
+
+
+def judged(scene: Scene, learner: View) -> Critique:
+    """The critique of one rollout against the parent's best."""
+    compare = scene.measure.compare
+    before = compare(scene.expert.motion, scene.parent.motion)
+    return from_figures(compare(scene.expert.motion, learner.motion), before, scene.noise)
+
+
+def from_figures(mine: Comparison, before: Comparison, noise: float) -> Critique:
+    """The critique that figures alone give. An eligible learner is better than one that is not; else
+    the gain in closeness must exceed the noise between training seeds."""
+    gain = mine.closeness - before.closeness
+    verdict: Verdict
+    if mine.eligible != before.eligible:
+        verdict = "better" if mine.eligible else "worse"
+    else:
+        verdict = "better" if gain > noise else "worse" if gain < -noise else "same"
+    return Critique(
+        **dict(mine),
+        verdict=verdict,
+        measured_verdict=verdict,
+        confidence=round(min(1.0, abs(gain) / (2 * noise)), 3) if noise else 1.0,
+    ).model_copy(update=headings(mine))
+
+
+def headings(mine: Comparison) -> dict[str, str]:
+    """The paper's four headings (arXiv 2410.09286), from figures alone."""
+    words = {
+        row.name: _words(row) for row in mine.usable_rows if row.off is None or abs(row.off) >= NEAR
+    }
+    worst = list(words)[:3]
+    fell = mine.gates.get("survival") is False
+    wrong = ["falls before the time is up"] * fell + [words[name] for name in worst]
     return {
         "wrong": _cut("; ".join(wrong) or "nothing that the descriptors show"),
         "rewrite": _cut(f"move the targets of {', '.join(worst)}" if worst else ""),
@@ -40,29 +66,12 @@ def words(closeness: Comparison, rows: dict[str, dict[str, float | None]]) -> di
     }
 
 
+def _words(row: Row) -> str:
+    if row.learner is None:
+        return f"{row.name} cannot be measured on the learner"
+    expert = "" if row.expert is None else f", expert {row.expert:.3g}"
+    return f"{row.words} ({row.name} {row.learner:.3g}{expert})"
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= HEADING else text[: HEADING - 1] + "…"
-
-
-def critique(expert: Motion, learner: Motion, parent: Motion, noise: float) -> dict[str, Any]:
-    """The critique of one candidate against the parent's best. `noise` is the closeness that
-    another training seed moves."""
-    mine, before = compare(expert, learner), compare(expert, parent)
-    gain = mine.closeness - before.closeness
-    rows = differences(expert, learner)
-    if mine.eligible != before.eligible:
-        verdict = "better" if mine.eligible else "worse"
-    else:
-        verdict = "better" if gain > noise else "worse" if gain < -noise else "same"
-    return {
-        "closeness": round(mine.closeness, 6),
-        "survival": learner.survival,
-        "eligible": mine.eligible,
-        "gates": mine.gates,
-        "parts": {row.name: row.part for row in mine.rows if row.usable},
-        **words(mine, rows),
-        "failure": mine.failure,
-        "verdict": verdict,
-        "confidence": round(min(1.0, abs(gain) / (2 * noise)), 3) if noise else 1.0,
-        "differences": rows,
-    }

@@ -1,50 +1,52 @@
-"""A person is the critic: what was written in a file, in the paper's four headings."""
+"""A person is the critic: critiques from a file, in the paper's four headings."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from reelward.critics import measured
-from reelward.critics.view import View, weighed
+from reelward.critics.base import Scene, weighed
+from reelward.critics.measured import describe, judged
+
+__all__ = ("critique", "describe")
 from reelward.models.schemas import Answer, Failure
+from reelward.records import Judgement, Verdict
 from reelward.runtime.errors import InputError
 from reelward.runtime.validation import read_yaml
 
 
-class Said(Answer):
-    """An entry of the file."""
+class Entry(Answer):
+    """What a person wrote of one candidate."""
 
     wrong: Annotated[str, Field(max_length=300)]
     rewrite: Annotated[str, Field(max_length=300)]
     remove: Annotated[str, Field(max_length=300)]
     add: Annotated[str, Field(max_length=300)]
     failure: Failure
-    verdict: Literal["better", "same", "worse", "cannot_tell"]
+    verdict: Verdict
     confidence: Annotated[float, Field(ge=0, le=1)]
 
 
-def critiques(
-    file: Path, iteration: str, expert: View, learners: dict[str, View], parent: View, noise: float
-) -> dict[str, dict[str, Any]]:
-    """A critique for each candidate of the iteration. Raises InputError for what is not there."""
-    entries = read_yaml(file).get(iteration)
+def critique(scene: Scene) -> Judgement:
+    """A critique of each candidate. Raises InputError while the file lacks one."""
+    entries = read_yaml(scene.words).get(scene.iteration)
     entries = entries if isinstance(entries, dict) else {}
-    if missing := sorted(learners.keys() - entries.keys()):
+    if missing := sorted(scene.learners.keys() - entries.keys()):
         raise InputError(
-            f"{file}: expected what you say of {iteration}'s {', '.join(missing)}; look at the films "
-            f"in data/iterations/{iteration}/rollouts, write it, and run dvc repro again"
+            f"{scene.words}: expected a critique of {scene.iteration}'s {', '.join(missing)}; look at "
+            f"data/iterations/{scene.iteration}/rollouts, write it, and run dvc repro again"
         )
-    found = {}
-    for name, learner in learners.items():
+    candidates = {}
+    for name, learner in scene.learners.items():
         try:
-            said = Said.model_validate(entries[name])
+            entry = Entry.model_validate(entries[name])
         except ValidationError as e:
             first = e.errors()[0]
-            where = f"{iteration}.{name}.{'.'.join(map(str, first['loc']))}"
-            raise InputError(f"{file}: {where}: {first['msg']}") from None
-        numbers = measured.critique(expert.motion, learner.motion, parent.motion, noise)
-        found[name] = weighed(numbers, said.model_dump(exclude={"verdict"}), [said.verdict])
-    return found
+            where = f"{scene.iteration}.{name}.{'.'.join(map(str, first['loc']))}"
+            raise InputError(f"{scene.words}: {where}: {first['msg']}") from None
+        figures = judged(scene, learner)
+        words = entry.model_dump(exclude={"verdict"})
+        candidates[name] = weighed(figures, words, [entry.verdict])
+        scene.advance()
+    return Judgement(critic="person", parent=judged(scene, scene.parent), candidates=candidates)

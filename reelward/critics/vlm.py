@@ -6,79 +6,110 @@ parent's best, with the two robots in either order: a verdict that depends on th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from reelward.critics import measured
-from reelward.critics.view import HEADINGS, View, weighed
-from reelward.measures.descriptors import UNITS
+from reelward.critics.base import Scene, View, weighed
+from reelward.critics.measured import judged
+from reelward.measures.base import Measure
 from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import render
-from reelward.models.schemas import Critique, Described
+from reelward.models.schemas import Critique as Answer
+from reelward.models.schemas import Described
+from reelward.models.server import ready
+from reelward.records import HEADINGS, Criteria, Critique, Judgement, ModelSettings, Verdict
+from reelward.runtime.errors import InputError
 
 
-def describe(chat: Chat, expert: View, task: str) -> dict[str, Any]:
-    """The expert's motion in words, and the criteria. Raises NoAnswer."""
+def describe(measure: Measure, expert: View, task: str, model: ModelSettings) -> Criteria:
+    """The expert's motion in words, and the criteria. Raises InputError where the model gives none."""
+    chat = Chat("critic", model)
+    ready("critic")
     figures = [
-        {"name": name, "value": f"{row['expert']:.3g}", "unit": UNITS[name]}
-        for name, row in measured.differences(expert.motion, expert.motion).items()
+        {"name": row.name, "value": _figure(row.expert), "unit": row.unit}
+        for row in measure.compare(expert.motion, expert.motion).usable_rows
     ]
     prompt = render("describe", task=task, figures=figures, form=form(Described))
     sheets = [expert.sheet] if expert.sheet else []
-    return chat.ask(Described, [chat.user(prompt, sheets)]).model_dump()
-
-
-def critique(
-    chat: Chat, expert: View, learner: View, parent: View,
-    *, criteria: Sequence[str], task: str, noise: float,
-) -> dict[str, Any]:  # fmt: skip
-    """The critique of one candidate. An answer that cannot be had leaves it to the measure."""
-    numbers = measured.critique(expert.motion, learner.motion, parent.motion, noise)
-    said: dict[str, Any] = {}
-    verdicts: list[str] = []
     try:
-        for judged, other in ("AB", "BA"):
-            robots = dict(sorted({judged: learner, other: parent}.items()))
-            asked = _prompt(expert, robots, judged, criteria, task)
-            sheets = [v.sheet for v in (expert, *robots.values()) if v.sheet]
-            answer = chat.ask(Critique, [chat.user(asked, sheets)])
-            verdicts.append({judged: "better", other: "worse"}.get(answer.closer, answer.closer))
-            said = said or answer.model_dump(include={*HEADINGS, "failure", "confidence"})
+        answer = chat.ask(Described, [chat.user(prompt, sheets)])
     except NoAnswer as e:
-        return weighed(numbers, said, verdicts or ["cannot_tell"], f"no answer: {e}")
-    return weighed(numbers, said, verdicts)
+        raise InputError(
+            f"{model.name} did not describe the expert: {e}; name another model in critique.model"
+        ) from None
+    return Criteria(
+        description=answer.description, criteria=tuple(answer.criteria), asked=chat.record()
+    )
 
 
-def _prompt(
-    expert: View, robots: dict[str, View], judged: str, criteria: Sequence[str], task: str
-) -> str:
-    pictures = ["the expert"] if expert.sheet else []
+def critique(scene: Scene) -> Judgement:
+    chat = Chat("critic", scene.model)
+    ready("critic")
+    candidates = {}
+    for name, learner in scene.learners.items():
+        candidates[name] = _judged(chat, scene, learner)
+        scene.advance()
+    return Judgement(
+        critic="vlm",
+        parent=judged(scene, scene.parent),
+        candidates=candidates,
+        asked=chat.record(),
+    )
+
+
+def _judged(chat: Chat, scene: Scene, learner: View) -> Critique:
+    """The critique of one candidate. An answer that cannot be had leaves it to the measure."""
+    figures = judged(scene, learner)
+    words: dict[str, str | float] = {}
+    verdicts: list[Verdict] = []
+    try:
+        for letter, other in ("AB", "BA"):
+            robots = dict(sorted({letter: learner, other: scene.parent}.items()))
+            sheets = [v.sheet for v in (scene.expert, *robots.values()) if v.sheet]
+            message = chat.user(_prompt(scene, robots, letter), sheets)
+            answer = chat.ask(Answer, [message])
+            verdicts.append(_verdict(answer.closer, letter))
+            words = words or answer.model_dump(include={*HEADINGS, "failure", "confidence"})
+    except NoAnswer as e:
+        return weighed(figures, words, verdicts or ["cannot_tell"], f"no answer: {e}")
+    return weighed(figures, words, verdicts)
+
+
+def _verdict(closer: str, judged: str) -> Verdict:
+    if closer in ("A", "B"):
+        return "better" if closer == judged else "worse"
+    return "same" if closer == "same" else "cannot_tell"
+
+
+def _prompt(scene: Scene, robots: dict[str, View], judged: str) -> str:
+    pictures = ["the expert"] if scene.expert.sheet else []
     pictures += [f"robot {letter}" for letter, robot in robots.items() if robot.sheet]
-    rows = {k: measured.differences(expert.motion, robot.motion) for k, robot in robots.items()}
+    rows = {
+        letter: {r.name: r for r in compared.usable_rows}
+        for letter, robot in robots.items()
+        if (compared := scene.measure.compare(scene.expert.motion, robot.motion))
+    }
     figures = []
-    for name in rows[judged]:
-        row = {"name": f"{name} ({UNITS[name]})", "expert": _figure(rows["A"][name]["expert"])}
-        for letter, found in rows.items():
-            row[letter] = _figure(found[name]["learner"])
-            row[f"{letter}_off"] = _figure(found[name]["off"])
-        figures.append(row)
+    for row in rows[judged].values():
+        line = {"name": f"{row.name} ({row.unit})", "expert": _figure(row.expert)}
+        for letter in robots:
+            line[letter] = _figure(rows[letter][row.name].learner)
+            line[f"{letter}_off"] = _figure(rows[letter][row.name].off)
+        figures.append(line)
+    stats = robots[judged].stats
     return render(
-        "critique", task=task, judged=judged, pictures=pictures, criteria=criteria,
-        figures=figures, lived={letter: _lived(robot) for letter, robot in robots.items()},
-        terms=", ".join(robots[judged].stats.get("term_means", {})) or "none",
-        form=form(Critique),
+        "critique", task=scene.task, judged=judged, pictures=pictures,
+        criteria=scene.criteria.criteria, figures=figures,
+        lived={letter: _lived(robot) for letter, robot in robots.items()},
+        terms=", ".join(stats.term_means if stats else ()) or "none", form=form(Answer),
     )  # fmt: skip
 
 
 def _lived(robot: View) -> str:
-    """How long its episodes went well: a fall at once is told in numbers, there may be no picture."""
-    lived, seconds = robot.stats["lived_s"], robot.stats["seconds"]
-    falls = [f"{s:.2g} s" for s in lived if s < seconds]
+    """How long its episodes went well. After a fall at the start there may be no picture."""
+    assert robot.stats is not None, "only the expert has no episodes"
+    seconds, episodes = robot.stats.seconds, robot.stats.lived_s
+    falls = [f"{s:.2g} s" for s in episodes if s < seconds]
     if not falls:
         return f"stays up for all of the {seconds:g} s"
-    return (
-        f"falls after {', '.join(falls)} of {seconds:g} s in {len(falls)} of {len(lived)} episodes"
-    )
+    return f"falls after {', '.join(falls)} of {seconds:g} s in {len(falls)} of {len(episodes)} episodes"
 
 
 def _figure(value: float | None) -> str:

@@ -81,8 +81,13 @@ def write_text(path: Path, text: str) -> None:
         new.write_text(text, encoding="utf-8")
 
 
+def json_text(obj: Any) -> str:
+    """How JSON is written here."""
+    return json.dumps(obj, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, obj: Any) -> None:
-    write_text(path, json.dumps(obj, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(obj))
 
 
 def read_json(path: Path) -> Any:

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from reelward.records import ASK_A_MODEL
+
 MODEL = {
     "describe": ("critique", "critic"),
     "propose": ("propose", "author"),
@@ -89,7 +91,7 @@ def kind(name: str, params: dict[str, Any]) -> str:
     if name == "train":
         return "training"
     section, key = MODEL.get(name, ("", ""))
-    return "paid call" if section and params[section][key] in ("vlm", "llm") else "free"
+    return "paid call" if section and params[section][key] in ASK_A_MODEL else "free"
 
 
 def options(command: str) -> dict[str, str]:

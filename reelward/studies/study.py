@@ -13,10 +13,11 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
+from reelward.records import ASK_A_MODEL, AuthorKind, CriticKind
 from reelward.runtime.files import digest, write_text
 from reelward.studies import ledger
 
@@ -34,6 +35,13 @@ PRESETS = Path("presets")
 MAIN = "main"
 """branch without results, from which a study begins that is made while another one is checked out"""
 EXAMPLE = Path("prompts/critiques.yaml")
+
+
+AUTHORS, CRITICS = (
+    tuple(kind for kind in get_args(kinds) if kind not in ASK_A_MODEL)
+    for kinds in (AuthorKind, CriticKind)
+)
+"""Those that ask no model; any other name is a model's."""
 
 
 class StudyError(ValueError):
@@ -253,13 +261,12 @@ def validated(**settings: str | None) -> dict[tuple[str, ...], Any]:
         values["fetch", "start"] = 0.0
         values |= {("fetch", key): None for key in ("end", "crop", "licence")}
     if (author := settings.get("author")) is not None:
-        model = None if author == "measured" else _model("author", author)
-        values["propose", "author"] = "llm" if model else "measured"
+        model = None if author in AUTHORS else _model("author", author)
+        values["propose", "author"] = "llm" if model else author
         values["propose", "model"] = model
     if (critic := settings.get("critic")) is not None:
-        model = None if critic in ("measured", "person") else _model("critic", critic)
-        kinds = {"measured": "measured", "person": "file"}
-        values["critique", "critic"] = kinds.get(critic, "vlm")
+        model = None if critic in CRITICS else _model("critic", critic)
+        values["critique", "critic"] = "vlm" if model else critic
         values["critique", "model"] = model
         if critic == "person":
             values["critique", "file"] = WORDS
@@ -268,8 +275,8 @@ def validated(**settings: str | None) -> dict[tuple[str, ...], Any]:
 
 def _model(role: str, name: str) -> str:
     """A model's name, which is neither forgotten nor the kind of a setting."""
-    if not name.strip() or name in ("llm", "vlm", "file", "null", "None"):
-        others = "measured or person" if role == "critic" else "measured"
+    if not name.strip() or name in ("null", "None", *ASK_A_MODEL):
+        others = " or ".join(CRITICS if role == "critic" else AUTHORS)
         raise StudyError(
             f"{role}: expected a model's name on its server, or {others}, got {name!r}"
         )

@@ -1,48 +1,25 @@
-"""The measured critic and author, and the selection, on motions whose figures are made by hand."""
+"""The measured author, on motions whose figures are made by hand."""
 
 import math
 from dataclasses import replace
 
 import pytest
 import torch
+from motions import BIPED, EXPERT, STANDS, brief, motion
 
 from reelward.authors import draft
 from reelward.authors import measured as author
-from reelward.critics import measured as critic
+from reelward.critics.measured import from_figures
 from reelward.language import compile_reward
-from reelward.measures.descriptors import UNITS
 from reelward.measures.gait import alternate, compare, phase_lag
-from reelward.motion.course import Course
-from reelward.motion.record import Descriptor, Motion
+from reelward.motion.record import Motion
+from reelward.records import Candidate, Feedback, Trial
+from reelward.runtime.errors import InputError
 from reelward.sim.robot import load_robot
-from stages import select
-
-BIPED = load_robot("biped")
-WALK = {
-    "speed": 0.43, "cadence": 0.245, "step": 0.8, "bob": 0.07, "knee": 57.0, "thigh": 50.0,
-    "duty": 0.6, "airborne": 0.0, "lag": 0.5,
-}  # fmt: skip
 
 
-HIP = (0.0, 0.0, 0.0, -0.035, *[0.0] * 3)
-LEG = Course(0.0, 0.6, (10.0, 25.0, *[0.0] * 5), (30.0, -20.0, *[0.0] * 5), HIP)
-
-
-def motion(survival: float = 1.0, **figures: float | None) -> Motion:
-    """A motion with the walk's figures, some replaced; lean and sway are not usable. One leg is seen."""
-    values = WALK | figures
-    descriptors = {
-        name: Descriptor(values.get(name), unit, 0.01, values.get(name) is not None)
-        for name, unit in UNITS.items()
-    }
-    return Motion(
-        "robot:biped", 50.0, 7.5, 1.0, 1.01, None, descriptors, tuple(BIPED.keypoints),
-        courses={"right": LEG}, survival=survival,
-    )  # fmt: skip
-
-
-EXPERT = motion()
-STANDS = motion(0.04, **{name: None for name in WALK})
+def proposed(expert: Motion, **more: object) -> tuple[Candidate, ...]:
+    return author.propose(brief(expert, **more)).candidates
 
 
 def test_targets_are_the_experts_at_the_robots_size():
@@ -56,9 +33,7 @@ def test_targets_are_the_experts_at_the_robots_size():
 
 
 def test_what_the_video_does_not_show_is_said_in_the_reward():
-    unseen = author.propose(
-        BIPED, motion(duty=None), None, {}, task="walk", count=2
-    )[1]  # fmt: skip
+    unseen = proposed(motion(duty=None), count=2)[1]
     assert '"duty": 0.6,' in unseen.source
     flies = draft.begin(motion(duty=None, airborne=0.7), BIPED)[0]
     assert flies.targets["duty"] == pytest.approx(0.3)  # no foot stands for longer than any does
@@ -67,14 +42,14 @@ def test_what_the_video_does_not_show_is_said_in_the_reward():
 
 
 def test_a_video_without_a_rhythm_asks_for_none():
-    goal, again = author.propose(BIPED, motion(cadence=None), None, {}, task="walk", count=2)
+    goal, again = proposed(motion(cadence=None), count=2)
     reward = compile_reward(again.source, BIPED.fields)
     assert reward.period is None and "clock" not in reward.terms
     assert again.note == "the goal alone, another seed" and goal.seed != again.seed
 
 
 def test_iteration_0_is_the_goal_and_the_goal_with_a_clock():
-    goal, clock, again = author.propose(BIPED, EXPERT, None, {}, task="walk", count=3)
+    goal, clock, again = proposed(EXPERT, count=3)
     terms = [compile_reward(c.source, BIPED.fields).terms for c in (goal, clock, again)]
     assert terms[0] == ("alive", "speed", "upright", "smooth", "energy")
     assert terms[1] == terms[2] == ("alive", "speed", "upright", "clock", "smooth", "energy")
@@ -125,31 +100,31 @@ def test_standing_tells_how_far_apart_legs_land_that_hardly_swing(duty, airborne
     assert phase_lag(leaps) == (expected if expected is None else pytest.approx(expected))
     hops = replace(leaps, keypoints=tuple(load_robot("hopper").keypoints))
     assert phase_lag(hops) is None and alternate(hops)
-    clock = author.propose(BIPED, leaps, None, {}, task="leap", count=2)[1].source
+    clock = proposed(leaps, count=2)[1].source
     assert ("together=True" in clock) is (expected in (0.0, 0.1)) is ("step(s" in clock)
 
 
-def feedback(asked: draft.Draft, reached: Motion, **more) -> dict:
-    learner = {n: d.value for n, d in reached.descriptors.items()}
-    trial = {
-        "name": "iter-00/c1", "parent": "", "targets": asked.targets, "weights": asked.weights,
-        "descriptors": learner,
-    }  # fmt: skip
-    return {
-        "iteration_number": 0, "selected": "iter-00/c1", "descriptors": learner,
-        "trials": [trial], "region": 1.0,
-    } | more  # fmt: skip
+def feedback(asked: draft.Draft, reached: Motion, **more: object) -> Feedback:
+    """After an iteration whose candidate asked for `asked` and reached `reached`."""
+    critique = from_figures(compare(EXPERT, reached), compare(EXPERT, STANDS), 0.03)
+    trial = Trial(
+        name="iter-00/c1", parent="", start="scratch", note="", targets=asked.targets,
+        weights=asked.weights, figures={r.name: r.learner for r in critique.usable_rows},
+        closeness=critique.closeness, eligible=critique.eligible, failure=critique.failure,
+    )  # fmt: skip
+    now = Feedback(number=0, selected="iter-00/c1", critique=critique, trials=(trial,))
+    return now.model_copy(update=more)
 
 
-def propose(reached: Motion, weights: dict | None = None, count: int = 3, **more):
+def propose(reached: Motion, weights: dict | None = None, count: int = 3, **more: object):
     base, _ = draft.begin(EXPERT, BIPED)
     asked = replace(base, weights=weights or (draft.GOAL | {"clock": 1.0}))
-    parent = compile_reward(draft.source(asked, BIPED, "Walk."), BIPED.fields)
-    made = author.propose(
-        BIPED, EXPERT, parent, feedback(asked, reached, **more), task="walk", count=count
+    parent = draft.source(asked, BIPED, "Walk.")
+    candidates = proposed(
+        EXPERT, parent=parent, feedback=feedback(asked, reached, **more), count=count
     )
-    rewards = [compile_reward(c.source, BIPED.fields) for c in made]
-    return asked, made, rewards
+    rewards = [compile_reward(c.source, BIPED.fields) for c in candidates]
+    return asked, candidates, rewards
 
 
 def test_aiming_goes_beyond_by_what_is_missing():
@@ -206,7 +181,7 @@ def test_a_low_hip_is_a_target():
 def test_who_limps_has_a_right_and_a_left_leg():
     limp = motion(duty=0.5, duty_skew=0.2, knee=50.0, knee_skew=30.0, thigh=45.0, thigh_skew=20.0)
     assert not alternate(limp)
-    first = author.propose(BIPED, limp, None, {}, task="limp", count=2)[1].source
+    first = proposed(limp, count=2)[1].source
     assert '"knee": WEIGHT' in first and '"thigh": WEIGHT' not in first
     hopper, _ = draft.expert_targets(limp, load_robot("hopper"))
     assert not {"duty_skew", "knee_skew", "thigh_skew"} & hopper.keys()
@@ -224,12 +199,10 @@ def test_what_a_body_cannot_show_is_no_fault_of_its_learner():
     hopper = load_robot("hopper")
     limp = motion(duty_skew=0.2, knee_skew=30.0, thigh_skew=20.0)
     slow = replace(motion(speed=0.2), keypoints=tuple(hopper.keypoints))
-    rows = critic.differences(limp, slow)
-    assert (
-        next(iter(rows)) == "speed" and not {"duty_skew", "knee_skew", "step", "lag"} & rows.keys()
-    )
-    shown = {name: row["learner"] for name, row in rows.items()}
-    assert "duty_skew" not in author.errors(limp, shown)
+    rows = compare(limp, slow).usable_rows
+    names = [row.name for row in rows]
+    assert names[0] == "speed" and not {"duty_skew", "knee_skew", "step", "lag"} & set(names)
+    assert "duty_skew" not in author.errors(limp, {row.name: row.learner for row in rows})
 
 
 def test_a_failed_iteration_halves_the_move():
@@ -249,21 +222,23 @@ def test_nothing_left_to_mend_is_another_seed_of_the_best():
 def test_the_secant_learns_that_a_target_moves_too_little():
     targets, _ = draft.expert_targets(EXPERT, BIPED)
     child = targets | {"speed": targets["speed"] * 1.2}
-    trial = {"weights": {}, "parent": "", "descriptors": {"speed": 0.43}}
-    trials = [
-        trial | {"name": "a", "targets": targets},
-        trial | {"name": "b", "parent": "a", "targets": child, "descriptors": {"speed": 0.473}},
-    ]
+
+    def trial(name: str, parent: str, targets: dict, speed: float) -> Trial:
+        return Trial(
+            name=name, parent=parent, start="warm", note="", targets=targets, weights={},
+            figures={"speed": speed}, closeness=0.5, eligible=True, failure="none",
+        )  # fmt: skip
+
+    trials = [trial("a", "", targets, 0.43), trial("b", "a", child, 0.473)]
     # Asked for 0.5 tolerances (20 % of 0.43 over 0.172), got 0.25: (0.09 + 0.125) / (0.09 + 0.25).
     assert author.slopes(trials, EXPERT, BIPED)["speed"] == pytest.approx(0.215 / 0.34)
 
 
 def test_a_reward_of_another_form_is_begun_anew():
-    free = compile_reward("def reward(s):\n    return {'x': s.root_vel[:, 0]}\n", BIPED.fields)
-    made = author.propose(
-        BIPED, EXPERT, free, feedback(draft.Draft({}, {}), EXPERT), task="walk", count=2
-    )
-    assert "alive" in compile_reward(made[0].source, BIPED.fields).terms
+    free = "def reward(s):\n    return {'x': s.root_vel[:, 0]}\n"
+    after = feedback(draft.Draft({}, {}), EXPERT)
+    candidates = proposed(EXPERT, parent=free, feedback=after, count=2)
+    assert "alive" in compile_reward(candidates[0].source, BIPED.fields).terms
 
 
 def test_an_iteration_that_kept_the_seed_is_begun_anew():
@@ -279,78 +254,6 @@ def test_one_leg_gets_no_terms_for_two():
     assert two == ("clock", "step", "knee", "thigh", "bob") and "step" not in one
 
 
-# --- critic and selection ---------------------------------------------------------------------
-
-
-def test_a_critique_says_what_is_wrong_in_the_papers_headings():
-    said = critic.critique(EXPERT, motion(0.95, speed=0.30, knee=75.0), STANDS, noise=0.03)
-    assert said["verdict"] == "better" and said["failure"] == "none" and said["eligible"]
-    assert "too slow (speed 0.3, expert 0.43)" in said["wrong"]
-    assert "the knee bends too much" in said["wrong"]
-    assert all(len(said[h]) <= 300 for h in ("wrong", "rewrite", "remove", "add"))
-    assert list(said["differences"])[0] == "speed"
-
-
-@pytest.mark.parametrize(
-    "learner, failure",
-    [
-        (motion(0.3), "fall"),
-        (motion(airborne=0.4), "hop"),
-        (motion(speed=0.02), "wrong_speed"),
-        (motion(lag=0.1), "no_alternation"),
-    ],
-)
-def test_failures_have_names(learner, failure):
-    said = critic.critique(EXPERT, learner, STANDS, noise=0.03)
-    assert said["failure"] == failure and not said["eligible"]
-
-
-def test_a_gain_within_the_noise_is_the_same():
-    parent = motion(speed=0.40)
-    gain = compare(EXPERT, motion(speed=0.41)).closeness - compare(EXPERT, parent).closeness
-    assert 0 < gain < 0.03
-    assert critic.critique(EXPERT, motion(speed=0.41), parent, 0.03)["verdict"] == "same"
-    assert critic.critique(EXPERT, motion(speed=0.41), parent, 0.0)["verdict"] == "better"
-
-
-def judged(parent: Motion, **candidates: Motion) -> dict:
-    made = {n: critic.critique(EXPERT, m, parent, 0.03) for n, m in candidates.items()}
-    return {"parent": critic.critique(EXPERT, parent, parent, 0.03), "candidates": made}
-
-
-def test_selection_keeps_the_parent_where_none_beats_it():
-    good = motion(speed=0.42)
-    assert select.choose(judged(good, c0=motion(speed=0.30), c1=motion(0.2)), 0.0) is None
-    assert select.choose(judged(good), 0.0) is None
-
-
-def test_selection_takes_the_closest_that_passes_the_gates():
-    walk, hop = motion(speed=0.36, step=0.6), motion(airborne=0.11)
-    assert compare(EXPERT, hop).closeness > compare(EXPERT, walk).closeness
-    assert select.choose(judged(STANDS, c0=hop, c1=walk), 0.0) == "c1"
-
-
-def test_any_honest_walk_replaces_a_parent_that_fails_a_gate():
-    hop = motion(airborne=0.11)
-    assert select.choose(judged(hop, c0=motion(speed=0.32, step=0.5, knee=80.0)), 0.0) == "c0"
-
-
-def test_a_least_gain_is_asked_for():
-    parent = motion(speed=0.40)
-    better = motion(speed=0.43)
-    assert select.choose(judged(parent, c0=better), 0.0) == "c0"
-    assert select.choose(judged(parent, c0=better), 0.2) is None
-
-
-def test_a_history_line_has_every_column():
-    said = critic.critique(EXPERT, motion(knee=None), STANDS, 0.03)
-    line = select.row("iter-03", "c2", said, 900_000)
-    assert tuple(line) and set(line) == set(select.COLUMNS)
-    assert line["knee"] == "" and line["speed"] == 0.43 and line["env_steps"] == 900_000
-
-
-def test_a_fall_is_worse_than_any_walk():
-    fallen = replace(motion(0.2), survival=0.2)
-    assert (
-        compare(EXPERT, fallen).closeness < compare(EXPERT, motion(speed=0.3, step=0.5)).closeness
-    )
+def test_a_video_without_a_speed_gives_nothing_to_aim_at():
+    with pytest.raises(InputError, match="speed is not usable.*another video"):
+        proposed(motion(speed=None))

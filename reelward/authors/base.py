@@ -1,0 +1,43 @@
+"""What an author is given and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from reelward.language.native import Settings
+from reelward.motion.record import Motion
+from reelward.records import Criteria, Evidence, Feedback, ModelSettings, Proposal
+from reelward.sim.robot import Robot
+
+
+@dataclass(frozen=True)
+class Brief:
+    """All that an author may look at."""
+
+    robot: Robot
+    expert: Motion
+    parent: str
+    """Text of the reward to go on from."""
+    feedback: Feedback
+    """What came of it."""
+    criteria: Criteria
+    """What the critic judges by."""
+    task: str
+    count: int
+    """Candidates to write."""
+    native: Settings
+    """The user's own reward terms."""
+    model: ModelSettings
+    evidence: Evidence = "critique"
+    """What a model learns of the motion."""
+    sheets: tuple[bytes, ...] = ()
+    """Contact sheets (JPEG) of expert and learner, for `evidence: sheets`."""
+
+
+class Author(Protocol):
+    """Writes candidate rewards."""
+
+    def propose(self, brief: Brief) -> Proposal:
+        """Candidates, each whole or with the error that prevented it. Raises InputError."""
+        ...

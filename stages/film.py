@@ -1,0 +1,45 @@
+"""Draw the film of each rollout. Nothing is measured or selected on it.
+
+reads   rollouts/       c0/states.npz ...
+writes  films/          c0.mp4 ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from reelward.film import States, video
+from reelward.runtime import files
+from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.progress import progress
+from reelward.sim.robot import load_robot
+
+
+@dataclass(frozen=True)
+class Args:
+    rollouts: Path
+    """folder of the rollouts"""
+    out: Out
+    """folder to create"""
+    robot: str
+    """robots/NAME"""
+    seconds: Annotated[float, Field(gt=0, le=60)]
+    """length of a film"""
+
+
+def main(args: Args) -> None:
+    robot = load_robot(args.robot)
+    rollouts = sorted(args.rollouts.glob("*/states.npz"))
+    with files.new_folder(args.out) as out, progress(len(rollouts), "drawing films") as bar:
+        for path in rollouts:
+            states = States.unpack(path.read_bytes())
+            (out / f"{path.parent.name}.mp4").write_bytes(video(robot, states, args.seconds))
+            bar.advance()
+
+
+if __name__ == "__main__":
+    run_stage(main, Args)
