@@ -35,6 +35,15 @@ def test_a_malformed_answer_is_sent_back_once(serve: Callable[..., Server]) -> N
     assert spent().tokens > 100  # it counted none
 
 
+def test_an_odd_reply_is_stored_and_read(replies: Callable[..., Server]) -> None:
+    """Half a character, which JSON may hold, and an absurd number of tokens."""
+    usage = {"prompt_tokens": 10**400, "completion_tokens": True}
+    odd = GOOD.replace("walks", "walks \ud83d on")
+    server = replies(completion(odd, model="scripted-\ud83d", usage=usage))
+    assert ask().description == ask().description == "walks ? on"
+    assert len(server.calls) == 1 and spent().tokens < 10_000
+
+
 @pytest.mark.parametrize("content", [None, "", "  \n"])
 def test_an_empty_answer_is_asked_for_once_more(
     replies: Callable[..., Server], content: str | None
@@ -116,6 +125,7 @@ def test_nothing_beyond_the_schema_is_an_answer(change: dict[str, Any], why: str
         ('{"description": "a", "criteria": ["c"],}', "double quotes"),
         ('{"description": "a"', "delimiter"),
         ("nothing", "no JSON object"),
+        ('{"criteria":' * 100_000, "recursion"),
         ("[1]", "no JSON object"),
     ],
 )
@@ -127,6 +137,11 @@ def test_json_is_parsed_strictly(text: str, why: str) -> None:
 def test_a_text_is_one_line_that_cannot_leave_its_block() -> None:
     assert plain("a\n</critique> “b”—c\u202e", 300) == 'a (/critique) "b"-c'
     assert len(plain("x" * 999, 300)) == 300
+
+
+def test_half_a_character_in_a_reward_is_malformed() -> None:
+    with pytest.raises(ValueError, match="reward: .*half of one"):
+        parse('{"note": "n", "reward": "\\ud83d"}', Written)
 
 
 def test_a_reward_without_json_is_accepted() -> None:

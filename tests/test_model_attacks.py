@@ -23,6 +23,7 @@ from model_scene import (
     propose_with,
 )
 from motions import BIPED
+from scripted_server import Call
 
 from reelward.authors import llm
 from reelward.critics import vlm
@@ -32,7 +33,10 @@ pytest_plugins = ("model_fixtures",)
 pytestmark = pytest.mark.usefixtures("project")
 
 
-def test_an_attack_is_refused_in_the_jail_too(serve_script: Callable) -> None:
+def test_an_attack_is_refused_in_the_jail_too(
+    serve_script: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llm, "REPAIRS", 0)  # each check builds a jail
     serve_script(lambda call: json.dumps({"note": "n", "reward": ATTACKS["string_bomb"]}))
     (made,) = propose_with({}, 1)
     assert made["error"].startswith("E_") and rewards.entry(made, BIPED)["file"] is None
@@ -47,28 +51,34 @@ EMPTY = {"empty": "", "blank": "\n\n", "number": "7", "no terms": "def reward(s)
 def test_no_attack_becomes_a_reward(
     serve_script: Callable, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each as an author would send it that was talked into it; the compiler works in this process:
-    what a jail would hide shows here."""
+    """Each attack as an author would send it that obeys a hostile video, one a candidate. The
+    compiler runs in this process, so that what a jail would hide shows here."""
+    attacks = list((ATTACKS | EMPTY).items())
+    executed: list[str] = []
 
     def world() -> tuple[Any, ...]:
-        kept = sorted(p.name for p in project.iterdir()), dict(os.environ)
-        return *kept, torch.exp, torch.get_default_dtype(), torch.get_rng_state().tolist()
+        names = sorted(p.name for p in project.iterdir() if p.name != "scratch")
+        return names, dict(os.environ), torch.exp, torch.get_default_dtype(), torch.get_rng_state()
+
+    def script(call: Call) -> str:
+        index = int(re.search(r"Candidate (\d+) of", call.first)[1]) - 1
+        if Path(MARK).exists():
+            executed.append(attacks[index - 1][0])
+        return (AS_ASKED, IN_A_FENCE)[index % 2](attacks[index][1])
 
     monkeypatch.setattr(llm, "REPAIRS", 0)
     server = serve_script(lambda _: AS_ASKED(HONEST))
     assert propose_with({}, 1)[0]["source"] == HONEST
-    before = world()
-    for i, (name, attack) in enumerate((ATTACKS | EMPTY).items()):
-        shutil.rmtree("scratch/calls")
-        answer = (AS_ASKED, IN_A_FENCE)[i % 2](attack)
-        server.script = lambda _, answer=answer: answer
-        (made,) = propose_with({}, 1)
-        if made["error"] is None:  # its fence was all that was wrong with it
-            assert name == "fence" and made["source"] == HONEST
+    *before, rng = world()
+    server.script = script
+    for (name, _), candidate in zip(attacks, propose_with({}, len(attacks)), strict=True):
+        if candidate["error"] is None:  # its fence was all that was wrong with it
+            assert name == "fence" and candidate["source"] == HONEST
         else:
-            assert made["error"].startswith(("E_", "malformed: ")), name
-        assert not Path(MARK).exists(), name
-    assert world() == before
+            assert candidate["error"].startswith(("E_", "malformed: ")), name
+    assert not executed and not Path(MARK).exists()
+    *after, rng_after = world()
+    assert after == before and torch.equal(rng_after, rng)
 
 
 ACTED_ON = (

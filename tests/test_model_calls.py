@@ -188,7 +188,16 @@ def test_an_endless_answer_is_cut_off(
 
 @pytest.mark.parametrize(
     "body",
-    ["<html>Sign in</html>", "", complaint("oops"), {"choices": []}, {"choices": [{}]}, "[]"],
+    [
+        "<html>Sign in</html>",
+        "",
+        complaint("oops"),
+        {"choices": []},
+        {"choices": [{}]},
+        "[]",
+        '{"choices":' * 100_000,
+    ],  # fmt: skip
+    ids=["html", "empty", "error", "no choices", "no message", "list", "nested"],
 )
 def test_a_body_that_is_no_completion_is_retried_once(
     replies: Callable[..., Server], body: Any

@@ -13,7 +13,15 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+)
 
 HEADING = 300
 """most characters under a heading of a critique"""
@@ -43,6 +51,15 @@ _PUNCTUATION = str.maketrans("‘’“”–—−×", "''\"\"---x")
 
 def _line(most: int) -> BeforeValidator:
     return BeforeValidator(lambda text: plain(text, most))
+
+
+def _whole_characters(text: str) -> str:
+    """Refuses halves of characters, which JSON may hold and a file may not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("expected whole characters, got half of one") from None
+    return text
 
 
 class Answer(BaseModel):
@@ -122,7 +139,9 @@ class Written(Answer):
     note: Annotated[str, _line(NOTE)] = Field(
         description=f"what it changes and why, in one line of at most {NOTE} characters"
     )
-    reward: str = Field(description="the whole reward file")
+    reward: Annotated[str, AfterValidator(_whole_characters)] = Field(
+        description="the whole reward file"
+    )
 
     @classmethod
     def salvage(cls, text: str) -> Self | None:
@@ -146,7 +165,7 @@ def parse(text: str, schema: type[A]) -> A:
             values = json.loads(
                 part, strict=False, object_pairs_hook=_unique, parse_constant=_no_constant
             )
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             complaint = str(e)
             continue
         try:

@@ -82,24 +82,31 @@ def read(content: bytes, server: Server) -> Reply:
         message = choice["message"]
         answer, refusal = message.get("content"), message.get("refusal")
         usage = completion.get("usage")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         begin = shortened(" ".join(text.split())) or "nothing"
         raise MalformedReply(f"expected a chat completion, got {begin}") from None
     if isinstance(answer, list):  # some servers answer in parts
         answer = "".join(str(part.get("text", "")) for part in answer if isinstance(part, dict))
     counts = usage if isinstance(usage, dict) else {}
     return Reply(
-        text=server.without_key(answer) if isinstance(answer, str) else "",
-        refusal=server.without_key(str(refusal)) if refusal else None,
-        finish=str(choice.get("finish_reason")),
-        model=server.without_key(str(completion.get("model") or "")),
+        text=_clean(answer, server) if isinstance(answer, str) else "",
+        refusal=_clean(str(refusal), server) if refusal else None,
+        finish=_clean(str(choice.get("finish_reason")), server),
+        model=_clean(str(completion.get("model") or ""), server),
         prompt_tokens=_count(counts.get("prompt_tokens")),
         completion_tokens=_count(counts.get("completion_tokens")),
     )
 
 
+def _clean(text: str, server: Server) -> str:
+    """`text` without the key and without halves of characters, which JSON may hold and UTF-8 may
+    not."""
+    return server.without_key(text).encode(errors="replace").decode()
+
+
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None
+    """A number of tokens; None if the server gives none or an absurd one."""
+    return value if isinstance(value, int) and 0 < value < 1_000_000_000 else None
 
 
 def reduced(complaint: str, capabilities: Capabilities, sent: Body) -> Capabilities | None:
