@@ -108,14 +108,14 @@ def test_a_pan_is_measured_while_the_subject_walks_on():
         image[60:180, 100 + 3 * i : 160 + 3 * i] = (250, 20, 20)
         view = camera.step(image, (100 + 3 * i, 60, 160 + 3 * i, 180))
         errors.append(np.linalg.norm(moved(view, np.array([[200.0, 100.0]])) - [[200 + x, 100]]))
-    assert max(errors) < 2.0 and camera.sure == 1.0
+    assert max(errors) < 2.0 and camera.known_fraction == 1.0
 
 
 def test_before_a_bare_wall_the_camera_is_not_known():
     camera = Camera()
     for _ in range(10):
         view = camera.step(np.full((120, 160, 3), 200, np.uint8), None)
-    assert camera.sure == 0.0 and np.array_equal(view, np.eye(3))
+    assert camera.known_fraction == 0.0 and np.array_equal(view, np.eye(3))
 
 
 def beasts(flight, cycle=15, count=60, hold=2, fps=24.0):

@@ -114,13 +114,13 @@ def test_bad_files_are_named_in_one_line(tmp_path):
         box.mux(stream.encode(sound))
         box.mux(stream.encode())
     told = {
-        "missing.mp4": "found none",
+        "missing.mp4": "got none",
         "empty.mp4": "empty",
-        "text.mp4": "found something else",
+        "text.mp4": "got something else",
         "cut.mp4": "cut off|damaged",
-        "no_index.mp4": "found something else|cut off",
-        "list.mp4": "expected a video|found none|damaged",
-        "sound.mp4": "expected a video stream, found audio",
+        "no_index.mp4": "got something else|cut off",
+        "list.mp4": "expected a video|got none|damaged",
+        "sound.mp4": "expected a video stream, got audio",
     }
     for name, words in told.items():
         with pytest.raises(VideoError, match=words) as caught:

@@ -1,4 +1,4 @@
-"""The camera's own motion, from what stands still around the subject."""
+"""The camera's own motion, from the background around the subject."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 LEAST = 12
 """corners that must agree for the motion to count as known"""
 FRESH = 0.5
-"""share of the corners of the reference picture below which a new one is taken"""
+"""fraction of the reference picture's corners; with fewer left, a new reference is taken"""
 
 
 class Camera:
     """Follows corners from a reference picture (Shi and Tomasi; Lucas and Kanade; RANSAC).
 
     Each picture is matched with the reference picture itself, so a camera on a tripod does not
-    drift; a new reference is taken only when too little of it is left in view.
+    drift. A new reference is taken only when too little of the old one is left in view.
     """
 
     def __init__(self) -> None:
@@ -28,14 +28,14 @@ class Camera:
         self.known = 0
 
     @property
-    def sure(self) -> float:
-        """Share of the pictures whose place was found."""
+    def known_fraction(self) -> float:
+        """Fraction of the pictures in which the camera's motion is known."""
         return self.known / max(self.steps, 1)
 
     def step(self, image: np.ndarray, box: tuple[float, float, float, float] | None) -> np.ndarray:
         """`[3, 3]` from pixels of this RGB picture to those of the first one (a similarity).
-        `box` (left, top, right, bottom) is the subject, which is not looked at. Where nothing can
-        be matched, the camera is taken to stand."""
+        `box` (left, top, right, bottom) is the subject, which is left out. Where nothing can be
+        matched, the camera is assumed to stand still."""
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         self.steps += 1
         if self._reference is None:
@@ -62,26 +62,26 @@ class Camera:
         self._reference, self._guess, self._base = grey, self._corners.copy(), self._now
 
     def _match(self, grey: np.ndarray) -> tuple[np.ndarray | None, int]:
-        """From this picture to the reference, and how many corners agree on it."""
+        """From this picture to the reference, and the number of corners that agree on it."""
         if len(self._corners) < LEAST or self._reference is None:
             return None, 0
-        found, status, _ = cv2.calcOpticalFlowPyrLK(
+        matched, status, _ = cv2.calcOpticalFlowPyrLK(
             self._reference, grey, self._corners, self._guess.copy(),
             winSize=(15, 15), flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )  # fmt: skip
-        seen = status.ravel() == 1
-        if seen.sum() < LEAST:
+        visible = status.ravel() == 1
+        if visible.sum() < LEAST:
             return None, 0
         motion, inliers = cv2.estimateAffinePartial2D(
-            found[seen], self._corners[seen], method=cv2.RANSAC, ransacReprojThreshold=2.0
+            matched[visible], self._corners[visible], method=cv2.RANSAC, ransacReprojThreshold=2.0
         )
         agree = 0 if motion is None else int(inliers.sum())
         if agree < LEAST:
             return None, 0
-        full = np.vstack([motion, [0, 0, 1]])
-        back = np.linalg.inv(full)
-        self._guess = moved(back, self._corners[:, 0])[:, None].astype(np.float32)
-        return full, agree
+        to_reference = np.vstack([motion, [0, 0, 1]])
+        from_reference = np.linalg.inv(to_reference)
+        self._guess = moved(from_reference, self._corners[:, 0])[:, None].astype(np.float32)
+        return to_reference, agree
 
 
 def moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Courses: how each leg, and the hip above it, go through the gait cycle, as harmonics of it."""
+"""Courses: the angles of each leg and the height of the hip over the gait cycle, as harmonics."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from reelward.motion.track import Track
 
 HARMONICS = 3
 NEARBY = np.linspace(0.95, 1.05, 101)
-"""shares of the period among which the one is sought that all cycles repeat with"""
-
-
+"""candidates for the period that fits all cycles at once, as multiples of the measured one"""
 LEAST = 0.02
-"""a foot that stands, or is in the air, for less of the cycle has no landing"""
+"""a foot that stands, or is in the air, for less than this (cycles) has no landing"""
 
 
 @dataclass(frozen=True)
 class Course:
-    """One leg over the cycle; phase 0 is the landing of the first leg that was measured.
+    """One leg over the cycle. Phase 0 is the landing of the first leg that was measured.
 
-    `landing` and `duty` (cycles): when it lands, how long it stands. `thigh` and `knee` (degrees), and
-    the hip's height over its mean while a leg stands (leg lengths): mean, then cosine and sine of each
-    harmonic.
+    `thigh`, `knee` and `hip` are a mean, then the cosine and sine of each harmonic.
     """
 
     landing: float
+    """phase at which it lands (cycles)"""
     duty: float
+    """how long it stands (cycles)"""
     thigh: tuple[float, ...]
+    """degrees"""
     knee: tuple[float, ...]
+    """degrees"""
     hip: tuple[float, ...]
+    """height over its mean while a leg stands (leg lengths)"""
 
     def later(self, cycles: float) -> Course:
-        """The same, so much later in the cycle."""
+        """The same course, `cycles` later in the cycle."""
         return replace(
             self,
             landing=(self.landing + cycles) % 1.0,
@@ -49,9 +50,9 @@ class Course:
 def courses(
     track: Track, leg_length: float, period: Period | None, seen: Collection[str]
 ) -> dict[str, Course]:
-    """The course of each leg of `seen` that has a thigh, from the landing of the first one on.
+    """The course of each leg of `seen` that has a thigh; phase 0 is the landing of the first one.
 
-    `leg_length` in the track's unit. Empty without a period, and where the first leg does not land.
+    `leg_length` is in the track's unit. Empty without a period, and if the first leg does not land.
     """
     legs = [g for g in track.legs if g in seen and track.has(f"{g}_hip", f"{g}_knee")]
     if period is None or not legs:
@@ -76,7 +77,7 @@ def courses(
 
 
 def curve(harmonics: Sequence[float] | np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """`[P]` values of mean, cosines and sines at `phase [P]` (cycles)."""
+    """`[P]` values of a mean and harmonics at `phase [P]` (cycles)."""
     return _basis(phase) @ np.asarray(harmonics)
 
 
@@ -90,10 +91,11 @@ def _later(harmonics: tuple[float, ...], cycles: float) -> tuple[float, ...]:
 
 
 def _stance(stands: np.ndarray, phase: np.ndarray) -> tuple[float, float]:
-    """Phase of the landing, half a stance before its middle, and the share of the cycle it lasts."""
-    share, cosine, sine, *_ = _fit(stands.astype(float), phase)
-    landing = np.arctan2(sine, cosine) / (2 * np.pi) - share / 2
-    return float(round(landing, 6) % 1.0), float(share)
+    """Phase of the landing, half a stance before the stance's middle, and the length of the stance
+    (cycles)."""
+    duty, cosine, sine, *_ = _fit(stands.astype(float), phase)
+    landing = np.arctan2(sine, cosine) / (2 * np.pi) - duty / 2
+    return float(round(landing, 6) % 1.0), float(duty)
 
 
 def _basis(phase: np.ndarray) -> np.ndarray:
@@ -103,10 +105,11 @@ def _basis(phase: np.ndarray) -> np.ndarray:
 
 
 def _fit(values: np.ndarray, phase: np.ndarray, drift: np.ndarray | None = None) -> np.ndarray:
-    """Mean, cosines and sines; with `drift [T]` beside a part of `values` that goes along with it."""
+    """Mean and harmonics of `values [T]` by least squares. `drift [T]` is a further regressor, whose part
+    is left out."""
     basis = _basis(phase)
-    beside = basis if drift is None else np.column_stack([basis, drift])
-    return np.linalg.lstsq(beside, values, rcond=None)[0][: basis.shape[1]]
+    regressors = basis if drift is None else np.column_stack([basis, drift])
+    return np.linalg.lstsq(regressors, values, rcond=None)[0][: basis.shape[1]]
 
 
 def _residual(values: np.ndarray, phase: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""The expert: from a video file to its chosen shot, measured motion and contact sheet."""
+"""The expert: from a video file to the subject of its best shot, and its contact sheet."""
 
 from __future__ import annotations
 
@@ -19,33 +19,37 @@ from reelward.motion.subject import Person, Place, Subject, follow_outline, foll
 from reelward.motion.video import Frame, Info, VideoError, frames, probe
 
 GLANCES = 8
-"""frames of every shot that are looked at before some are followed"""
+"""frames of each shot that are examined before some shots are followed"""
 FOLLOWED = 3
 """shots that are followed before one is chosen"""
 LONGEST_S = 20.0
-"""of a shot that is followed"""
+"""at most this much of a shot is followed"""
 SIDE, OUTLINE_SIDE, CUT_SIDE = 960, 320, 256
-"""longest side (pixels) of the pictures for poses, outlines and cuts"""
+"""longest side (pixels) of the pictures for poses, outlines and shot detection"""
 
 Watch = Callable[[float, str], AbstractContextManager[Any]]
-"""opens a progress bar, with .advance(), for so many frames of a named work"""
+"""(number of frames, title) -> a progress bar with `advance()`"""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks for: number of the shot and place of the subject (shares of the picture;
-    None: choose), tiles, stature (m), seconds of the world a second of the video (None: unknown)."""
+    """What the user asks for."""
 
     shot: int | None
+    """number of the shot; None: choose"""
     at: tuple[float, float] | None
+    """place of the subject (fractions of the picture); None: choose"""
     tiles: int
+    """of the contact sheet"""
     stature: float
+    """m"""
     time_scale: float | None
+    """seconds of the world per second of the video; None: unknown"""
 
 
 @dataclass(frozen=True)
 class Expert:
-    """The subject, its tiles, and the shots with their ranks, of which `chosen` is the number."""
+    """The subject of the shot number `chosen`, its tiles, and all shots with their ranks."""
 
     subject: Subject
     tiles: list[Tile]
@@ -55,40 +59,40 @@ class Expert:
 
 
 def measure(path: Path, model: PoseModel, wish: Wish, watch: Watch) -> Expert:
-    """The expert of a video. Raises VideoError, also where no subject is found."""
+    """The expert of a video. Raises VideoError, also if no subject is found."""
     info = probe(path)
     total = info.seconds * info.fps
     with watch(total, "finding shots") as bar:
-        cuts = shots.find_shots(_told(frames(path, side=CUT_SIDE), bar), info.fps)
+        cuts = shots.find_shots(_counted(frames(path, side=CUT_SIDE), bar), info.fps)
     if cuts[-1].last < 8:
-        raise VideoError(f"{path}: expected a film, found {cuts[-1].last} frames")
+        raise VideoError(f"{path}: expected a video of at least 8 frames, got {cuts[-1].last}")
     if wish.shot is not None and wish.shot >= len(cuts):
         raise VideoError(f"shot {wish.shot}: expected 0 to {len(cuts) - 1}, the shots of {path}")
     with watch(total, "looking at shots") as bar:
-        ranks = _glances(_told(frames(path, side=SIDE), bar), model, cuts)
+        ranks = _glances(_counted(frames(path, side=SIDE), bar), model, cuts)
     wanted = sorted(ranks, key=lambda r: -r.score)[:FOLLOWED]
     if wish.shot is not None:
         wanted = [ranks[wish.shot]]
-    done: dict[int, Subject] = {}
+    subjects: dict[int, Subject] = {}
     for rank in wanted:
         subject = _follow(path, info, model, cuts[rank.shot], rank, wish, watch)
         if subject:
             period = subject.period
-            done[rank.shot] = subject
+            subjects[rank.shot] = subject
             ranks[rank.shot] = shots.measured(
                 rank,
                 drift=subject.drift if isinstance(subject, Person) else 0.0,
                 strength=period.strength if period else 0.0,
                 cycles=subject.track.seconds / period.value if period else 0.0,
             )
-    if not done:
+    if not subjects:
         raise VideoError(
             f"{path}: no subject: expected one person wholly in view for a second or more, or one "
             "moving body before a plain background; choose another section or crop"
         )
-    chosen = max(done, key=lambda k: ranks[k].score)
-    tiles = _tiles(frames(path, side=SIDE), done[chosen])
-    return Expert(done[chosen], tiles, cuts, ranks, chosen)
+    chosen = max(subjects, key=lambda k: ranks[k].score)
+    tiles = _tiles(frames(path, side=SIDE), subjects[chosen])
+    return Expert(subjects[chosen], tiles, cuts, ranks, chosen)
 
 
 def _glances(stream: Iterable[Frame], model: PoseModel, cuts: list[Shot]) -> list[Rank]:
@@ -97,18 +101,18 @@ def _glances(stream: Iterable[Frame], model: PoseModel, cuts: list[Shot]) -> lis
         for k, s in enumerate(cuts)
         for i in np.linspace(s.first, s.last - 1, GLANCES + 2)[1:-1]
     }
-    seen: list[list[Glance]] = [[] for _ in cuts]
+    glances: list[list[Glance]] = [[] for _ in cuts]
     for frame in stream:
         if frame.index in wanted:
-            seen[wanted[frame.index]].append(_glance(model, frame.image))
-    return [shots.judge(k, s, seen[k]) for k, s in enumerate(cuts)]
+            glances[wanted[frame.index]].append(_glance(model, frame.image))
+    return [shots.judge(k, s, glances[k]) for k, s in enumerate(cuts)]
 
 
 def _glance(model: PoseModel, image: np.ndarray) -> Glance:
     people = model.detect(image)
     if people:
-        pose, found = model.landmarks(image, max(people, key=lambda p: p.size))
-        if found.score >= SEEN:
+        pose, detection = model.landmarks(image, max(people, key=lambda p: p.size))
+        if detection.score >= SEEN:
             _, top, _, bottom = pose.box
             inside = in_view(pose, image)
             return Glance("person", len(people), (bottom - top) / image.shape[0], inside)
@@ -124,11 +128,11 @@ def _follow(
 ) -> Subject | None:
     if rank.kind == "none":
         return None
-    # Half a frame early: the next shot's first frame must not come in.
+    # Half a frame early, so that the next shot's first frame stays out.
     stop = min(shot.stop, shot.start + LONGEST_S) - 0.5 / info.fps
     side = SIDE if rank.kind == "person" else OUTLINE_SIDE
     with watch((stop - shot.start) * info.fps, f"following shot {rank.shot}") as bar:
-        stream = _told(frames(path, start=shot.start, stop=stop, side=side), bar)
+        stream = _counted(frames(path, start=shot.start, stop=stop, side=side), bar)
         if rank.kind == "silhouette":
             return follow_outline(stream, count=wish.tiles)
         high = round(info.height * min(1.0, SIDE / max(info.width, info.height)))
@@ -164,7 +168,7 @@ def _tile(image: np.ndarray, place: Place, time: float, phase: float | None, fli
     )
 
 
-def _told(stream: Iterable[Frame], bar: Any) -> Iterator[Frame]:
+def _counted(stream: Iterable[Frame], bar: Any) -> Iterator[Frame]:
     for frame in stream:
         bar.advance()
         yield frame

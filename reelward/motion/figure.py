@@ -1,8 +1,8 @@
-"""A track as a stick figure that a page can draw: whole numbers, the same scale for every body."""
+"""A track as a stick figure for a web page: whole numbers, the same scale for every body."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -11,13 +11,25 @@ from reelward.motion.track import Track
 
 FPS = 25.0
 UNIT = 200
-"""steps to a leg length"""
+"""units per leg length"""
 LEG = ("hip", "knee", "ankle", "heel", "toe", "ankle")
 ARM = ("elbow", "wrist")
 
 
+class StickFigure(TypedDict):
+    """The points of a body over time."""
+
+    fps: float
+    unit: int
+    """units per leg length"""
+    bones: list[tuple[int, int, int]]
+    """pairs of points to join, and the side of each: 0 the trunk, 1 the first leg, 2 the other leg"""
+    frames: list[list[int]]
+    """of each frame, x and y of each point"""
+
+
 def bones(names: tuple[str, ...]) -> list[tuple[int, int, int]]:
-    """Pairs of points to join, and the side of each: 0 the trunk, 1 the first leg's, 2 the other's."""
+    """The bones between the points with these names."""
     sides = list(dict.fromkeys(n.split("_")[0] for n in names if "_" in n))
     chains = [(0, ["head", "shoulder", "hip"])]
     for number, side in enumerate(sides, 1):
@@ -34,12 +46,11 @@ def bones(names: tuple[str, ...]) -> list[tuple[int, int, int]]:
 
 def stick_figure(
     track: Track, leg_length: float | None, period: float | None, seconds: float
-) -> dict[str, Any] | None:
-    """The first `seconds` of the track: `frames` `[T][2 K]` of whole numbers, `unit` of them a leg
-    length, the hip over the origin, the ground at 0; and the `bones` that join the points.
+) -> StickFigure | None:
+    """The first `seconds` of the track, with the hip at x = 0 and the ground at y = 0.
 
-    `leg_length` in the track's unit, None: as high as the hip comes. `period` (s) is the time in
-    which some foot comes down. None for a body without legs.
+    `leg_length` is in the track's unit; None: the height of the hip. Within `period` (s) some foot
+    touches the ground. None for a body without legs.
     """
     track = track.finite()
     if len(track) < 2 or not track.legs:

@@ -1,4 +1,4 @@
-"""A person on video, from pictures to a track in one plane and what may be believed of it."""
+"""A person on video, from pictures to a track in one plane."""
 
 from __future__ import annotations
 
@@ -13,38 +13,44 @@ from reelward.motion.track import Scale, Track, on_clock
 from reelward.motion.video import Frame, repeats, thumbnail
 
 GAP_S = 0.25
-"""frames without a pose for this long are bridged"""
+"""gaps without a pose up to this length are bridged"""
 LEAST_S = 1.0
-"""a shorter stretch shows too little"""
+"""minimum length of a usable stretch"""
 EDGE = np.array([0.02, 0.005])
-"""shares of width and height inside the picture's edges that no longer count as in view: a foot
-that has left at the side is still guessed just inside"""
+"""margins (fractions of width and height) that do not count as in view: the pose model places a foot
+that has left the picture just inside its edge"""
 BODY = tuple(n for n in NAMES if not n.endswith(("elbow", "wrist")))
-"""what must be in view; hands may leave"""
+"""points that must be in view; hands may leave"""
 HIP = NAMES.index("hip")
 LEG = 0.53
-"""leg, hip joint to ground, as a share of stature: what turns the assumed stature into metres"""
+"""leg length, hip joint to ground, as a fraction of stature; it turns the assumed stature into metres"""
 STATURE_ERROR = 0.05
-"""relative uncertainty of that"""
+"""relative uncertainty of the leg length in metres"""
 FRONTAL = 0.4
-"""shoulder width over trunk length from which a body is seen from the front or the back"""
+"""with a larger ratio of shoulder width to trunk length, a body is seen from the front or the back"""
 LOOKS = 0.04
-"""share of the body's height that the toes lie before the heels, from which it looks to one side"""
+"""if the toes are ahead of the heels by more than this fraction of the body's height, they tell where
+the body looks"""
 
 
 @dataclass(frozen=True)
 class Followed:
-    """One person through a shot: `times [T]` (s), frame numbers `[T]`, `points [T, K, 2]` in
-    pixels, `views [T, 3, 3]` from them to the first picture's, the share of frames in which the
-    camera was sure, and how many frames only repeated the one before."""
+    """The points of one person through a shot."""
 
     times: np.ndarray
+    """[T] s"""
     indices: np.ndarray
+    """[T] frame numbers"""
     points: np.ndarray
+    """[T, K, 2] pixels, named by `pose.NAMES`"""
     confidence: np.ndarray
+    """[T, K]"""
     views: np.ndarray
+    """[T, 3, 3] from a picture's pixels to those of the first picture"""
     camera: float
+    """fraction of the frames in which the camera's motion is known"""
     dropped: int
+    """frames that only repeat the one before"""
 
     @property
     def seconds(self) -> float:
@@ -52,7 +58,7 @@ class Followed:
 
     @property
     def drift(self) -> float:
-        """How fast the camera moves (pixels a second)."""
+        """Mean speed of the camera (pixels per second)."""
         steps = np.diff(self.views[:, :2, 2], axis=0)
         return float(np.linalg.norm(steps, axis=1).sum() / max(self.seconds, 1e-6))
 
@@ -88,29 +94,31 @@ def follow(stream: Iterable[Frame], follower: Follower) -> Followed | None:
         points=np.array([p.points for p in poses]),
         confidence=np.array([p.confidence for p in poses]),
         views=np.array(views),
-        camera=camera.sure,
+        camera=camera.known_fraction,
         dropped=dropped,
     )
 
 
 def _breaks(last: tuple[float, int, Pose, np.ndarray], frame: Frame, pose: Pose) -> bool:
-    """The person was lost for too long, or this is another one: it jumped by half a body."""
+    """The person was lost for too long, or this is another person: the hip jumped by half a body."""
     jump = pose.points[HIP] - last[2].points[HIP]
     _, top, _, bottom = pose.box
     return frame.time - last[0] > GAP_S or bool(np.linalg.norm(jump) > 0.5 * (bottom - top))
 
 
 def in_view(pose: Pose, image: np.ndarray) -> bool:
-    """No point of head, trunk and legs lies outside of the picture or at its edge."""
+    """Whether all points of head, trunk and legs lie inside the picture, not at its edge."""
     size = np.array([image.shape[1], image.shape[0]])
     points = pose.points[[NAMES.index(n) for n in BODY]] / size
     return bool(((points > EDGE) & (points < 1 - EDGE)).all())
 
 
 def to_track(seen: Followed) -> tuple[Track, bool]:
-    """The track with the camera's motion taken out, y up and the toes pointing along +x, so that who
-    walks backwards has a negative speed; and whether left and right had to be turned for that.
-    Where the toes point to neither side, travel is along +x."""
+    """The track without the camera's motion, y up, and whether it is the picture mirrored left to right.
+
+    The toes point along +x, so walking backwards has a negative speed. If the toes do not tell,
+    travel is along +x.
+    """
     world = np.array([moved(v, p) for v, p in zip(seen.views, seen.points, strict=True)])
     track = on_clock(seen.times, world * [1, -1], seen.confidence, NAMES)
     body = np.ptp(track.points[..., 1], axis=1).max()
@@ -129,17 +137,17 @@ def facing(track: Track) -> float:
 
 
 def near_leg(track: Track, turned: bool) -> str:
-    """The leg at the camera's side: seen looking to the picture's left it is the left one."""
+    """The leg at the camera's side: the left one if the person looks to the left of the picture."""
     looks_left = (facing(track) < 0) != turned
     return "left" if looks_left else "right"
 
 
 def scale_of(track: Track, stature: float, time_scale: float | None) -> Scale:
-    """The scale of a video: the leg is measured in pixels, its metres come from the stature.
+    """The scale of a video: the leg's pixels are measured, its metres come from the stature.
 
-    Mean of both legs, as the hip lies between them. A limb that turns out of the picture's plane
-    looks shorter, so thigh and shank are taken where they look long (75th percentile); their
-    difference between the clip's halves is the uncertainty.
+    The leg is the mean of both legs, because the hip lies between them. A limb that turns out of the
+    picture's plane looks shorter, so thigh and shank are their 75th percentiles. The uncertainty is
+    half the difference between the clip's halves.
     """
     smooth = track.smooth()
     half = track.seconds / 2
@@ -160,7 +168,7 @@ def _leg(track: Track, leg: str) -> float:
 
 
 def frontal(track: Track) -> bool:
-    """The shoulders lie far apart in the picture."""
+    """Whether the body is seen from the front or the back: the shoulders are far apart."""
     wide = np.abs(track.point("right_shoulder")[:, 0] - track.point("left_shoulder")[:, 0])
     long = np.linalg.norm(track.point("shoulder") - track.point("hip"), axis=1)
     return bool(np.median(wide) > FRONTAL * np.median(long))

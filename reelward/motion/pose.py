@@ -15,7 +15,7 @@ import numpy as np
 
 DETECTOR, LANDMARKS = "pose_detection.tflite", "pose_landmark_full.tflite"
 SEEN = 0.5
-"""least score of a detection and of a tracked crop"""
+"""minimum score of a detection and of a tracked crop"""
 
 PARTS = {"shoulder": 11, "elbow": 13, "wrist": 15, "hip": 23, "knee": 25, "ankle": 27}
 FEET = {"heel": 29, "toe": 31}
@@ -39,8 +39,9 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A detected person: score, middle of the hips and the point that sets size and tilt (pixels)."""
+class Detection:
+    """A detected person (pixels): score, middle of the hips, and the auxiliary point that sets size and
+    tilt."""
 
     score: float
     hip: np.ndarray
@@ -52,7 +53,7 @@ class Found:
 
 
 class PoseModel:
-    """Both networks of one folder, on one thread (same pictures, same points)."""
+    """Both networks of one folder, on one thread, so that equal pictures give equal points."""
 
     def __init__(self, folder: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -66,9 +67,9 @@ class PoseModel:
 
     def detect(
         self, image: np.ndarray, centre: np.ndarray | None = None, side: int | None = None
-    ) -> list[Found]:
-        """Everybody in the RGB picture, or in the square of `side` pixels around `centre`, best
-        score first. Who is small in the whole picture is only seen in a square of its own."""
+    ) -> list[Detection]:
+        """All persons in the RGB picture, or in the square of `side` pixels around `centre`, best
+        score first. A person who is small in the picture is detected only in a small square."""
         high, wide = image.shape[:2]
         side = side or max(high, wide)
         middle = np.array([wide, high]) / 2 if centre is None else centre
@@ -80,29 +81,29 @@ class PoseModel:
         square[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
         small = cv2.resize(square, (224, 224), interpolation=cv2.INTER_AREA)
         boxes, logits = self._run(0, small.astype(np.float32) / 127.5 - 1.0, (0, 1))
-        score = _share(logits[0, :, 0])
+        score = _sigmoid(logits[0, :, 0])
         keep = np.flatnonzero(score >= SEEN)
         places = boxes[0, keep, 4:8].reshape(-1, 2, 2) / 224 + self._anchors[keep, None]
         places = places * side + [left, top]
-        people: list[Found] = []
+        people: list[Detection] = []
         for i in np.argsort(-score[keep], kind="stable"):
             hip, far = places[i]
-            new = Found(float(score[keep][i]), hip, far)
+            new = Detection(float(score[keep][i]), hip, far)
             if all(np.linalg.norm(hip - p.hip) > 0.5 * max(p.size, new.size) for p in people):
                 people.append(new)
         return people
 
-    def landmarks(self, image: np.ndarray, found: Found) -> tuple[Pose, Found]:
-        """Pose inside the crop that `found` sets, and where to look in the next frame (its score
-        is that of this crop)."""
-        to_crop = _crop(found)
+    def landmarks(self, image: np.ndarray, person: Detection) -> tuple[Pose, Detection]:
+        """The pose inside the crop around `person`, and the detection for the next frame; its score
+        is that of this crop."""
+        to_crop = _crop(person)
         crop = cv2.warpAffine(image, to_crop, (256, 256), flags=cv2.INTER_LINEAR)
         points, flag = self._run(1, crop.astype(np.float32) / 255.0, (0, 1))
         raw = points.reshape(39, 5)
         back = cv2.invertAffineTransform(to_crop)
         xy = raw[:, :2] @ back[:, :2].T + back[:, 2]
-        sure = _share(raw[:, 3])
-        return _named(xy, sure), Found(float(flag.reshape(-1)[0]), xy[33], xy[34])
+        confidence = _sigmoid(raw[:, 3])
+        return _named(xy, confidence), Detection(float(flag.reshape(-1)[0]), xy[33], xy[34])
 
     def _run(self, which: int, picture: np.ndarray, outputs: tuple[int, ...]) -> list[np.ndarray]:
         net = self._nets[which]
@@ -114,25 +115,25 @@ class PoseModel:
 class Follower:
     """Follows one person from picture to picture.
 
-    It is the largest one of the first picture that has any, or the one nearest to `at` (shares of
-    width and height); lost, it is looked for where it was last.
+    This is the largest person in the first picture with any, or the one nearest to `at` (fractions of
+    width and height). A person who is lost is searched where they were last.
     """
 
     def __init__(self, model: PoseModel, at: tuple[float, float] | None = None) -> None:
         self._model, self._at = model, at
         self._where: np.ndarray | None = None
-        self._next: Found | None = None
+        self._next: Detection | None = None
 
     def step(self, image: np.ndarray) -> Pose | None:
-        """The pose in the next picture, None where it is not seen."""
+        """The pose in the next picture, None if the person is not visible."""
         high, wide = image.shape[:2]
         if self._where is None and self._at:
             self._where = np.array(self._at) * [wide, high]
         if self._next is None:
-            self._next = self._found(image)
+            self._next = self._search(image)
         pose = self._look(image)
-        if pose is None and (again := self._found(image)):
-            self._next = again
+        if pose is None and (detection := self._search(image)):
+            self._next = detection
             pose = self._look(image)
         return pose
 
@@ -146,7 +147,7 @@ class Follower:
         self._where = self._next.hip
         return pose
 
-    def _found(self, image: np.ndarray) -> Found | None:
+    def _search(self, image: np.ndarray) -> Detection | None:
         if self._where is None:
             return max(self._model.detect(image), key=lambda p: p.size, default=None)
         where, high = self._where, image.shape[0]
@@ -157,31 +158,31 @@ class Follower:
         return None
 
 
-def _named(xy: np.ndarray, sure: np.ndarray) -> Pose:
+def _named(xy: np.ndarray, confidence: np.ndarray) -> Pose:
     sides = {"right": 1, "left": 0}  # in BlazePose's order every right point follows its left one
     rows = [[7, 8], [11, 12], [23, 24]] + [
         [i + odd] for odd in sides.values() for i in (PARTS | FEET).values()
     ]
     points = np.array([xy[r].mean(axis=0) for r in rows], np.float32)
-    return Pose(points, np.array([sure[r].mean() for r in rows], np.float32))
+    return Pose(points, np.array([confidence[r].mean() for r in rows], np.float32))
 
 
-def _crop(found: Found) -> np.ndarray:
+def _crop(person: Detection) -> np.ndarray:
     """2 x 3 matrix from the picture to the 256-pixel crop: the hips in the middle, the far point
-    straight above them, a quarter of room around."""
-    way = found.far - found.hip
+    straight above them, and a margin of a quarter."""
+    way = person.far - person.hip
     angle = np.arctan2(way[0], -way[1])
-    scale = 256 / max(2 * 1.25 * found.size, 1.0)
+    scale = 256 / max(2 * 1.25 * person.size, 1.0)
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return np.hstack([turn, (128 - turn @ found.hip)[:, None]])
+    return np.hstack([turn, (128 - turn @ person.hip)[:, None]])
 
 
-def _share(logits: np.ndarray) -> np.ndarray:
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-np.clip(logits, -50, 50)))
 
 
 def _anchors() -> np.ndarray:
-    """`[2254, 2]` centres of the detector's cells, as shares of its 224-pixel picture."""
+    """`[2254, 2]` centres of the detector's cells, as fractions of its 224-pixel picture."""
     layers = []
     for cells, each in ((28, 2), (14, 2), (7, 6)):
         x, y = np.meshgrid(*(2 * [(np.arange(cells) + 0.5) / cells]))

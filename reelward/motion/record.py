@@ -1,13 +1,16 @@
-"""motion.json: what was measured of one motion, expert's and learner's in the same shape."""
+"""The JSON files of a motion: motion.json (expert and learner alike), tiles.json and shots.json."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from reelward.motion.course import Course
 from reelward.motion.cycle import Period
+from reelward.records import Record
 
 
 @dataclass(frozen=True)
@@ -19,73 +22,78 @@ class Descriptor:
     uncertainty: float
     usable: bool
     why: str = ""
+    """why it may not be used"""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """One motion in numbers. `subject`: person, silhouette or robot:NAME. `time_scale`: seconds of
-    the world a second of the video, None if unknown. `keypoints`: names of the points that were
-    followed, empty for a silhouette. `courses`: those of the legs that are believed."""
+    """One motion in figures."""
 
     subject: str
+    """person, silhouette, robot:NAME or none"""
     fps: float
     seconds: float
     time_scale: float | None
+    """seconds of the world per second of the video, None if unknown"""
     leg_length_m: float | None
-    period: Period | None
+    period: Annotated[Period | None, Field(alias="period_s")]
     descriptors: dict[str, Descriptor]
     keypoints: tuple[str, ...] = ()
+    """names of the points that were followed, empty for a silhouette"""
     duplicates_dropped: int = 0
     survival: float = 1.0
+    """mean fraction of the episode that a robot lived"""
     notes: tuple[str, ...] = ()
     courses: dict[str, Course] = field(default_factory=dict)
+    """by leg, for the legs that were measured"""
+
+
+class KeyframeRow(Record):
+    """A line of tiles.json: which frame of the video a tile of the contact sheet shows."""
+
+    tile: int
+    frame: int
+    time_s: float
+    phase: float | None
+    """of the gait cycle, from 0 to 1; None without a cycle"""
+    flipped: bool
+    """whether the tile is the picture mirrored left to right"""
+
+
+class ShotRow(Record):
+    """A line of shots.json: one shot of the video, and how well it shows a motion."""
+
+    shot: int
+    chosen: bool
+    kind: str
+    """person, silhouette or none"""
+    score: float
+    parts: dict[str, float]
+    """the factors of the score"""
+    first: int
+    last: int
+    start: float
+    stop: float
+
+
+MOTION = TypeAdapter(Motion)
 
 
 def to_json(motion: Motion) -> dict[str, Any]:
-    """Plain values in the order of motion.json, rounded to six digits that mean something."""
-    p = motion.period
-    plain = {
-        "subject": motion.subject,
-        "fps": motion.fps,
-        "seconds": motion.seconds,
-        "time_scale": motion.time_scale,
-        "leg_length_m": motion.leg_length_m,
-        "period_s": asdict(p) if p else None,
-        "duplicates_dropped": motion.duplicates_dropped,
-        "survival": motion.survival,
-        "keypoints": list(motion.keypoints),
-        "notes": list(motion.notes),
-        "descriptors": {n: asdict(d) for n, d in motion.descriptors.items()},
-        "courses": {leg: asdict(c) for leg, c in motion.courses.items()},
-    }
-    return _rounded(plain)
+    """The contents of motion.json, floats rounded to six significant digits."""
+    return _rounded(MOTION.dump_python(motion, mode="json", by_alias=True))
 
 
 def from_json(plain: Mapping[str, Any]) -> Motion:
-    """The motion of `to_json`. Raises ValueError in one line where a field is missing or strange."""
+    """The motion of `to_json`. Raises ValueError in one line where a field is missing or wrong."""
     try:
-        p = plain["period_s"]
-        return Motion(
-            subject=plain["subject"],
-            fps=plain["fps"],
-            seconds=plain["seconds"],
-            time_scale=plain["time_scale"],
-            leg_length_m=plain["leg_length_m"],
-            period=Period(**p) if p else None,
-            descriptors={n: Descriptor(**d) for n, d in plain["descriptors"].items()},
-            keypoints=tuple(plain["keypoints"]),
-            duplicates_dropped=plain["duplicates_dropped"],
-            survival=plain["survival"],
-            notes=tuple(plain["notes"]),
-            courses={
-                leg: Course(
-                    c["landing"], c["duty"], *(tuple(c[k]) for k in ("thigh", "knee", "hip"))
-                )
-                for leg, c in plain["courses"].items()
-            },
-        )
-    except (KeyError, TypeError, AttributeError) as e:
-        raise ValueError(f"expected a motion.json of this version, {type(e).__name__}: {e}") from e
+        return MOTION.validate_python(plain)
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"expected a motion.json of this version: {where}: {first['msg']}"
+        ) from None
 
 
 def _rounded(value: Any) -> Any:
@@ -93,4 +101,4 @@ def _rounded(value: Any) -> Any:
         return float(f"{value:.6g}")
     if isinstance(value, dict):
         return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
+    return [_rounded(v) for v in value] if isinstance(value, list) else value

@@ -14,29 +14,35 @@ SIZE = 224
 """pixels of a tile's side: eight of them make 896 x 448"""
 COLUMNS = 4
 BODY = 0.72
-"""share of the tile that the body's height takes"""
+"""the body's height, as a fraction of the tile"""
 GROUND = 0.90
-"""where the ground lies, as a share of the tile's height"""
+"""the row of the ground line, as a fraction of the tile"""
 PAPER, INK, LINE = (246, 246, 242), (24, 24, 24), (200, 60, 40)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture RGB `[H, W, 3]` and where in it (pixels) the subject is: middle, ground, body
-    height. `phase` in cycles, None without a cycle; `flip` turns left and right."""
+    """A picture, and where in it (pixels) the subject is."""
 
     image: np.ndarray
+    """[H, W, 3] RGB"""
     centre: float
+    """column of the body's middle"""
     ground: float
+    """row of the ground"""
     height: float
+    """of the body"""
     time: float
+    """s"""
     phase: float | None = None
+    """cycles; None without a cycle"""
     flip: bool = False
+    """mirror left to right"""
 
 
 def sheet(tiles: Sequence[Tile]) -> np.ndarray:
-    """RGB `[rows * SIZE, columns * SIZE, 3]`: every body in the middle of its tile, on the same
-    ground line, at the same size; number, seconds and phase above it."""
+    """RGB `[rows * SIZE, columns * SIZE, 3]`. Every body is in the middle of its tile, on the same
+    ground line and at the same size, below its number, seconds and phase."""
     columns = min(COLUMNS, len(tiles))
     drawn = [_drawn(tile, i + 1) for i, tile in enumerate(tiles)]
     blank = np.full((SIZE, SIZE, 3), PAPER, np.uint8)
@@ -46,15 +52,17 @@ def sheet(tiles: Sequence[Tile]) -> np.ndarray:
 
 
 def body_height(track: Track) -> float:
-    """Height of the body in the track's unit, for the scale of its tiles: from its lowest to its
-    highest point when it stands tallest, and a tenth for crown and soles."""
+    """Height of the body in the track's unit: the 90th percentile from lowest to highest point, and a
+    tenth for crown and soles."""
     y = track.points[..., 1]
     return 1.1 * float(np.percentile(y.max(axis=1) - y.min(axis=1), 90))
 
 
 def ground_under(lowest: np.ndarray, reach: int) -> np.ndarray:
-    """`[T]` height of the ground (y down, pixels) from the body's `lowest` point in every frame: what
-    it stands on within `reach` frames, so that a jump leaves the line and a slope follows it."""
+    """`[T]` row of the ground (y down, pixels) from the row of the body's `lowest` point in each frame.
+
+    It is the 80th percentile within `reach` frames, so it ignores a jump and follows a slope.
+    """
     windows = (lowest[max(0, i - reach) : i + reach + 1] for i in range(len(lowest)))
     return np.array([np.percentile(w, 80) for w in windows])
 

@@ -13,10 +13,10 @@ from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode, HashDe
 from reelward.motion.video import Frame
 
 AGREE = 3
-"""frames within which two detectors mean the same cut"""
+"""cuts of two detectors within this many frames are the same cut"""
 SHORTEST_S = 1.0
 TALL = 0.15
-"""share of the picture's height from which a subject is large enough"""
+"""a subject of this fraction of the picture's height is large enough"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Rank:
-    """Why a shot was chosen or not: parts in [0, 1], whose product is the score."""
+    """How well a shot shows a motion: the score is the product of parts in [0, 1]."""
 
     shot: int
     kind: str
@@ -49,18 +49,20 @@ class Rank:
 
 @dataclass(frozen=True)
 class Glance:
-    """What a single frame of a shot shows: bodies, and of the largest one its height as a share of
-    the picture and whether it is wholly inside."""
+    """What a single frame of a shot shows."""
 
     kind: str
+    """person, silhouette or none"""
     bodies: int = 0
     height: float = 0.0
+    """of the largest body, as a fraction of the picture's"""
     whole: bool = False
+    """whether the largest body is wholly inside the picture"""
 
 
 def find_shots(stream: Iterable[Frame], fps: float) -> list[Shot]:
-    """All shots of a film, one if it has no cut. A cut counts if two of three detectors (adaptive
-    and plain change of content, perceptual hash) see it within `AGREE` frames."""
+    """All shots of a video; one if it has no cut. A cut counts if two of three detectors (adaptive and
+    plain change of content, perceptual hash) report it within `AGREE` frames."""
     detectors = [AdaptiveDetector(), ContentDetector(), HashDetector()]
     seen: list[list[int]] = [[] for _ in detectors]
     times: list[float] = []
@@ -82,7 +84,7 @@ def find_shots(stream: Iterable[Frame], fps: float) -> list[Shot]:
 
 
 def agreed(seen: Sequence[Sequence[int]]) -> list[int]:
-    """Cuts that at least two detectors see within `AGREE` frames, at the median of their frames."""
+    """Cuts that at least two detectors report within `AGREE` frames, at the median of their frames."""
     marks = sorted((cut, i) for i, cuts in enumerate(seen) for cut in cuts)
     groups: list[list[tuple[int, int]]] = []
     for mark in marks:
@@ -95,7 +97,7 @@ def agreed(seen: Sequence[Sequence[int]]) -> list[int]:
 
 
 def judge(index: int, shot: Shot, glances: Sequence[Glance]) -> Rank:
-    """The rank of a shot from single frames of it."""
+    """The rank of a shot from some of its frames."""
     kinds = [g.kind for g in glances if g.kind != "none"]
     if not kinds or shot.seconds < SHORTEST_S:
         return Rank(index, "none")
@@ -112,8 +114,8 @@ def judge(index: int, shot: Shot, glances: Sequence[Glance]) -> Rank:
 
 
 def measured(rank: Rank, *, drift: float, strength: float, cycles: float) -> Rank:
-    """The rank of a shot that was followed: `drift` of the camera (picture widths a second),
-    `strength` of the period (autocorrelation, 0 without one) and how many cycles it shows."""
+    """The rank of a shot that was followed. `drift` is the camera's (picture heights per second),
+    `strength` the autocorrelation at the period (0 without one), `cycles` their number."""
     more = {
         "steady": 1 / (1 + drift),
         "periodic": 0.25 + 0.75 * max(0.0, strength),
@@ -123,7 +125,7 @@ def measured(rank: Rank, *, drift: float, strength: float, cycles: float) -> Ran
 
 
 def _small(image: np.ndarray) -> np.ndarray:
-    share = min(1.0, 256 / image.shape[1])
-    size = (max(1, round(image.shape[1] * share)), max(1, round(image.shape[0] * share)))
+    scale = min(1.0, 256 / image.shape[1])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Angles, stances and lines over time: what descriptors are made of."""
+"""Signals over time from which descriptors are computed: angles, stances, slopes."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import numpy as np
 from reelward.motion.track import Track, smooth
 
 STILL = 0.2
-"""a point of a foot stands still below this share of its own fast (95th percentile) speed ..."""
+"""A point of a foot is still if it is slower than this fraction of its 95th percentile speed, ..."""
 STILL_LEAST = 0.3
-"""... or below this speed (leg lengths a second), as a body that only trembles does ..."""
+"""... or slower than this (leg lengths per second), as in a body that only trembles."""
 LOW = 0.10
-"""... and lies no higher (leg lengths) than this over the place where it stands"""
+"""maximum height (leg lengths) of a standing point over the place where it stands"""
 GAP_S, BLIP_S = 0.1, 0.05
-"""a gap in a stance, and a stance, that are no longer than this are trembling"""
+"""gaps in a stance, and stances, up to this length are noise"""
 FOOT_SMOOTH_S = 0.02
-"""further low-pass (s) of the feet's places, whose speed is asked for"""
+"""additional low-pass (s) before the speed of a foot is computed"""
 
 
 def slope(values: np.ndarray) -> float:
-    """Rise per frame of the straight line through `values [T]`."""
+    """Slope per frame of the least-squares line through `values [T]`."""
     t = np.arange(len(values)) - (len(values) - 1) / 2
     return float(t @ values / max(t @ t, 1e-12))
 
 
 def level(values: np.ndarray) -> np.ndarray:
-    """`values [T]` less the straight line from their first to their last one (a tilted picture,
-    a walker that comes nearer)."""
+    """`values [T]` minus the straight line from first to last value, which removes the effect of a
+    tilted picture or of a walker who comes nearer."""
     return values - np.linspace(values[0], values[-1], len(values))
 
 
@@ -41,7 +41,7 @@ def thigh(track: Track, leg: str) -> np.ndarray:
 
 
 def flexion(track: Track, leg: str) -> np.ndarray:
-    """`[T]` degrees of the knee, 0 stretched; positive is the shank behind the thigh."""
+    """`[T]` degrees of the knee, 0 when straight, positive when the shank is behind the thigh."""
     return _unwrap(thigh(track, leg) - limb(track, f"{leg}_knee", f"{leg}_ankle"))
 
 
@@ -57,7 +57,7 @@ def sole(track: Track, leg: str) -> np.ndarray:
 
 
 def standing(track: Track, leg: str, leg_length: float) -> np.ndarray:
-    """`[T]` bool: the heel or the toe of this leg lies low and still."""
+    """`[T]` bool: whether the heel or the toe of this leg is low and still."""
     still = np.zeros(len(track), bool)
     for name in (f"{leg}_heel", f"{leg}_toe"):
         if track.has(name):
@@ -71,8 +71,8 @@ def standing(track: Track, leg: str, leg_length: float) -> np.ndarray:
 
 
 def without_runs(on: np.ndarray, value: bool, frames: int) -> np.ndarray:
-    """`on [T]` bool with the runs of `value` of at most `frames` turned over; one that touches an
-    end may go on outside and stays."""
+    """`on [T]` bool with the runs of `value` of at most `frames` inverted. A run at either end is kept,
+    because it may be longer than it looks."""
     on = on.copy()
     edges = np.flatnonzero(np.diff(np.concatenate([[not value], on, [not value]]).astype(np.int8)))
     for a, b in zip(edges[::2], edges[1::2], strict=True):
@@ -82,8 +82,8 @@ def without_runs(on: np.ndarray, value: bool, frames: int) -> np.ndarray:
 
 
 def lag(first: np.ndarray, second: np.ndarray) -> float:
-    """Cycles (0 to 0.5) by which the fundamental of one angle follows that of the other, over one
-    cycle; not a number where one of them moves less than 5 degrees."""
+    """Phase lag (cycles, 0 to 0.5) between the fundamentals of two angles over one cycle. Not a number if
+    one of them moves less than 5 degrees."""
     if min(np.ptp(first), np.ptp(second)) < 5.0:
         return float("nan")
     turn = np.exp(-2j * np.pi * np.arange(len(first) - 1) / (len(first) - 1))
@@ -91,9 +91,9 @@ def lag(first: np.ndarray, second: np.ndarray) -> float:
     return float(abs(np.angle(a * np.conj(b))) / (2 * np.pi))
 
 
-def _bearing(way: np.ndarray) -> np.ndarray:
-    """Degrees of `way [T, 2]` against straight down, forward positive, without jumps."""
-    return _unwrap(np.degrees(np.arctan2(way[:, 0], -way[:, 1])))
+def _bearing(direction: np.ndarray) -> np.ndarray:
+    """Degrees of `direction [T, 2]` against straight down, forward positive, without jumps."""
+    return _unwrap(np.degrees(np.arctan2(direction[:, 0], -direction[:, 1])))
 
 
 def _unwrap(angle: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Bodies that are not human: their outline before a plain background.
 
-Only what an outline shows is measured: the period of its movement and how long it is off the
-ground. A gate keeps everything else out: a background that is not plain, a body cut by the
-picture's sides, an area that jumps.
+An outline shows the period of a movement and how long the body is off the ground. It is refused if
+the background is not plain, if the picture's sides cut the body, or if its area jumps.
 """
 
 from __future__ import annotations
@@ -17,22 +16,23 @@ from reelward.motion.track import Track
 
 NAMES = ("centroid", "lowest", "highest", "rightmost", "leftmost")
 PLAIN = 40.0
-"""grey levels (of 255) by which nearly all of a plain wall, at the picture's upper edges, stays
-around its median"""
+"""maximum deviation (grey levels of 255, 95th percentile) of a plain wall from its median"""
 AREA = (0.02, 0.6)
-"""share of the picture that a body fills"""
+"""minimum and maximum fraction of the picture that a body fills"""
 STEADY = 0.25
-"""relative spread of the body's area over time"""
+"""maximum relative standard deviation of the body's area over time"""
 OFF_GROUND = 0.03
-"""body heights between the lowest point and the ground from which it is in the air"""
+"""a body is in the air if its lowest point is higher than this (body heights) over the ground"""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """The body as a mask `[H, W]` bool, and all that differs from the background, the ground too."""
+    """What differs from a plain background."""
 
     mask: np.ndarray
+    """[H, W] bool: the body"""
     all: np.ndarray
+    """[H, W] bool: the body and everything else, such as the ground"""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -48,7 +48,7 @@ class Outline:
 
 
 def outline(image: np.ndarray) -> Outline | None:
-    """The largest thing that differs from a plain background (Otsu), or None."""
+    """The largest object before a plain background (threshold by Otsu), or None."""
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), image.shape[1] / 320)
     high, wide = grey.shape
     # The ground and its shadow lie below; a plain wall shows at the upper edges.
@@ -61,13 +61,13 @@ def outline(image: np.ndarray) -> Outline | None:
     if count < 2:
         return None
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    share = stats[largest, cv2.CC_STAT_AREA] / (high * wide)
-    return Outline(labels == largest, body) if AREA[0] <= share <= AREA[1] else None
+    fraction = stats[largest, cv2.CC_STAT_AREA] / (high * wide)
+    return Outline(labels == largest, body) if AREA[0] <= fraction <= AREA[1] else None
 
 
 def ground_row(masks: Sequence[np.ndarray]) -> int | None:
-    """The row at which the ground begins: below the legs, where the mean of the masks is thin, it
-    fills again. None where no ground is in the outlines."""
+    """The first row of the ground: below the legs, where the mean mask is thin, it fills up again. None
+    if the outlines show no ground."""
     fill = np.mean([m.mean(axis=1) for m in masks], axis=0)
     low = len(fill) * 2 // 3
     thin = low + int(np.argmin(fill[low:]))
@@ -76,10 +76,10 @@ def ground_row(masks: Sequence[np.ndarray]) -> int | None:
 
 
 def measure(outlines: Sequence[Outline | None], fps: float) -> tuple[Track, np.ndarray] | None:
-    """Track of the outline's outermost points (pixels, y up) and `[T]` bool: in the air.
+    """The track of the outline's outermost points (pixels, y up), and `[T]` bool: in the air.
 
-    None where the gate closes: seen in less than 80 % of the pictures, cut by an edge in more than
-    a fifth of them, or an area that is not steady.
+    None if fewer than 80 % of the pictures show an outline, if an edge cuts it in more than a fifth
+    of them, or if its area is not steady.
     """
     seen = [o for o in outlines if o]
     if len(seen) < 0.8 * len(outlines) or len(seen) < 8:

@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 SMOOTH_S = 0.025
-"""standard deviation (s) of the low-pass that every measurement sees; about 6 Hz, as is usual for
-points digitised from video"""
+"""standard deviation (s) of the low-pass before every measurement; about 6 Hz, as is usual for points
+digitised from video"""
 
 
 @dataclass(frozen=True)
 class Track:
     """Points `[T, K, 2]` float32 and their confidence `[T, K]` (0 to 1) at constant `fps`.
 
-    x is where the body looks and y is up; the unit is metres for a robot and pixels (with
-    the camera's own motion taken out) for a video. Names are those of a robot's keypoints: `head`,
-    `shoulder`, `hip`, and for each leg `right_hip`, `right_knee`, `right_ankle`, `right_heel`,
-    `right_toe`; what a body has not is left out.
+    x is forward and y is up. The unit is metres for a robot and pixels for a video, without the
+    camera's own motion. Names are those of a robot's keypoints: `head`, `shoulder`, `hip`, and for
+    each leg `right_hip`, `right_knee`, `right_ankle`, `right_heel`, `right_toe`. A body may lack some.
     """
 
     points: np.ndarray
@@ -43,7 +42,7 @@ class Track:
         return all(n in self.names for n in names)
 
     def point(self, name: str) -> np.ndarray:
-        """`[T, 2]` of one name. Raises KeyError for a name that the body has not."""
+        """`[T, 2]` of one name. Raises KeyError for a name that the body lacks."""
         if name not in self.names:
             raise KeyError(name)
         return self.points[:, self.names.index(name)].astype(np.float64)
@@ -63,12 +62,12 @@ class Track:
         return replace(self, points=self.points[a:b], confidence=self.confidence[a:b])
 
     def finite(self) -> Track:
-        """The frames before the first one with a point that is not a number."""
+        """The frames before the first one with a value that is not finite."""
         bad = ~np.isfinite(self.points).all(axis=(1, 2))
         return self.cut(0, int(np.argmax(bad)) / self.fps) if bad.any() else self
 
     def smooth(self) -> Track:
-        """The same points through a Gaussian of `SMOOTH_S`; the ends are continued in line."""
+        """The points after a Gaussian low-pass of `SMOOTH_S`."""
         return replace(self, points=smooth(self.points, SMOOTH_S * self.fps))
 
     def at(self, times: np.ndarray, fps: float) -> Track:
@@ -98,8 +97,8 @@ class Scale:
 def on_clock(
     times: np.ndarray, points: np.ndarray, confidence: np.ndarray, names: tuple[str, ...]
 ) -> Track:
-    """A track at constant rate from points `[T, K, 2]` at uneven `times [T]` (s): the rate is the
-    usual distance of two frames, the values between them are interpolated."""
+    """A track at constant rate from points `[T, K, 2]` at uneven `times [T]` (s). The rate is the
+    inverse of the median interval; values are interpolated linearly."""
     fps = 1.0 / float(np.median(np.diff(times)))
     count = int(np.floor((times[-1] - times[0]) * fps + 1e-6)) + 1
     clock = times[0] + np.arange(count) / fps
@@ -116,14 +115,14 @@ def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel /= kernel.sum()
     x = values.reshape(len(values), -1).astype(np.float64)
-    # Mirrored about its end points, so that a steady travel is not bent at the ends.
+    # Mirrored about its end points, so that a constant speed stays constant at the ends.
     padded = np.pad(x, ((radius, radius), (0, 0)), mode="reflect", reflect_type="odd")
     out = np.stack([np.convolve(c, kernel, mode="valid") for c in padded.T], axis=1)
     return out.reshape(values.shape).astype(values.dtype)
 
 
 def pack(track: Track) -> bytes:
-    """The bytes of a .npz with points, confidence, fps, names; equal tracks, equal bytes."""
+    """The bytes of a .npz with points, confidence, fps and names. Equal tracks give equal bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,

@@ -18,9 +18,9 @@ import numpy as np
 
 MAX_SIDE = 8192
 MAX_SECONDS = 600.0
-"""length of a film, since it is decoded from its beginning"""
+"""maximum length: a video is always decoded from its beginning"""
 REPEATED = 20.0
-"""grey levels (of 255) by which a repeated frame may differ anywhere, because of compression"""
+"""maximum difference (grey levels of 255) between a frame and its repetition, due to compression"""
 
 
 class VideoError(ValueError):
@@ -31,7 +31,7 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class Info:
-    """Upright size (pixels), usual rate, length (s) as the file declares them."""
+    """Upright size (pixels), mean rate and length (s), as the file declares them."""
 
     width: int
     height: int
@@ -41,7 +41,8 @@ class Info:
 
 @dataclass(frozen=True)
 class Frame:
-    """Number in the file (from 0), time (s, the first frame is 0), RGB picture `[H, W, 3]` uint8."""
+    """A picture of a video: number in the file (from 0), time (s, 0 for the first frame), and RGB
+    `[H, W, 3]` uint8."""
 
     index: int
     time: float
@@ -54,7 +55,7 @@ def probe(path: Path) -> Info:
         stream = box.streams.video[0]
         first = next(_decoded(path, box), None)
         if first is None:
-            raise VideoError(f"{path}: expected frames, found none; the file is cut off or damaged")
+            raise VideoError(f"{path}: expected frames, got none; the file is cut off or damaged")
         width, height = first.width, first.height
         if round(first.rotation) % 180:
             width, height = height, width
@@ -81,13 +82,13 @@ def frames(
         declared = _declared(box)
         if zero is None or last + 2 * step < 0.9 * declared:
             raise VideoError(
-                f"{path}: expected {declared:.1f} s of video, found {last:.1f} s; "
+                f"{path}: expected {declared:.1f} s of video, got {last:.1f} s; "
                 "the file is cut off: fetch it again"
             )
 
 
 def repeats(before: np.ndarray, now: np.ndarray) -> bool:
-    """One thumbnail repeats another (12 pictures a second in a film of 24)."""
+    """Whether one thumbnail repeats another, as in an animation of 12 pictures a second at 24 fps."""
     return bool(np.abs(now - before).max() <= REPEATED)
 
 
@@ -99,8 +100,11 @@ def thumbnail(image: np.ndarray, width: int = 96) -> np.ndarray:
 
 
 def encode_mp4(images: Iterable[np.ndarray], fps: float, quality: int = 23) -> bytes:
-    """H.264 of RGB pictures `[H, W, 3]` of one size (odd edges are cut), its index first so that it
-    plays while it loads; one thread and no clock in it, so that equal pictures give equal bytes."""
+    """An mp4 (H.264) of RGB pictures `[H, W, 3]` of one size; odd edges are cut.
+
+    Its index comes first, so that it plays while it loads. It is encoded on one thread and holds no
+    date, so that equal pictures give equal bytes.
+    """
     rate = Fraction(fps).limit_denominator(1001)
     with tempfile.TemporaryDirectory() as folder:  # FFmpeg moves the index in a file only
         path = Path(folder) / "film.mp4"
@@ -112,7 +116,7 @@ def encode_mp4(images: Iterable[np.ndarray], fps: float, quality: int = 23) -> b
                     stream = box.add_stream("libx264", rate=rate)
                     stream.height, stream.width = even.shape[:2]
                     stream.pix_fmt = "yuv420p"
-                    # x264's macroblock tree gives other bytes in about one run of ten
+                    # x264's macroblock tree gives different bytes in about one run of ten
                     settings: dict[str, object] = {"crf": str(quality), "preset": "medium"}
                     stream.options = settings | {"x264-params": "mbtree=0"}
                     stream.codec_context.thread_count = 1
@@ -132,7 +136,7 @@ def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
 
 def _open(path: Path) -> av.container.InputContainer:
     if not path.is_file():
-        raise VideoError(f"{path}: expected a video file, found none")
+        raise VideoError(f"{path}: expected a video file, got none")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: expected a video, the file is empty")
     try:
@@ -140,7 +144,7 @@ def _open(path: Path) -> av.container.InputContainer:
         box = av.open(str(path), options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, ValueError) as e:
         raise VideoError(
-            f"{path}: expected a video, found something else or a file without its index "
+            f"{path}: expected a video, got something else or a file without its index "
             f"({type(e).__name__}); give an mp4, webm, mov, mkv or gif"
         ) from e
     fault = _fault(box)
@@ -154,22 +158,22 @@ def _open(path: Path) -> av.container.InputContainer:
 def _fault(box: av.container.InputContainer) -> str | None:
     if not box.streams.video:
         kinds = ", ".join(s.type for s in box.streams) or "nothing"
-        return f"expected a video stream, found {kinds}"
+        return f"expected a video stream, got {kinds}"
     code = box.streams.video[0].codec_context
     if code is None:
         return "expected a video that FFmpeg decodes: its codec is unknown, or the file is cut off"
     if max(code.width, code.height) > MAX_SIDE:
-        return f"expected at most {MAX_SIDE} pixels a side, found {code.width} x {code.height}"
+        return f"expected at most {MAX_SIDE} pixels a side, got {code.width} x {code.height}"
     if _declared(box) > MAX_SECONDS:
         return (
-            f"expected at most {MAX_SECONDS:.0f} s, found {_declared(box):.0f} s; cut the file: "
+            f"expected at most {MAX_SECONDS:.0f} s, got {_declared(box):.0f} s; cut the file: "
             "ffmpeg -ss START -t SECONDS -i FILE part.mp4"
         )
     return None
 
 
 def _declared(box: av.container.InputContainer) -> float:
-    """Length (s) by the file's own word, 0 if it says nothing."""
+    """Length (s) that the file declares, 0 if it declares none."""
     stream = box.streams.video[0]
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
@@ -184,8 +188,8 @@ def _decoded(path: Path, box: av.container.InputContainer) -> Iterator[av.VideoF
 
 
 def _picture(frame: av.VideoFrame, side: int) -> np.ndarray:
-    share = min(1.0, side / max(frame.width, frame.height))
-    width, height = (max(2, round(n * share)) for n in (frame.width, frame.height))
+    scale = min(1.0, side / max(frame.width, frame.height))
+    width, height = (max(2, round(n * scale)) for n in (frame.width, frame.height))
     image = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
