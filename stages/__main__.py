@@ -15,14 +15,15 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import Field
 
+from reelward import measures
 from reelward.checking import native_faults
 from reelward.language import NativeError
-from reelward.records import ASK_A_MODEL
+from reelward.records import ASK_A_MODEL, MeasureKind
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError
 from reelward.runtime.validation import nearest, read_yaml, validate
-from reelward.sim.robot import RobotError, load_robot
+from reelward.sim.robot import Robot, RobotError, load_robot
 
 STAGES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
 
@@ -46,12 +47,40 @@ class Shared:
     native: Any
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The section `measure`, which several stages read."""
+
+    kind: MeasureKind
+    field: str | None
+    goal: Annotated[float, Field(gt=0)] | None
+
+
+def measure_complaints(section: dict[str, Any], robot: Robot | None) -> list[str]:
+    known = get_type_hints(Measured)
+    if found := [f"{k} is missing" for k in known if k not in section]:
+        return found
+    if found := validate(Measured, section):
+        return found
+    try:
+        fields = measures.load(**section).fields
+    except InputError as e:
+        return [str(e).removeprefix("measure.")]
+    names = [f.name for f in robot.fields] if robot else fields
+    return [
+        f"field: {robot.name} has no {f}; {nearest(f, names)}"
+        for f in fields
+        if f not in names and robot
+    ]
+
+
 def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> list[str]:
     """One line for each thing wrong in `params`. `commands` holds each stage's command line."""
     known = get_type_hints(Shared)
     shared = {k: v for k, v in params.items() if k in known or not isinstance(v, dict)}
     found = [f"{where}{k} is missing" for k in known if k not in shared]
     found += validate(Shared, shared, where)
+    robot = None
     try:
         robot = load_robot(str(shared.get("robot")))
         if (params.get("train") or {}).get("symmetric") and not (robot.symmetric and robot.planar):
@@ -64,6 +93,11 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         found += [f"{where}robot: {e}"] if "robot" in shared else []
     except NativeError as e:
         found.append(f"{where}{e}")
+    measure = params.get("measure")
+    found += [
+        f"{where}measure.{line}"
+        for line in measure_complaints(measure if isinstance(measure, dict) else {}, robot)
+    ]
     for name, key in (("propose", "author"), ("critique", "critic")):
         section = params.get(name)
         if isinstance(section, dict):
@@ -73,7 +107,7 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
             if kind not in ASK_A_MODEL and model:
                 found.append(f"{where}{name}.model = {model}: {key} is {kind}, expected null")
     for name, section in params.items():
-        if name in shared:
+        if name in shared or name == "measure":
             continue
         if isinstance(section, dict) and name not in STAGES:
             found.append(f"{where}{name}: no stage of this name; {nearest(name, STAGES)}")

@@ -14,5 +14,7 @@ def load(kind: MeasureKind, field: str | None = None, goal: float | None = None)
     if kind == "gait":
         return Gait()
     if field is None or goal is None:
-        raise InputError("measure: expected a field and a goal for the kind fitness")
+        raise InputError(
+            "measure.kind = fitness: expected measure.field and measure.goal, got null"
+        )
     return Fitness(field, goal)
