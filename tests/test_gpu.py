@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import mujoco
 import pytest
 import torch
+from test_robots import arm
 from test_sim import still
 from test_stage import holder
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -71,6 +72,17 @@ def test_agrees_with_the_cpu_to_float32(name, device):
             worst = (want - got.cpu()).abs().max() / scale.get(field.unit, 0.1)
             assert worst < 0.01, f"{field.name}: {worst}"
     torch.testing.assert_close(gpu.observe().cpu(), cpu.observe(), atol=5e-3, rtol=1e-3)
+
+
+def test_targets_are_followed_as_on_the_cpu(tmp_path, device):
+    robot = arm(tmp_path)
+    ends = []
+    for physics in (CpuPhysics(robot, 2), GpuPhysics(robot, 2, device)):
+        env = Env(robot, physics, seed=0)
+        for _ in range(30):
+            env.step(torch.tensor([[0.0], [1.0]], device=env.device))
+        ends.append(env.fields["joint_pos"].cpu())
+    torch.testing.assert_close(*ends, atol=1e-4, rtol=1e-4)
 
 
 def test_only_what_ended_starts_again(device):

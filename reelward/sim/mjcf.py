@@ -6,14 +6,16 @@ Names on the left of the YAML are reelward's, names on the right are the MJCF's.
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import mujoco
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import Field as Choice
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from reelward.sim.field import Field
 from reelward.sim.fields import FIELDS, Part
@@ -67,6 +69,26 @@ class Camera(Strict):
     height: float
 
 
+class Torques(Strict):
+    """An action is a fraction of each actuator's range, as the MJCF has it."""
+
+    kind: Literal["torques"] = "torques"
+
+
+class Targets(Strict):
+    """An action moves a target around a default pose, which position actuators follow."""
+
+    kind: Literal["targets"]
+    default: dict[str, float] = {}
+    """pose of the action zero: joint angles (rad); a joint that is not named stays at the model's"""
+    scale: PositiveFloat
+    """distance of the target at an action of 1 (rad)"""
+    kp: PositiveFloat
+    """stiffness (N m/rad)"""
+    kd: NonNegativeFloat
+    """damping (N m s/rad)"""
+
+
 class Robot(BaseRobot):
     """What robot.yaml contains where the robot is an MJCF. Relations between its parts are checked
     when it is loaded."""
@@ -93,6 +115,7 @@ class Robot(BaseRobot):
     keypoints: dict[str, tuple[str, float, float, float]]
     """body, and the position in its frame (m)"""
     feet: dict[str, Foot] = {}
+    actuation: Annotated[Torques | Targets, Choice(discriminator="kind")] = Torques()
     symmetric: bool
     """right_* and left_* are mirror images of each other"""
     velocity_clip: PositiveFloat | None = None
@@ -111,6 +134,10 @@ class Robot(BaseRobot):
             for joint in stance.joints:
                 if joint not in self.joints:
                     raise ValueError(f"reset.stances: {joint} is not among the joints")
+        if isinstance(self.actuation, Targets):
+            for joint in self.actuation.default:
+                if joint not in self.joints:
+                    raise ValueError(f"actuation.default: {joint} is not among the joints")
         if self.reset.stances and not self.feet:
             raise ValueError("reset.stances: expected feet to put on the ground, got none")
         if self.symmetric:
@@ -149,6 +176,8 @@ class Robot(BaseRobot):
                 if spec.joint(joint) is None:
                     raise ValueError(f"joint_range_deg: it has no joint {joint!r}")
                 spec.joint(joint).range = degrees
+            if isinstance(self.actuation, Targets):
+                self._follow_targets(spec, self.actuation)
             for sensor in spec.sensors:
                 spec.delete(sensor)  # the feet's are the only ones that anything reads
             for geom in (g for f in self.feet.values() for g in f.geoms):
@@ -162,6 +191,25 @@ class Robot(BaseRobot):
             return spec
         except (ValueError, AttributeError, OSError) as e:
             raise RobotError(f"robot {self.name}: cannot read {self.path}: {e}") from e
+
+    def _follow_targets(self, spec: mujoco.MjSpec, targets: Targets) -> None:
+        """Turns each actuator into a position actuator that is as strong as it was."""
+        ours = {theirs: name for name, theirs in self.joints.items()}
+        for actuator in spec.actuators:
+            joint = spec.joint(actuator.target)
+            if joint is None:
+                continue  # refused with a reason once the model is compiled
+            in_degrees = spec.compiler.degree and joint.type == mujoco.mjtJoint.mjJNT_HINGE
+            rest = math.radians(joint.ref) if in_degrees else joint.ref
+            middle = targets.default.get(ours.get(joint.name, ""), rest)
+            if actuator.biastype == mujoco.mjtBias.mjBIAS_NONE:  # a motor: its range is a force
+                strength = actuator.gear[0] * actuator.gainprm[0] * actuator.ctrlrange
+                actuator.forcerange = sorted(strength)
+                actuator.forcelimited = True
+            actuator.set_to_position(kp=targets.kp, kv=targets.kd)
+            actuator.gear = [1.0, 0, 0, 0, 0, 0]
+            actuator.ctrlrange = [middle - targets.scale, middle + targets.scale]
+            actuator.ctrllimited = True
 
     @cached_property
     def mj_model(self) -> mujoco.MjModel:
