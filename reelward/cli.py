@@ -94,31 +94,37 @@ def diff(
     as_json: Annotated[bool, arg(name="json")] = False,
     html: Path | None = None,
 ) -> None:
-    """Hold two versions of a reward together: terms, targets, weights, and what came of them.
+    """Compare two versions of a reward: terms, targets, weights, and what the change brought.
 
     A version is a git revision (its rewards/best.py), an iteration of the working tree (iter-02,
     seed), or both (HEAD~3:iter-02).
 
     Args:
-        rev: the older version; alone, the newer one, held against its parent: an iteration's in
-            the ledger, or the commit before
+        rev: the older version. Without `other`, the newer version, compared with its parent: the
+            parent of an iteration in the ledger, or the commit before a commit
         other: the newer version
-        as_json: for programs
-        html: one self-contained page to write
+        as_json: print JSON, for programs
+        html: write one self-contained page to this file
     """
     from rich.console import Console
 
     from reelward.runtime.files import write_text
-    from reelward.studies import diff as of
+    from reelward.studies.diff import (
+        compare,
+        html_page,
+        load_version,
+        parent_of,
+        print_comparison,
+    )
 
-    old, new = (rev, other) if other is not None else (of.before(rev), rev)
-    found = of.compare(of.version(old), of.version(new))
+    old, new = (rev, other) if other is not None else (parent_of(rev), rev)
+    comparison = compare(load_version(old), load_version(new))
     if html is not None:
-        write_text(html, of.page(found))
+        write_text(html, html_page(comparison))
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(dataclasses.asdict(comparison), indent=1))
     elif html is None:
-        of.show(found, Console(highlight=False))
+        print_comparison(comparison, Console(highlight=False))
     else:
         print(f"wrote {html}")
 

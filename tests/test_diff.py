@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,16 +10,18 @@ import pytest
 from conftest import reelward, run
 from rich.console import Console
 
+from reelward.records import Critique, Feedback, Row, Training
 from reelward.studies.diff import (
+    Comparison,
     DiffError,
-    before,
-    change,
+    Effect,
     compare,
+    difference,
+    html_page,
+    load_version,
     number,
-    page,
-    show,
-    verdict,
-    version,
+    parent_of,
+    print_comparison,
 )
 
 SEED = """\
@@ -55,23 +58,40 @@ LINES = (
 LEDGER = "iterations:\n  iter-00: {parent: seed}\n"
 
 
-def feedback(name: str, returns: list[float]) -> str:
-    differences = {"speed": {"expert": 0.4}, "knee": {"expert": 60.0}}
-    return json.dumps(
-        {"selected": name, "training": {"return": returns}, "differences": differences}
+def feedback(selected: str, returns: tuple[float, ...]) -> str:
+    rows = tuple(
+        Row(name=name, unit="", expert=expert, learner=None, off=None, tolerance=1.0, weight=1.0,
+            part=None)
+        for name, expert in (("speed", 0.4), ("knee", 60.0))
+    )  # fmt: skip
+    critique = Critique(
+        closeness=0.5,
+        survival=1.0,
+        gates={},
+        rows=rows,
+        verdict="better",
+        measured_verdict="better",
     )
+    training = Training(env_steps=(), returns=returns, episode_length=(), terms={})
+    return Feedback(selected=selected, critique=critique, training=training).model_dump_json()
+
+
+def printed(comparison: Comparison) -> str:
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_comparison(comparison, console)
+    return console.export_text()
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of two iterations, a commit each, written by hand."""
 
-    def put(iteration: str, reward: str, history: str, said: str, ledger: str) -> None:
+    def put(iteration: str, reward: str, history: str, feedback: str, ledger: str) -> None:
         folder = tmp_path / "rewards" / iteration
         folder.mkdir(parents=True)
         (folder / "selected.py").write_text(reward)
         (folder / "history.csv").write_text(HEAD + history)
-        (folder / "feedback.json").write_text(said)
+        (folder / "feedback.json").write_text(feedback)
         (tmp_path / "loop.yaml").write_text(ledger)
         if iteration != "seed":
             (tmp_path / "rewards/best.py").write_text(reward)
@@ -82,91 +102,93 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     run(tmp_path, "git", "init", "--quiet")
     (tmp_path / "params.yaml").write_text("robot: biped\n")
     put("seed", SEED, "", "{}", LEDGER + "last: iter-00\n")
-    put("iter-00", FIRST, LINES[0], feedback("iter-00/c1", [1.0, 40.0]), LEDGER + "last: iter-00\n")
+    put("iter-00", FIRST, LINES[0], feedback("iter-00/c1", (1.0, 40.0)), LEDGER + "last: iter-00\n")
     longer = LEDGER + "  iter-01: {parent: iter-00}\nlast: iter-01\n"
-    put("iter-01", SECOND, "".join(LINES), feedback("iter-01/c0", [44.5]), longer)
+    put("iter-01", SECOND, "".join(LINES), feedback("iter-01/c0", (44.5,)), longer)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_terms_and_constants_of_the_first_iteration(desk: Path) -> None:
-    found = compare(version("seed"), version("iter-00"))
-    assert found["terms"] == {
-        "high": "added", "alive": "same", "fast": "numbers", "quiet": "removed",
-    }  # fmt: skip
-    assert found["constants"] == {
+    c = compare(load_version("seed"), load_version("iter-00"))
+    assert c.terms == {"high": "added", "alive": "same", "fast": "numbers", "quiet": "removed"}
+    assert c.constants == {
         "PERIOD": (None, 1.2), "WEIGHT fast": (2.0, 2.5), "WEIGHT high": (None, 1.0),
         "WIDE 1": (0.25, 0.3),
     }  # fmt: skip
-    assert found["effect"]["closeness"] == {"old": None, "new": 0.5}
-    assert found["effect"]["return"]["new"] == 40.0
-    assert "+PERIOD = 1.2" in found["diff"] and found["diff"][:2] == ["--- seed", "+++ iter-00"]
+    assert c.effect["closeness"] == Effect(None, 0.5, 1.0)
+    assert c.effect["return"].new == 40.0
+    assert "+PERIOD = 1.2" in c.diff and c.diff[:2] == ["--- seed", "+++ iter-00"]
 
 
 def test_another_formula_and_its_effect(desk: Path) -> None:
-    found = compare(version("HEAD~1"), version("HEAD"))
-    assert found["terms"] == {"high": "same", "alive": "same", "fast": "formula"}
-    assert found["constants"] == {}
-    assert found["effect"] == {
-        "closeness": {"old": 0.5, "new": 0.625},
-        "survival": {"old": 1.0, "new": 1.0},
-        "return": {"old": 40.0, "new": 44.5},
-        "env_steps": {"old": 600000.0, "new": 900000.0},
-        "speed": {"old": 0.30, "new": 0.45, "expert": 0.4},
-        "knee": {"old": 50.0, "new": 49.0, "expert": 60.0},
+    c = compare(load_version("HEAD~1"), load_version("HEAD"))
+    assert c.terms == {"high": "same", "alive": "same", "fast": "formula"}
+    assert c.constants == {}
+    assert c.effect == {
+        "closeness": Effect(0.5, 0.625, 1.0),
+        "survival": Effect(1.0, 1.0, 1.0),
+        "return": Effect(40.0, 44.5, None),
+        "env_steps": Effect(600000.0, 900000.0, None),
+        "speed": Effect(0.30, 0.45, 0.4),
+        "knee": Effect(50.0, 49.0, 60.0),
     }
-    assert (found["old"]["iteration"], found["new"]["selected"]) == ("iter-00", "iter-01/c0")
-    words = {name: verdict(name, f)[0] for name, f in found["effect"].items()}
-    assert words == {
+    assert list(c.effect)[:3] == ["closeness", "survival", "return"]
+    assert (c.old.iteration, c.new.selected) == ("iter-00", "iter-01/c0")
+    assert {name: e.verdict for name, e in c.effect.items()} == {
         "closeness": "nearer", "survival": "", "return": "", "env_steps": "",
         "speed": "nearer", "knee": "further",
     }  # fmt: skip
 
 
-def test_a_list_is_compared_by_its_elements_or_counted(desk: Path) -> None:
-    """A course that comes or goes would fill the screen otherwise."""
+def test_a_list_is_compared_by_its_elements_or_its_length(desk: Path) -> None:
+    """A course that appears or disappears would fill the screen otherwise."""
     course = (
         'COURSE = {"knee": {"right": [0.2, 0.5, 0.0], "left": [0.2, -0.5, 0.0]}}\n\n\ndef reward('
     )
-    put = desk / "rewards/iter-01/selected.py"
-    put.write_text(SECOND.replace("def reward(", course))
-    assert compare(version("HEAD"), version("iter-01"))["constants"] == {
-        "COURSE knee right": (None, "3 figures"), "COURSE knee left": (None, "3 figures"),
+
+    def constants(old: str) -> object:
+        return compare(load_version(old), load_version("iter-01")).constants
+
+    file = desk / "rewards/iter-01/selected.py"
+    file.write_text(SECOND.replace("def reward(", course))
+    assert constants("HEAD") == {
+        "COURSE knee right": (None, "3 numbers"), "COURSE knee left": (None, "3 numbers"),
     }  # fmt: skip
     run(desk, "git", "commit", "-qam", "course")
-    put.write_text(put.read_text().replace("[0.2, 0.5,", "[0.3, 0.5,"))
-    assert compare(version("HEAD:iter-01"), version("iter-01"))["constants"] == {
-        "COURSE knee right 0": (0.2, 0.3)
-    }
-    put.write_text(SECOND.replace("def reward(", "COURSE = 0.5\n\n\ndef reward("))
-    assert compare(version("HEAD:iter-01"), version("iter-01"))["constants"] == {
-        "COURSE": ("a table", 0.5)
-    }
+    file.write_text(file.read_text().replace("[0.2, 0.5,", "[0.3, 0.5,"))
+    assert constants("HEAD:iter-01") == {"COURSE knee right 0": (0.2, 0.3)}
+    file.write_text(SECOND.replace("def reward(", "COURSE = 0.5\n\n\ndef reward("))
+    assert constants("HEAD:iter-01") == {"COURSE": ("a table", 0.5)}
 
 
-def test_a_version_has_many_names(desk: Path) -> None:
-    (desk / "params.yaml").write_text("robot: biped\nnative: {style: {function: nowhere:style}}\n")
-    (desk / "rewards/iter-00/selected.py").write_text(
-        "def reward(s):\n    return {'a': style(s)}\n"
-    )
-    assert version("iter-00").reward and not version("HEAD:iter-01").error
-    run(desk, "git", "checkout", "--quiet", ".")
-    assert version("HEAD~1").source == version("HEAD:iter-00").source == FIRST
-    assert version("HEAD~2").source == SEED and version("HEAD~2").iteration == "seed"
-    assert version("iter-01").figures == version("HEAD").figures
+def test_a_version_has_several_names(desk: Path) -> None:
+    assert load_version("HEAD~1").source == load_version("HEAD:iter-00").source == FIRST
+    assert load_version("HEAD~2").source == SEED and load_version("HEAD~2").iteration == "seed"
+    assert load_version("iter-01").figures == load_version("HEAD").figures
     (desk / "rewards/iter-01/selected.py").write_text(FIRST)  # not committed
-    assert version("iter-01").source == FIRST and version("HEAD:iter-01").source == SECOND
+    assert load_version("iter-01").source == FIRST
+    assert load_version("HEAD:iter-01").source == SECOND
 
 
-def test_one_name_is_held_against_its_parent(desk: Path) -> None:
-    assert [before(r) for r in ("iter-01", "iter-00", "HEAD~1")] == ["iter-00", "seed", "HEAD~1~"]
-    assert before("HEAD~1:iter-00") == "HEAD~1:seed"
+def test_native_terms_compile_by_their_names(desk: Path) -> None:
+    (desk / "params.yaml").write_text("robot: biped\nnative: {style: {function: nowhere:style}}\n")
+    reward = "def reward(s):\n    return {'a': style(s)}\n"
+    (desk / "rewards/iter-00/selected.py").write_text(reward)
+    c = compare(load_version("iter-00"), load_version("HEAD:iter-01"))
+    assert c.old.error == "" and c.terms is not None and c.terms["a"] == "removed"
+
+
+def test_one_name_is_compared_with_its_parent(desk: Path) -> None:
+    revisions = ("iter-01", "iter-00", "HEAD~1")
+    assert [parent_of(r) for r in revisions] == ["iter-00", "seed", "HEAD~1~"]
+    assert parent_of("HEAD~1:iter-00") == "HEAD~1:seed"
     with pytest.raises(DiffError, match="iter-07: loop.yaml has no such iteration; it has iter-00"):
-        before("iter-07")
+        parent_of("iter-07")
     with pytest.raises(DiffError, match="expected a git revision or an iteration .* got nonsense;"):
-        before("nonsense")
+        parent_of("nonsense")
     with pytest.raises(DiffError, match="seed has no parent in loop.yaml; name two versions"):
-        before("seed")
+        parent_of("seed")
 
 
 @pytest.mark.parametrize(
@@ -179,59 +201,70 @@ def test_one_name_is_held_against_its_parent(desk: Path) -> None:
         ("HEAD~1:iter-01", "HEAD~1:iter-01 has no reward: expected rewards/iter-01/selected.py"),
     ],
 )
-def test_a_version_that_is_not_there_is_one_line(desk: Path, rev: str, complaint: str) -> None:
+def test_a_version_that_does_not_exist_is_one_line(desk: Path, rev: str, complaint: str) -> None:
     with pytest.raises(DiffError, match=complaint) as error:
-        version(rev)
+        load_version(rev)
     assert "\n" not in str(error.value)
+
+
+def test_feedback_of_another_version_of_reelward_is_one_line(desk: Path) -> None:
+    (desk / "rewards/iter-00/feedback.json").write_text('{"selected": "iter-00/c1", "moves": 3}')
+    with pytest.raises(DiffError, match="iter-00/feedback.json is of another version .*moves"):
+        load_version("iter-00")
 
 
 def test_a_reward_that_no_longer_compiles_shows_its_text(desk: Path) -> None:
     (desk / "rewards/iter-01/selected.py").write_text(SECOND.replace("root_vel", "root_pace"))
-    found = compare(version("iter-00"), version("iter-01"))
-    assert found["terms"] is None and found["constants"] is None
-    assert "no field 'root_pace'" in found["new"]["error"] and found["old"]["error"] == ""
-    assert any("root_pace" in line for line in found["diff"])
-    assert found["effect"]["closeness"]["new"] == 0.625
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))
-    show(found, console)
-    assert "does not compile: E_FIELD line 10" in console.export_text()
+    c = compare(load_version("iter-00"), load_version("iter-01"))
+    assert c.terms is None and c.constants is None
+    assert "no field 'root_pace'" in c.new.error and c.old.error == ""
+    assert any("root_pace" in line for line in c.diff)
+    assert c.effect["closeness"].new == 0.625
+    assert "does not compile: E_FIELD line 10" in printed(c)
     (desk / "params.yaml").write_text("robot: nobody\n")
-    assert "its robot is not known" in version("iter-00").error
+    c = compare(load_version("HEAD:iter-00"), load_version("iter-00"))
+    assert "its robot is not known" in c.new.error
 
 
 def test_people_read_aligned_columns(desk: Path) -> None:
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))
-    show(compare(version("seed"), version("iter-00")), console)
-    said = console.export_text()
-    assert "terms  + high  ~ fast  - quiet  1 as before" in said
-    assert "WEIGHT fast     2      2.5    +0.5" in said
-    show(compare(version("iter-00"), version("iter-01")), console)
-    said = console.export_text()
-    assert "~ fast (formula)" in said
-    rows = [line.split() for line in said.splitlines()]
+    text = printed(compare(load_version("seed"), load_version("iter-00")))
+    assert "terms  + high  ~ fast  - quiet  1 unchanged" in text
+    assert "WEIGHT fast     2      2.5    +0.5" in text
+    text = printed(compare(load_version("iter-00"), load_version("iter-01")))
+    assert "~ fast (formula)" in text
+    rows = [line.split() for line in text.splitlines()]
     assert ["knee", "60", "50", "49", "-1", "further"] in rows
+    assert ["closeness", "0.5", "0.625", "+0.125", "nearer"] in rows
     assert ["env_steps", "600,000", "900,000", "+300,000"] in rows
-    ends = {line.index(word) + len(word) for line in said.splitlines()
+    ends = {line.index(word) + len(word) for line in text.splitlines()
             for word in ("+0.125", "+300,000", "+0.15") if word in line}  # fmt: skip
     assert len(ends) == 1
     assert [number(v) for v in (None, 2, 0.25, 1234567.0, True, "a")] == [
         "–", "2", "0.25", "1,234,567", "True", "a",
     ]  # fmt: skip
-    assert [change(*p) for p in ((1, 1), (None, 1), (1, 0.5), ("a", "b"))] == ["=", "", "-0.5", ""]
+    pairs = ((1, 1), (None, 1), (1, 0.5), ("a", "b"))
+    assert [difference(*p) for p in pairs] == ["=", "", "-0.5", ""]
 
 
 def test_the_page_is_one_file_and_escapes(desk: Path) -> None:
     evil = FIRST.replace("PERIOD", '"<script>alert(1)</script>"\nPERIOD')
     (desk / "rewards/iter-01/selected.py").write_text(evil)
-    text = page(compare(version("seed"), version("iter-01")))
+    text = html_page(compare(load_version("seed"), load_version("iter-01")))
     assert "<script" not in text and "&lt;script&gt;" in text
     assert "src=" not in text and "href=" not in text and "url(" not in text
     assert "+ high" in text and "<td>0.625</td>" in text
 
 
 def test_the_command(desk: Path) -> None:
-    found = json.loads(reelward(desk, "diff", "iter-01", "--json", "--html", "out.html"))
-    assert found["old"]["rev"] == "iter-00" and found["terms"]["fast"] == "formula"
+    c = json.loads(reelward(desk, "diff", "iter-01", "--json", "--html", "out.html"))
+    assert c["old"]["rev"] == "iter-00" and c["terms"]["fast"] == "formula"
+    assert c["effect"]["speed"] == {"old": 0.3, "new": 0.45, "goal": 0.4}
     assert (desk / "out.html").read_text().startswith("<!doctype html>")
-    said = reelward(desk, "diff", "HEAD~9", code=2)
-    assert said.startswith("reelward: expected a git revision") and len(said.splitlines()) == 1
+
+
+def test_a_wrong_version_is_refused_before_the_compiler_is_loaded(desk: Path) -> None:
+    message = reelward(desk, "diff", "HEAD", "HEAD~9", code=2, PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in message.splitlines()}
+    assert "reelward.studies.diff" in imported and "torch" not in imported
+    errors = [line for line in message.splitlines() if not line.startswith("import time:")]
+    assert len(errors) == 1 and errors[0].startswith("reelward: expected a git revision")

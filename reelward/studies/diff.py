@@ -1,71 +1,128 @@
-"""Two versions of a reward: what changed in it, and what came of it.
+"""Two versions of a reward: what changed in it, and what the change brought.
 
-A version is named by a git revision, whose rewards/best.py is meant (before the first iteration:
-the reward the study starts from); by an iteration, as it is in the working tree; or by
-REV:iter-02. Terms and constants come from the compiler, so nothing of a reward is executed; the
-figures from the history and the feedback committed beside it.
+A version is named by a git revision, which means its rewards/best.py (before the first iteration:
+the reward that the study starts from); by an iteration of the working tree; or by REV:iter-02.
+Terms and constants come from the compiler, which executes nothing of a reward; figures come from
+the history and the feedback committed beside it.
 """
 
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import jinja2
 import yaml
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from reelward.language import Reward, RewardError, compile_reward
-from reelward.language.graph import Ref
-from reelward.measures.descriptors import UNITS
-from reelward.sim.robot import RobotError, load_robot
+from reelward.records import Feedback
 from reelward.studies import ledger
+from reelward.studies.changes import changed_constants, text_difference
 from reelward.studies.study import StudyError, git
 
+if TYPE_CHECKING:
+    from reelward.language import Reward
+
 ITERATION = re.compile(r"(?:(?P<rev>.+):)?(?P<name>iter-\d+|seed)")
-SUMMARY = ("closeness", "survival", "return", "env_steps")
+WORDS = ("iteration", "candidate", "verdict")
+"""columns of history.csv that are no figures"""
+NEUTRAL = ("return", "env_steps")
+"""figures of which neither more nor less is better"""
 SIGNS = {"added": "+", "removed": "-", "formula": "~", "numbers": "~"}
+
+TermChange = Literal["same", "added", "removed", "formula", "numbers"]
+"""`numbers`: the same formula with other numbers"""
 
 
 class DiffError(ValueError):
-    """A version that is not there."""
+    """A version that does not exist, or that this version of reelward cannot read."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A reward, and what training on it gave."""
+    """A reward, and what training on it brought."""
 
     rev: str
     """as it was asked for"""
     commit: str
-    """shortened; empty for the working tree"""
+    """abbreviated; empty for the working tree"""
     iteration: str
-    source: str
-    reward: Reward | None
-    """None when it does not compile today"""
-    error: str
-    """why not"""
-    figures: dict[str, float | None]
-    """closeness, survival, return, env_steps and the descriptors, as far as they are known"""
-    expert: dict[str, float | None]
-    """the expert's descriptors"""
     selected: str
-    """the candidate it was, e.g. iter-01/c2"""
+    """the candidate, e.g. iter-01/c2"""
+    source: str
+    params: str
+    """text of the params.yaml beside it"""
+    figures: dict[str, float | None]
+    """closeness, survival, return, env_steps and the measure's figures, as far as they are known"""
+    expert: dict[str, float | None]
+    """the expert's figures"""
 
 
-def version(rev: str) -> Version:
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison."""
+
+    rev: str
+    commit: str
+    iteration: str
+    selected: str
+    error: str
+    """why the reward does not compile today; empty where it does"""
+
+    @property
+    def details(self) -> str:
+        """Commit, iteration and candidate, as far as `rev` does not say them already."""
+        iteration = "" if self.rev.endswith(self.iteration) else self.iteration
+        return " · ".join(filter(None, (self.commit, iteration, self.selected)))
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A figure of both versions."""
+
+    old: float | None
+    new: float | None
+    goal: float | None
+    """what both should be near: the expert's figure, or 1 for closeness and survival"""
+
+    @property
+    def verdict(self) -> str:
+        if self.old is None or self.new is None or self.goal is None:
+            return ""
+        before, after = abs(self.old - self.goal), abs(self.new - self.goal)
+        return "" if before == after else "nearer" if after < before else "further"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    old: Side
+    new: Side
+    terms: dict[str, TermChange] | None
+    """None where a version does not compile"""
+    constants: dict[str, tuple[object, object]] | None
+    """`TARGET knee` -> (old, new); None where a version does not compile"""
+    effect: dict[str, Effect]
+    diff: list[str]
+    """lines of the unified difference of the texts"""
+
+
+# --- versions ----------------------------------------------------------------------------------
+
+
+def load_version(rev: str) -> Version:
     """The version that `rev` names. Raises DiffError."""
-    named = ITERATION.fullmatch(rev)
-    commit = "" if named and not named["rev"] else _commit(named["rev"] if named else rev)
+    match = ITERATION.fullmatch(rev)
+    revision = match["rev"] if match else rev
+    commit = _commit(revision) if revision else ""
 
     def read(path: str) -> str | None:
         try:
@@ -73,8 +130,8 @@ def version(rev: str) -> Version:
         except (StudyError, FileNotFoundError):
             return None
 
-    if named:
-        iteration, path = named["name"], f"rewards/{named['name']}/selected.py"
+    if match:
+        iteration, path = match["name"], f"rewards/{match['name']}/selected.py"
         source = read(path)
     else:
         path = "rewards/best.py"
@@ -82,206 +139,128 @@ def version(rev: str) -> Version:
         source = read(path) or read(f"rewards/{ledger.SEED}/selected.py")
     if source is None:
         raise DiffError(f"{rev} has no reward: expected {path} there; see git log -- rewards")
-    folder = f"rewards/{iteration}"
-    feedback = json.loads(read(f"{folder}/feedback.json") or "{}")
-    reward, error = _compiled(source, read("params.yaml") or "")
+    try:
+        text = read(f"rewards/{iteration}/feedback.json") or "{}"
+        feedback = Feedback.model_validate_json(text)
+    except ValidationError as e:
+        where = ".".join(map(str, e.errors()[0]["loc"]))
+        raise DiffError(
+            f"{rev}: rewards/{iteration}/feedback.json is of another version of reelward ({where}); "
+            "compare newer commits"
+        ) from None
+    history = list(csv.DictReader((read(f"rewards/{iteration}/history.csv") or "").splitlines()))
+    rows = feedback.critique.rows if feedback.critique else ()
     return Version(
-        rev, commit, iteration, source, reward, error,
-        _figures(read(f"{folder}/history.csv") or "", feedback),
-        {name: row["expert"] for name, row in feedback.get("differences", {}).items()},
-        feedback.get("selected", ""),
+        rev, commit, iteration, feedback.selected, source, read("params.yaml") or "",
+        _figures(history, feedback), {row.name: row.expert for row in rows},
     )  # fmt: skip
 
 
-def before(rev: str) -> str:
-    """What `rev` is held against when nothing else is named: an iteration's parent in the ledger,
+def parent_of(rev: str) -> str:
+    """The version that `rev` is compared with by default: an iteration's parent in the ledger, or
     the commit before a commit. Raises DiffError."""
-    named = ITERATION.fullmatch(rev)
-    if named is None:
+    match = ITERATION.fullmatch(rev)
+    if match is None:
         _commit(rev)
         return f"{rev}~"
-    at = f"{_commit(named['rev'])}:" if named["rev"] else ""
+    at = f"{_commit(match['rev'])}:" if match["rev"] else ""
     text = git("show", f"{at}loop.yaml") if at else Path("loop.yaml").read_text()
     parents = ledger.parents(text)
-    parent = parents.get(named["name"])
-    if parent is None and named["name"] != ledger.SEED:
+    parent = parents.get(match["name"])
+    if parent is None and match["name"] != ledger.SEED:
         raise DiffError(f"{rev}: loop.yaml has no such iteration; it has {', '.join(parents)}")
     if parent is None:
         raise DiffError(f"{rev} has no parent in loop.yaml; name two versions")
-    return f"{named['rev']}:{parent}" if at else parent
-
-
-def compare(old: Version, new: Version) -> dict[str, Any]:
-    """All that differs, as JSON."""
-    effect = {}
-    for name in (*SUMMARY, *UNITS):
-        pair = {"old": old.figures.get(name), "new": new.figures.get(name)}
-        if name in UNITS:
-            pair["expert"] = new.expert.get(name, old.expert.get(name))
-        if any(value is not None for value in pair.values()):
-            effect[name] = pair
-    both = (old.reward, new.reward) if old.reward and new.reward else None
-    return {
-        **{
-            side: {
-                "rev": v.rev, "commit": v.commit, "iteration": v.iteration,
-                "selected": v.selected, "error": v.error,
-            }
-            for side, v in (("old", old), ("new", new))
-        },
-        "terms": _terms(*both) if both else None,
-        "constants": _constants(*both) if both else None,
-        "effect": effect,
-        "diff": [
-            line.rstrip("\n")
-            for line in difflib.unified_diff(
-                old.source.splitlines(), new.source.splitlines(), _title(old), _title(new), n=2
-            )
-        ],
-    }  # fmt: skip
-
-
-def show(found: dict[str, Any], console: Console) -> None:
-    """The comparison for people."""
-    heads = [_short(found[side]["rev"]) for side in ("old", "new")]
-    for side, head in zip(("old", "new"), heads, strict=True):
-        v = found[side]
-        console.print(Text.assemble((head.ljust(max(map(len, heads)) + 2), "bold"), about(v)))
-        if v["error"]:
-            console.print(Text(f"does not compile: {v['error']}", "yellow"))
-    console.print()
-    if found["terms"] is not None:
-        words = Text("terms  ")
-        for name, how in found["terms"].items():
-            if how != "same":
-                style = {"+": "green", "-": "red"}.get(SIGNS[how], "yellow")
-                words.append(f"{SIGNS[how]} {name}{' (formula)' * (how == 'formula')}  ", style)
-        same = sum(how == "same" for how in found["terms"].values())
-        console.print(words.append(f"{same} as before", "dim"))
-        console.print()
-    if found["constants"]:
-        table = _table("constant", *heads, "change")
-        for name, (a, b) in found["constants"].items():
-            table.add_row(escape(name), *map(number, (a, b)), change(a, b))
-        console.print(table)
-        console.print()
-    if found["effect"]:
-        table = _table("effect", "expert", *heads, "change", "")
-        for name, f in found["effect"].items():
-            table.add_row(
-                name, number(f.get("expert"), blank=" "), *map(number, (f["old"], f["new"])),
-                change(f["old"], f["new"]), *verdict(name, f),
-            )  # fmt: skip
-        console.print(table)
-        console.print()
-    for line in found["diff"] or ["the texts are the same"]:
-        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
-        console.print(Text(line, style), soft_wrap=True)
-
-
-def page(found: dict[str, Any]) -> str:
-    """The comparison as one self-contained HTML page."""
-    env = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    env.globals |= {
-        "about": about,
-        "number": number,
-        "change": change,
-        "verdict": verdict,
-        "signs": SIGNS,
-    }
-    return env.from_string(Path(__file__).with_suffix(".html").read_text()).render(found)
-
-
-def about(side: dict[str, Any]) -> str:
-    """Of one side: commit, iteration and candidate, as far as its name has not said them."""
-    known = side["rev"].endswith(side["iteration"])
-    parts = (side["commit"], "" if known else side["iteration"], side["selected"])
-    return " · ".join(filter(None, parts))
-
-
-def number(value: Any, blank: str = "–") -> str:
-    """Four digits of a figure."""
-    if value is None:
-        return blank
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-
-
-def change(old: Any, new: Any) -> str:
-    """The signed difference of two figures, `=` where there is none."""
-    if old == new:
-        return "="
-    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in (old, new)):
-        return ""
-    return f"{new - old:+,.0f}" if abs(new - old) >= 10_000 else f"{new - old:+.3g}"
-
-
-def verdict(name: str, figure: dict[str, float | None]) -> tuple[str, ...]:
-    """Whether a figure came nearer to where it ought to be."""
-    old, new = figure["old"], figure["new"]
-    if old is None or new is None or name in ("return", "env_steps"):
-        return ("",)
-    goal = figure.get("expert", 1.0)  # of closeness and survival
-    if goal is None or abs(new - goal) == abs(old - goal):
-        return ("",)
-    return ("nearer",) if abs(new - goal) < abs(old - goal) else ("further",)
+    return f"{match['rev']}:{parent}" if at else parent
 
 
 def _commit(rev: str) -> str:
     try:
-        named = ("--verify", "--end-of-options", f"{rev}^{{commit}}")
-        return git("rev-parse", "--short", *named).strip()
+        return git(
+            "rev-parse", "--short", "--verify", "--end-of-options", f"{rev}^{{commit}}"
+        ).strip()
     except StudyError:
         raise DiffError(
             f"expected a git revision or an iteration such as iter-02, got {rev}; see git log"
         ) from None
 
 
-def _compiled(source: str, params: str) -> tuple[Reward | None, str]:
+def _figures(history: list[dict[str, str]], feedback: Feedback) -> dict[str, float | None]:
+    if not history:
+        return {}
+    figures = {n: float(v) if v else None for n, v in history[-1].items() if n not in WORDS}
+    returns = feedback.training.returns if feedback.training else ()
+    first = {"closeness": figures.pop("closeness"), "survival": figures.pop("survival")}
+    return first | {"return": returns[-1] if returns else None} | figures
+
+
+# --- the comparison ----------------------------------------------------------------------------
+
+
+def compare(old: Version, new: Version) -> Comparison:
+    (before, old_error), (after, new_error) = _compiled(old), _compiled(new)
+    compiled = (before, after) if before and after else None
+    effect = {}
+    for name in {**new.figures, **old.figures}:
+        pair = old.figures.get(name), new.figures.get(name)
+        own = new.expert.get(name, old.expert.get(name))
+        goal = 1.0 if name in ("closeness", "survival") else None if name in NEUTRAL else own
+        if pair != (None, None):
+            effect[name] = Effect(*pair, goal)
+    old_title, new_title = (" ".join(filter(None, (v.rev, v.commit))) for v in (old, new))
+    return Comparison(
+        Side(old.rev, old.commit, old.iteration, old.selected, old_error),
+        Side(new.rev, new.commit, new.iteration, new.selected, new_error),
+        _terms(*compiled) if compiled else None,
+        changed_constants(compiled[0].constants, compiled[1].constants) if compiled else None,
+        effect,
+        text_difference(old.source, new.source, old_title, new_title, context=2),
+    )
+
+
+def _compiled(version: Version) -> tuple[Reward | None, str]:
+    """The compiled reward, or None and the reason."""
+    # Imported here: torch takes a second, and a version that does not exist is refused before.
+    from reelward.language import RewardError, compile_reward
+    from reelward.sim.robot import RobotError, load_robot
+
     try:
-        settings = yaml.safe_load(params)
-        native = dict.fromkeys(settings.get("native") or {}, _never)
-        return compile_reward(source, load_robot(settings["robot"]).fields, native=native), ""
+        settings = yaml.safe_load(version.params)
+        native = dict.fromkeys(settings.get("native") or {}, _never_called)
+        return compile_reward(
+            version.source, load_robot(settings["robot"]).fields, native=native
+        ), ""
     except RewardError as e:
         return None, str(e.errors[0])
     except (RobotError, TypeError, KeyError, AttributeError, yaml.YAMLError) as e:
         return None, f"its robot is not known: {' '.join(str(e).split())}"
 
 
-def _never(state: Any) -> Any:
-    """In place of the user's own terms: their names suffice to read a reward."""
+def _never_called(state: object) -> Any:
+    """Stands for a native term: its name suffices to compile a reward."""
     raise NotImplementedError
 
 
-def _figures(history: str, feedback: dict[str, Any]) -> dict[str, float | None]:
-    rows = list(csv.DictReader(history.splitlines()))
-    if not rows:
-        return {}
-    names = ("closeness", "survival", "env_steps", *UNITS)
-    training = feedback.get("training") or {}
-    last = {"return": (training.get("return") or [None])[-1]}
-    return last | {n: float(text) if (text := rows[-1].get(n)) else None for n in names}
+def _terms(old: Reward, new: Reward) -> dict[str, TermChange]:
+    """How each term changed, in the order of the new reward."""
+    before, after = _digests(old), _digests(new)
+    changes: dict[str, TermChange] = {}
+    for name, (exact, shape) in after.items():
+        if name not in before:
+            changes[name] = "added"
+        elif before[name][0] == exact:
+            changes[name] = "same"
+        else:
+            changes[name] = "numbers" if before[name][1] == shape else "formula"
+    removed: dict[str, TermChange] = {name: "removed" for name in before if name not in after}
+    return changes | removed
 
 
-def _terms(old: Reward, new: Reward) -> dict[str, str]:
-    """Each term, in the new order: same, added, removed, or changed in its formula or in its
-    numbers alone."""
-    had, has = _forms(old), _forms(new)
-    found = {}
-    for name, (exact, shape) in has.items():
-        a, b = had.get(name, ("", ""))
-        how = "same" if a == exact else "numbers" if b == shape else "formula"
-        found[name] = how if name in had else "added"
-    return found | {name: "removed" for name in had if name not in has}
+def _digests(reward: Reward) -> dict[str, tuple[str, str]]:
+    """For each term a digest of its graph, and one of its graph without the numbers."""
+    from reelward.language.graph import Ref
 
-
-def _forms(reward: Reward) -> dict[str, tuple[str, str]]:
-    """Of each term a digest of its graph, and one of its graph whatever the numbers."""
-
-    def digests(keep: Any) -> list[str]:
+    def digests(keep: Callable[[object], object]) -> list[str]:
         done: list[str] = []
         for node in reward.nodes:
             args = [done[a.node] if isinstance(a, Ref) else keep(a) for a in node.args]
@@ -293,38 +272,72 @@ def _forms(reward: Reward) -> dict[str, tuple[str, str]]:
     return {name: (exact[i], shape[i]) for name, i in reward.outputs.items()}
 
 
-def _constants(old: Reward, new: Reward) -> dict[str, tuple[Any, Any]]:
-    """Module constants that differ: `TARGET knee` -> old and new, None where it is not; of a list that
-    both have its elements, of another one how many there are."""
-    return _moved("", old.constants, new.constants)
+# --- for people --------------------------------------------------------------------------------
 
 
-def _moved(name: str, old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
-    tables = [v for v in (new, old) if isinstance(v, dict)]
-    if tables and all(isinstance(v, dict | None) for v in (old, new)):
-        had, has = old or {}, new or {}
-        pairs = {k: (had.get(k), has.get(k)) for table in tables for k in table}
-    elif isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
-        pairs = dict(enumerate(zip(old, new, strict=True)))
-    else:
-        return {} if old == new else {name: (_counted(old), _counted(new))}
-    return {
-        n: v for k, pair in pairs.items() for n, v in _moved(f"{name} {k}".strip(), *pair).items()
-    }
+def print_comparison(c: Comparison, console: Console) -> None:
+    titles = [v.rev if len(v.rev) <= 14 else f"{v.rev[:13]}…" for v in (c.old, c.new)]
+    for version, title in zip((c.old, c.new), titles, strict=True):
+        width = max(map(len, titles)) + 2
+        console.print(Text.assemble((title.ljust(width), "bold"), version.details))
+        if version.error:
+            console.print(Text(f"does not compile: {version.error}", "yellow"))
+    console.print()
+    if c.terms is not None:
+        line = Text("terms  ")
+        for name, change in c.terms.items():
+            if change != "same":
+                style = {"+": "green", "-": "red"}.get(SIGNS[change], "yellow")
+                note = " (formula)" if change == "formula" else ""
+                line.append(f"{SIGNS[change]} {name}{note}  ", style)
+        same = sum(change == "same" for change in c.terms.values())
+        console.print(line.append(f"{same} unchanged", "dim"))
+        console.print()
+    if c.constants:
+        table = _table("constant", *titles, "change")
+        for name, (old, new) in c.constants.items():
+            table.add_row(escape(name), number(old), number(new), difference(old, new))
+        console.print(table)
+        console.print()
+    if c.effect:
+        table = _table("effect", "expert", *titles, "change", "")
+        for name, e in c.effect.items():
+            goal = " " if name in ("closeness", "survival") else number(e.goal, blank=" ")
+            values = (number(e.old), number(e.new), difference(e.old, e.new))
+            table.add_row(name, goal, *values, e.verdict)
+        console.print(table)
+        console.print()
+    for text in c.diff or ["the texts are the same"]:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(text[:1], "dim")
+        console.print(Text(text, style), soft_wrap=True)
 
 
-def _counted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return "a table"
-    return f"{len(value)} figures" if isinstance(value, tuple) else value
+def html_page(c: Comparison) -> str:
+    """The comparison as one self-contained HTML page."""
+    from reelward import pages
+
+    template = Path(__file__).with_suffix(".html")
+    return pages.render(template, c=c, figure=number, difference=difference, signs=SIGNS)
 
 
-def _title(v: Version) -> str:
-    return " ".join(filter(None, (v.rev, v.commit)))
+def number(value: object, blank: str = "–") -> str:
+    """A number with four significant digits; other values as they are."""
+    if value is None:
+        return blank
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
-def _short(rev: str) -> str:
-    return rev if len(rev) <= 14 else f"{rev[:13]}…"
+def difference(old: object, new: object) -> str:
+    """The signed difference of two numbers, `=` where there is none."""
+    if old == new:
+        return "="
+    if isinstance(old, bool) or isinstance(new, bool):
+        return ""
+    if not isinstance(old, int | float) or not isinstance(new, int | float):
+        return ""
+    return f"{new - old:+,.0f}" if abs(new - old) >= 10_000 else f"{new - old:+.3g}"
 
 
 def _table(*titles: str) -> Table:
