@@ -1,8 +1,8 @@
 """One page that shows expert and learner side by side, and why the reward changed.
 
 reads   expert/         video.mp4, provenance.json, keyframes/, criteria.json
-        iterations/     of the seed and every iteration of the ledger: best/, rollouts/, policies/,
-                        critique.json, proposal.json
+        iterations/     of the seed and every iteration of the ledger: best/, films/, rollouts/,
+                        policies/, critique.json, proposal.json
         rewards/        selected.py, feedback.json
 writes  report/         index.html, which opens by double click, and media/ beside it
 
@@ -12,7 +12,6 @@ they show. Jinja escapes every text from a video, a model or a user.
 
 from __future__ import annotations
 
-import ast
 import math
 import shutil
 from collections.abc import Iterator, Mapping
@@ -22,22 +21,30 @@ from pathlib import Path
 from typing import Any
 
 from reelward import pages
-from reelward.measures.gait import tolerance
-from reelward.motion.record import Descriptor, Motion, from_json
+from reelward.motion.record import Motion, from_json
 from reelward.pages.films import Film, film
 from reelward.pages.plots import Plot, cycle_plots, learning_curves
-from reelward.records import Critique
+from reelward.records import (
+    Candidates,
+    CheckedCandidate,
+    Criteria,
+    Critique,
+    Feedback,
+    Judgement,
+    ModelCalls,
+    Proposal,
+    Row,
+)
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.studies import ledger
-from reelward.studies.changes import Constants, changed_constants, text_difference
+from reelward.studies.changes import RewardChange, reward_change
 
 LIBRARIES = ("reelward", "torch", "mujoco", "gymnasium", "numpy", "dvc")
 CRITICS = {
     "measured": "measured, no language model",
     "vlm": "the vision-language model",
     "person": "a person",
-    "file": "a person",
 }
 AUTHORS = {
     "measured": "measured, no language model",
@@ -93,20 +100,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Change:
-    """What an iteration changed in the reward."""
-
-    added: list[str]
-    """names of terms"""
-    removed: list[str]
-    constants: dict[str, tuple[object, object]]
-    """`TARGET knee` -> old and new value"""
-    difference: list[str]
-    """lines of the unified difference"""
-    source: str
-
-
-@dataclass(frozen=True)
 class Candidate:
     name: str
     note: str
@@ -142,15 +135,13 @@ class Iteration(Learner):
     parent_critique: Critique
     """of the parent's best, as the author read it"""
     parent_closeness: float
-    excluded: dict[str, str]
-    """descriptors that do not count for this robot, with the reason"""
     env_steps: int
     author: str
     critic: str
     scripted: bool
     """a script answered in place of a model"""
     candidates: list[Candidate]
-    change: Change
+    change: RewardChange
     trained_steps: int
     """env-steps of the learning curves"""
     curves: list[Plot]
@@ -161,22 +152,24 @@ class Iteration(Learner):
 
 @dataclass(frozen=True)
 class Cell:
-    learner: Descriptor
-    off: float | None
-    """learner minus expert in tolerances"""
+    """A figure of one learner."""
+
+    row: Row
+    uncertainty: float
+    why: str
+    """why the learner does not show it; empty where it does"""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One descriptor of the expert and of all iterations."""
+    """One figure of the expert and of all iterations."""
 
-    name: str
-    expert: Descriptor
+    row: Row
+    """expert, unit and tolerance are the same in all iterations"""
+    uncertainty: float
+    """of the expert's figure"""
     digits: int
-    """decimals that the expert's uncertainty leaves"""
-    tolerance: float
-    excluded: str
-    """why it does not count; empty where it does"""
+    """decimals that this uncertainty leaves"""
     cells: dict[str, Cell]
 
 
@@ -193,86 +186,42 @@ def copied(source: Path, out: Path, name: str) -> str | None:
     return target.relative_to(out).as_posix()
 
 
-# --- rewards -----------------------------------------------------------------------------------
-
-
-def anatomy(source: str) -> tuple[Constants, set[str]]:
-    """Constants and names of the terms in the text of a reward."""
-    constants: dict[str, object] = {}
-    terms: set[str] = set()
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef) and node.name == "reward":
-            keys = [k for d in ast.walk(node) if isinstance(d, ast.Dict) for k in d.keys]
-            terms |= {str(k.value) for k in keys if isinstance(k, ast.Constant)}
-        elif isinstance(node, ast.Assign) and isinstance(name := node.targets[0], ast.Name):
-            try:
-                constants[name.id] = _tuples(ast.literal_eval(node.value))
-            except ValueError:  # computed from other constants: the text shows its change
-                continue
-    return constants, terms
-
-
-def _tuples(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _tuples(v) for key, v in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
-
-
-def reward_change(before: str, after: str, parent: str, iteration: str) -> Change:
-    """What changed from the reward `before` to the reward `after`."""
-    (old, old_terms), (new, new_terms) = anatomy(before), anatomy(after)
-    titles = (f"rewards/{parent}/selected.py", f"rewards/{iteration}/selected.py")
-    return Change(
-        sorted(new_terms - old_terms),
-        sorted(old_terms - new_terms),
-        changed_constants(old, new),
-        text_difference(before, after, *titles),
-        after,
-    )
-
-
 # --- figures of motion -------------------------------------------------------------------------
 
 
 def table(expert: Motion, iterations: list[Iteration]) -> Iterator[Line]:
-    """One line for each descriptor of the expert."""
-    for name, e in expert.descriptors.items():
-        u = e.uncertainty or abs(e.value or 0.0) / 100
+    """One line for each figure of the measure."""
+    for i, row in enumerate(iterations[-1].critique.rows):
+        e = expert.descriptors.get(row.name)
+        u = (e.uncertainty if e else 0.0) or abs(row.expert or 0.0) / 100
         digits = min(6, max(0, 1 - math.floor(math.log10(u)))) if u else 2
-        limit = tolerance(name, e)
         cells = {}
         for it in iterations:
-            own, off = it.motion.descriptors[name], None
-            if e.usable and own.usable and e.value is not None and own.value is not None:
-                off = (own.value - e.value) / limit
-            cells[it.name] = Cell(own, off)
-        excluded = e.why if not e.usable else iterations[-1].excluded.get(name, "")
-        yield Line(name, e, digits, limit, excluded, cells)
+            own = it.motion.descriptors.get(row.name)
+            uncertainty, why = (own.uncertainty, own.why) if own else (0.0, "not measured")
+            cells[it.name] = Cell(it.critique.rows[i], uncertainty, why)
+        yield Line(row, e.uncertainty if e else 0.0, digits, cells)
 
 
-def unmeasured(expert: Motion, learner: Motion) -> dict[str, list[str]]:
-    """Descriptors that the expert shows and the learner does not, by reason."""
+def unmeasured(critique: Critique, learner: Motion) -> dict[str, list[str]]:
+    """Figures that count and that the learner does not show, by reason."""
     reasons: dict[str, list[str]] = {}
-    for name, own in learner.descriptors.items():
-        if expert.descriptors[name].usable and not own.usable:
-            reasons.setdefault(own.why, []).append(name)
+    for row in critique.rows:
+        if row.usable and row.learner is None:
+            own = learner.descriptors.get(row.name)
+            reasons.setdefault(own.why if own else "not measured", []).append(row.name)
     return reasons
 
 
 # --- the page ----------------------------------------------------------------------------------
 
 
-def who(kinds: Mapping[str, str], kind: str, answers: Mapping[str, Any]) -> str:
-    """Who criticised or wrote: the kind, the model, or the script that answered in its place."""
-    if answers.get("scripted"):
-        return f"a script in place of {kinds[kind]}"
-    return f"{kinds[kind]} {answers.get('model') or ''}".strip()
-
-
-def critique_of(plain: dict[str, Any]) -> Critique:
-    known = {k: v for k, v in plain.items() if k in Critique.model_fields}
-    return Critique(
-        rows=(), measured_verdict=known.pop("measured_verdict", plain["verdict"]), **known
+def who(kinds: Mapping[str, str], kind: str, asked: ModelCalls | None) -> str:
+    """Who criticised or wrote: the kind and its model, or the script that answered in its place."""
+    if asked is None:
+        return kinds[kind]
+    return (
+        f"a script in place of {kinds[kind]}" if asked.scripted else f"{kinds[kind]} {asked.model}"
     )
 
 
@@ -296,84 +245,97 @@ def source(plain: dict[str, Any]) -> Source:
     )
 
 
-def learner(name: str, title: str, address: str, best: Path, out: Path) -> Learner:
-    """The best of an iteration, its pictures under media/`address`."""
+def learner(name: str, title: str, selected: str, args: Args, out: Path) -> Learner:
+    """The best of an iteration. `selected` is the candidate that it was, empty for the seed: the
+    iterations that kept it share its pictures."""
+    best = args.iterations / name / "best"
+    home, _, candidate = (selected or f"{ledger.SEED}/best").partition("/")
     motion = from_json(files.read_json(best / "motion.json"))
-    picture = copied(best / "video.mp4", out, f"{address}/video.mp4")
-    sheet = copied(best / "sheet.jpg", out, f"{address}/sheet.jpg")
-    return Learner(name, title, motion, sheet, film(best / "video.mp4", picture, best, motion))
+    path = args.iterations / home / f"films/{candidate}.mp4"
+    media = selected or ledger.SEED
+    address = copied(path, out, f"{media}/video.mp4")
+    sheet = copied(best / "sheet.jpg", out, f"{media}/sheet.jpg")
+    return Learner(name, title, motion, sheet, film(path, address, best, motion))
+
+
+def candidate(
+    checked: CheckedCandidate, critique: Critique | None, folder: Path, out: Path
+) -> Candidate:
+    name, media = checked.name, f"{folder.name}/{checked.name}"
+    return Candidate(
+        name=name,
+        note=checked.note,
+        start=checked.start,
+        seed=checked.seed,
+        refused=checked.file is None,
+        error=checked.error,
+        critique=critique,
+        sheet=copied(folder / f"rollouts/{name}/sheet.jpg", out, f"{media}/sheet.jpg"),
+        film=copied(folder / f"films/{name}.mp4", out, f"{media}/video.mp4"),
+    )
 
 
 def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> Iteration:
     """Everything that the page shows of one iteration."""
-    folder, rewards = args.iterations / name, args.rewards / name
-    feedback = files.read_json(rewards / "feedback.json")
-    judgement = files.read_json(folder / "critique.json")
-    proposal = files.read_json(folder / "proposal.json")
-    selected = feedback["selected"]
-    home, _, chosen = selected.partition("/")
-    # An iteration that kept its parent's best shares its pictures.
-    best = learner(name, name, selected or ledger.SEED, folder / "best", out)
-    candidates = []
-    for c in files.read_json(folder / "policies/index.json")["candidates"]:
-        rollout, media = folder / "rollouts" / c["name"], f"{name}/{c['name']}"
-        critique = judgement["candidates"].get(c["name"])
-        candidates.append(Candidate(
-            c["name"], c["note"], c["start"], c["seed"], c["file"] is None, c["error"],
-            critique and critique_of(critique),
-            copied(rollout / "sheet.jpg", out, f"{media}/sheet.jpg"),
-            copied(rollout / "video.mp4", out, f"{media}/video.mp4"),
-        ))  # fmt: skip
-    before, after = ((r / "selected.py").read_text() for r in (args.rewards / parent, rewards))
-    told = files.read_json(args.rewards / parent / "feedback.json").get("critique")
+    folder, rewards, parent_rewards = (
+        args.iterations / name, args.rewards / name, args.rewards / parent,
+    )  # fmt: skip
+    feedback = files.read_record(rewards / "feedback.json", Feedback)
+    told = files.read_record(parent_rewards / "feedback.json", Feedback)
+    judgement = files.read_record(folder / "critique.json", Judgement)
+    proposal = files.read_record(folder / "proposal.json", Proposal)
+    index = files.read_record(folder / "rollouts/index.json", Candidates)
+    assert feedback.critique is not None, "only the seed has no critique"
+    best = learner(name, name, feedback.selected, args, out)
+    home, _, chosen = feedback.selected.partition("/")
     curves = args.iterations / home / f"policies/{chosen}.csv"
-    steps, plots = learning_curves(curves) if selected else (0, [])
-    lacks = "the robot lacks the points for it"
-    parts = judgement["parent"]["parts"]
+    steps, plots = learning_curves(curves) if chosen else (0, [])
+    before, after = ((r / "selected.py").read_text() for r in (parent_rewards, rewards))
+    titles = (f"rewards/{parent}/selected.py", f"rewards/{name}/selected.py")
     return Iteration(
         **vars(best),
         parent=parent,
-        selected=selected,
+        selected=feedback.selected,
         chosen=chosen if home == name else None,
-        critique=critique_of(feedback["critique"]),
-        parent_critique=critique_of(told or judgement["parent"]),
-        parent_closeness=judgement["parent"]["closeness"],
-        excluded={n: lacks for n in expert.descriptors if n not in parts},
-        env_steps=feedback["env_steps"],
-        author=who(AUTHORS, proposal["author"], proposal),
-        critic=who(CRITICS, judgement["critic"], judgement),
-        scripted=bool(proposal.get("scripted") or judgement.get("scripted")),
-        candidates=candidates,
-        change=reward_change(before, after, parent, name),
+        critique=feedback.critique,
+        parent_critique=told.critique or judgement.parent,
+        parent_closeness=judgement.parent.closeness,
+        env_steps=feedback.env_steps,
+        author=who(AUTHORS, proposal.author, proposal.asked),
+        critic=who(CRITICS, judgement.critic, judgement.asked),
+        scripted=any(a.scripted for a in (proposal.asked, judgement.asked) if a),
+        candidates=[
+            candidate(c, judgement.candidates.get(c.name), folder, out) for c in index.candidates
+        ],
+        change=reward_change(before, after, titles),
         trained_steps=steps,
         curves=plots,
         cycle=cycle_plots(expert, best.motion),
-        unmeasured=unmeasured(expert, best.motion),
+        unmeasured=unmeasured(feedback.critique, best.motion),
     )
 
 
 def page(args: Args, out: Path) -> str:
     """The page; its pictures and films are copied to `out`."""
-    measured = args.expert / "keyframes"
+    measured, video = args.expert / "keyframes", args.expert / "video.mp4"
     motion = from_json(files.read_json(measured / "motion.json"))
-    picture = copied(args.expert / "video.mp4", out, "expert/video.mp4")
     sheet = copied(measured / "sheet.jpg", out, "expert/sheet.jpg")
-    shown = film(args.expert / "video.mp4", picture, measured, motion)
-    expert = Learner("expert", "expert", motion, sheet, shown)
-    untrained = args.iterations / ledger.SEED / "best"
-    seed = learner(ledger.SEED, "untrained", ledger.SEED, untrained, out)
+    address = copied(video, out, "expert/video.mp4")
+    expert = Learner("expert", "expert", motion, sheet, film(video, address, measured, motion))
+    seed = learner(ledger.SEED, "untrained", "", args, out)
     text = args.ledger.read_text()
     iterations = [iteration(*entry, motion, args, out) for entry in ledger.parents(text).items()]
     learners = {x.name: x for x in (seed, *iterations)}
     last = learners[ledger.last(text)]
     films = {x.name: x.film for x in (expert, *learners.values())}
-    criteria = files.read_json(args.expert / "criteria.json")
+    criteria = files.read_record(args.expert / "criteria.json", Criteria)
+    scripted = [it.scripted for it in iterations]
     return pages.render(
         Path(__file__).with_suffix(".html"),
         task=args.task,
         robot=args.robot,
         source=source(files.read_json(args.expert / "provenance.json")),
-        scripted=bool(criteria.get("scripted")) or any(it.scripted for it in iterations),
+        scripted=any(scripted) or bool(criteria.asked and criteria.asked.scripted),
         expert=expert,
         criteria=criteria,
         seed=seed,

@@ -10,17 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reelward.critics.view import weighed
 from skeleton import LEG, walker
 
 from reelward.critics import measured
+from reelward.critics.base import Scene, View, weighed
 from reelward.measures.describe import robot_motion
+from reelward.measures.gait import Gait
 from reelward.motion.record import Motion, from_json, to_json
 from reelward.motion.track import Track, pack
 from reelward.motion.video import encode_jpeg, encode_mp4
+from reelward.records import (
+    Candidates,
+    CheckedCandidate,
+    Criteria,
+    Feedback,
+    Judgement,
+    ModelCalls,
+    ModelSettings,
+    Proposal,
+)
 from reelward.runtime import files
 from stages import report, select
 
+GREY = np.full((32, 48, 3), 99, np.uint8)
 REWARD = '''"""Walk."""
 
 PERIOD = 1.2
@@ -79,46 +91,48 @@ class Page(HTMLParser):
 
 
 class Study:
-    """Folders as the stages before this one leave them: films and tracks are invented, critique
-    and selection are the real ones."""
+    """Folders as the stages before the report leave them: films and tracks are invented, critique and
+    selection are the real ones."""
 
     def __init__(self, root: Path, parents: dict[str, str] | None = None) -> None:
         self.root, self.parents = root, parents or {}
         self.data, self.rewards = root / "data", root / "rewards"
-        self.author: dict[str, Any] = {}
-        self.critic: dict[str, Any] = {}
+        self.author: ModelCalls | None = None
+        self.critic: ModelCalls | None = None
         if parents:
             return
         track = walker(seconds=5, fps=30)
-        self.expert(track, replace(robot_motion(track, "x", LEG, 1.0), subject="person"))
-        seed = self.rewards / "seed"
-        files_at(seed, {"feedback.json": "{}\n", "history.csv": "iteration\n"})
+        self.expert(track, person_motion(track))
+        seed, iteration = self.rewards / "seed", self.data / "iterations/seed"
+        files.write_record(seed / "feedback.json", Feedback())
+        files.write_text(seed / "history.csv", "iteration\n")
         files.write_text(seed / "selected.py", REWARD.format(speed=1.0, terms='"alive": alive(s)'))
-        with files.new_folder(self.data / "iterations/seed/best") as best:
+        with files.new_folder(iteration / "best") as best:
             short = walker(seconds=0.4)
-            motion = robot_motion(short.cut(0, 0), "biped", LEG, 0.04)
-            self.rollout(best, short, motion)
+            self.rollout(best, short, robot_motion(short.cut(0, 0), "biped", LEG, 0.04))
             files.save_tensors(best / "policy.pt", {"about": {"env_steps": 0}})
+        self.film(iteration / "films/best.mp4", short)
 
     def expert(self, track: Track, motion: Motion, **provenance: Any) -> None:
         at = self.data / "expert"
         self.rollout(at / "keyframes", track, motion)
-        (at / "keyframes/video.mp4").replace(at / "video.mp4")
+        self.film(at / "video.mp4", track)
         tiles = [{"tile": 1, "frame": 3, "time_s": 0.1, "phase": None, "flipped": False}]
         files.write_json(at / "keyframes/tiles.json", tiles)
-        about = {"source": "clip.mp4", "sha256": "0" * 64, "section_s": [0.0, 5.0]}
-        about |= {"width": 48, "height": 32, "fps": 10.0, "licence": "CC0-1.0"}
-        files.write_json(at / "provenance.json", about | provenance)
-        files.write_json(at / "criteria.json", {"description": "", "criteria": ["speed"]})
+        known = {"source": "clip.mp4", "sha256": "0" * 64, "section_s": [0.0, 5.0]}
+        known |= {"width": 48, "height": 32, "fps": 10.0, "licence": "CC0-1.0"}
+        files.write_json(at / "provenance.json", known | provenance)
+        files.write_record(at / "criteria.json", Criteria(description="", criteria=("speed",)))
 
     def rollout(self, at: Path, track: Track, motion: Motion) -> None:
         at.mkdir(parents=True, exist_ok=True)
-        grey = np.full((32, 48, 3), 99, np.uint8)
-        count = max(1, round(10 * track.seconds))
-        (at / "video.mp4").write_bytes(encode_mp4([grey] * count, 10.0))
-        (at / "sheet.jpg").write_bytes(encode_jpeg(grey))
+        (at / "sheet.jpg").write_bytes(encode_jpeg(GREY))
         (at / "track.npz").write_bytes(pack(track))
         files.write_json(at / "motion.json", to_json(motion))
+
+    def film(self, path: Path, track: Track) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_mp4([GREY] * max(1, round(10 * track.seconds)), 10.0))
 
     def iteration(self, parent: str, candidates: dict[str, dict[str, Any]]) -> str:
         """A candidate: `speed` (m/s) that it walks at, or `refused`, or `failed` with a reason; and
@@ -126,52 +140,76 @@ class Study:
         name = f"iter-{len(self.parents):02d}"
         self.parents[name] = parent
         at, rewards = self.data / "iterations" / name, self.rewards / name
-        index = []
-        for number, (key, c) in enumerate(candidates.items()):
-            error = c.get("refused") or c.get("failed")
-            kept = {"name": key, "start": "scratch", "seed": number, "note": c.get("note", "moves")}
-            kept |= {"file": None if "refused" in c else f"{key}.py", "error": error}
-            index.append(kept | {"period": 1.2, "targets": {}, "weights": {}})
+        index = Candidates(candidates=tuple(
+            CheckedCandidate(
+                name=key, start="scratch", seed=i, note=c.get("note", "moves"),
+                file=None if "refused" in c else f"{key}.py",
+                error=c.get("refused") or c.get("failed"), period=1.2,
+            )
+            for i, (key, c) in enumerate(candidates.items())
+        ))  # fmt: skip
         with files.new_folder(rewards / "candidates") as out:
-            files.write_json(out / "index.json", {"candidates": index})
+            files.write_record(out / "index.json", index)
             for key, c in candidates.items():
                 terms = c.get("terms", '"alive": alive(s), "speed": speed(s, 1.0, 0.5)')
                 text = REWARD.format(speed=c.get("speed"), terms=terms)
                 files.write_text(out / f"{key}.py", text)
         with files.new_folder(at / "policies") as out:
-            files.write_json(out / "index.json", {"candidates": index})
+            files.write_record(out / "index.json", index)
             for key in candidates:
                 files.save_tensors(out / f"{key}.pt", {"about": {"env_steps": 3000}})
                 rows = ["1000,nan,nan,0.1,0.5", "2000,10,50,0.2,0.5", "3000,30,90,0.4,0.5"]
                 head = "env_steps,return,episode_length,term/speed,std"
                 files.write_text(out / f"{key}.csv", "\n".join([head, *rows, ""]))
         with files.new_folder(at / "rollouts") as out:
-            files.write_json(out / "index.json", {"candidates": index})
+            files.write_record(out / "index.json", index)
             for key, c in candidates.items():
                 if "speed" in c:
                     track = walker(seconds=c.get("seconds", 4), speed=c["speed"])
                     self.rollout(out / key, track, robot_motion(track, "biped", LEG, 1.0))
-        files.write_json(at / "proposal.json", {"author": "measured"} | self.author)
-        best = self.data / "iterations" / parent / "best"
-        expert, before = motion_in(self.data / "expert/keyframes"), motion_in(best)
-        said = {
-            key: measured.critique(expert, motion_in(at / "rollouts" / key), before, 0.03)
-            for key, c in candidates.items()
-            if "speed" in c
-        }
-        for key, c in candidates.items():
-            if "said" in c:
-                said[key] = weighed(said[key], c["said"], c["verdicts"])
-        said = {"parent": measured.critique(expert, before, before, 0.03), "candidates": said}
-        files.write_json(at / "critique.json", {"critic": "measured"} | self.critic | said)
+                    self.film(at / f"films/{key}.mp4", track)
+        kind = "llm" if self.author else "measured"
+        proposal = Proposal(author=kind, candidates=(), asked=self.author)
+        files.write_record(at / "proposal.json", proposal)
+        files.write_record(at / "critique.json", self.judgement(name, candidates))
         select.main(select.Args(
             iteration=name, critique=at / "critique.json", rollouts=at / "rollouts",
-            policies=at / "policies", candidates=rewards / "candidates", parent_best=best,
+            policies=at / "policies", candidates=rewards / "candidates",
+            parent_best=self.data / "iterations" / parent / "best",
             parent_rewards=self.rewards / parent, selected_out=rewards / "selected.py",
             feedback_out=rewards / "feedback.json", history_out=rewards / "history.csv",
-            best_out=at / "best", min_gain=0.0,
+            best_out=at / "best", min_gain=0.0, measure="gait", field=None, goal=None,
         ))  # fmt: skip
         return name
+
+    def judgement(self, name: str, candidates: dict[str, dict[str, Any]]) -> Judgement:
+        iterations = self.data / "iterations"
+        scene = Scene(
+            measure=Gait(),
+            expert=View(motion_in(self.data / "expert/keyframes")),
+            parent=View(motion_in(iterations / self.parents[name] / "best")),
+            learners={
+                key: View(motion_in(iterations / name / "rollouts" / key))
+                for key, c in candidates.items()
+                if "speed" in c
+            },
+            criteria=Criteria(description="", criteria=()),
+            task="walk",
+            iteration=name,
+            noise=0.03,
+            model=ModelSettings(name=None, temperature=None, max_tokens=1),
+            words=Path(),
+        )
+        measures = measured.critique(scene)
+        said = {
+            key: weighed(critique, candidates[key]["said"], candidates[key]["verdicts"])
+            if "said" in candidates[key]
+            else critique
+            for key, critique in measures.candidates.items()
+        }
+        kind = "vlm" if self.critic else "measured"
+        update = {"critic": kind, "asked": self.critic, "candidates": said}
+        return measures.model_copy(update=update)
 
     def report(self, out: str = "report", task: str = "walk") -> Page:
         lines = [f"  {name}: {{parent: {parent}}}" for name, parent in self.parents.items()]
@@ -190,11 +228,6 @@ class Study:
 
 def motion_in(folder: Path) -> Motion:
     return from_json(files.read_json(folder / "motion.json"))
-
-
-def files_at(folder: Path, texts: dict[str, str]) -> None:
-    for name, text in texts.items():
-        files.write_text(folder / name, text)
 
 
 def finished_study(root: Path) -> Study:

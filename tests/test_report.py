@@ -11,7 +11,9 @@ from skeleton import walker
 
 from reelward import pages
 from reelward.measures.gait import tolerance
+from reelward.records import Criteria, ModelCalls
 from reelward.runtime import files
+from reelward.studies.changes import reward_change
 from stages import report
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -19,6 +21,9 @@ CRITIQUE = {
     "wrong": "drags the left foot", "rewrite": "the clock", "remove": "the energy cost",
     "add": "a term for the swinging foot", "failure": "drag", "confidence": 0.8,
 }  # fmt: skip
+WRITER = ModelCalls(model="writer-7", answered_by=("writer-7",), scripted=False, calls=())
+LOOKER = ModelCalls(model="looker-3", answered_by=("looker-3",), scripted=False, calls=())
+CRITERIA = Criteria(description="A calm walk.", criteria=("the heel lands first",), asked=LOOKER)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +41,8 @@ def judged_by_a_model(tmp_path: Path) -> Study:
     """Two candidates of one iteration, judged by a model that contradicts the measure on one and
     itself on the other."""
     study = Study(tmp_path)
-    study.author = {"author": "llm", "model": "writer-7", "scripted": False}
-    study.critic = {"critic": "vlm", "model": "looker-3", "scripted": False}
-    criteria = {"description": "A calm walk.", "criteria": ["the heel lands first"]}
-    files.write_json(study.data / "expert/criteria.json", criteria)
+    study.author, study.critic = WRITER, LOOKER
+    files.write_record(study.data / "expert/criteria.json", CRITERIA)
     c0 = {"speed": 1.1, "note": "adds the clock", "said": CRITIQUE, "verdicts": ["worse"] * 2}
     c1 = {
         "speed": 0.9,
@@ -79,19 +82,21 @@ def test_the_words_of_a_model_are_on_the_page(judged_by_a_model: Study) -> None:
     headings = "what is wrong drags the left foot rewrite the clock remove the energy cost"
     assert f"{headings} add a term for the swinging foot" in c0
     assert "cannot tell, confidence 0.80 · no failure" in c1
-    assert "Contested: asked again with the order swapped it said better, then worse." in c1
+    assert "Contested: with the order swapped, the critic answered better, then worse." in c1
 
 
 @pytest.mark.parametrize("role", ["critic", "author", "criteria"])
 def test_a_script_is_not_presented_as_a_model(judged_by_a_model: Study, role: str) -> None:
     study = judged_by_a_model
     if role == "criteria":
-        path = study.data / "expert/criteria.json"
-        files.write_json(path, files.read_json(path) | {"scripted": True})
+        asked = LOOKER.model_copy(update={"scripted": True})
+        criteria = CRITERIA.model_copy(update={"asked": asked})
+        files.write_record(study.data / "expert/criteria.json", criteria)
     else:
-        getattr(study, role)["scripted"] = True
+        asked = getattr(study, role).model_copy(update={"scripted": True})
+        setattr(study, role, asked)
     study.iteration("iter-00", {"c0": {"speed": 1.1}})
-    study.critic["scripted"] = study.author["scripted"] = False
+    study.author, study.critic = WRITER, LOOKER
     labels = {"critic": "Critic: a script in place of the vision-language model."}
     labels["author"] = "Author: a script in place of the language model."
     label = labels.get(role, "Critic: the vision-language model looker-3.")
@@ -144,7 +149,9 @@ def test_a_change_names_terms_constants_and_lines() -> None:
         'TARGET = {"speed": 1.0, "bob": 0.1}\nK = 2\n\n\ndef reward(s):\n    return {"a": s.up}\n'
     )
     after = 'TARGET = {"speed": 1.3}\nK = 2\nJ = K + 1\nPERIOD = 1.2\n\n\ndef reward(s):\n    return {"b": s.up}\n'
-    change = report.reward_change(before, after, "seed", "iter-00")
+    change = reward_change(
+        before, after, ("rewards/seed/selected.py", "rewards/iter-00/selected.py")
+    )
     assert change.added == ["b"] and change.removed == ["a"]
     assert change.constants == {
         "TARGET speed": (1.0, 1.3), "PERIOD": (None, 1.2), "TARGET bob": (0.1, None),
@@ -153,7 +160,7 @@ def test_a_change_names_terms_constants_and_lines() -> None:
     assert change.difference[:2] == titles
     assert '-    return {"a": s.up}' in change.difference
     assert '+    return {"b": s.up}' in change.difference
-    assert report.reward_change(after, after, "iter-00", "iter-01").difference == []
+    assert reward_change(after, after, ("before", "after")).difference == []
 
 
 def test_the_change_and_its_reason_are_on_the_page(finished: Study, page: Page) -> None:
@@ -204,11 +211,15 @@ def test_missing_pictures_leave_a_placeholder(finished: Study, tmp_path: Path) -
     study = Study(shutil.copytree(finished.root, tmp_path / "gaps"), finished.parents)
     shutil.rmtree(study.data / "iterations/iter-02/best")
     shutil.copytree(study.data / "iterations/iter-00/best", study.data / "iterations/iter-02/best")
-    for name in ("expert/video.mp4", "iterations/iter-02/best/sheet.jpg"):
+    for name in (
+        "expert/video.mp4",
+        "iterations/seed/best/sheet.jpg",
+        "iterations/seed/best/track.npz",
+        "iterations/seed/films/best.mp4",
+        "iterations/iter-02/best/sheet.jpg",
+        "iterations/iter-02/rollouts/c0/sheet.jpg",
+    ):
         (study.data / name).unlink()
-    for name in ("sheet.jpg", "video.mp4", "track.npz"):
-        (study.data / "iterations/seed/best" / name).unlink()
-        (study.data / "iterations/iter-02/rollouts/c0" / name).unlink()
     page = study.report()
     assert page.films["expert"] is None and page.films["seed"] is None
     assert page.words.count("no film") == 2

@@ -1,9 +1,11 @@
-"""The difference of two rewards in constants and text, without compiling them."""
+"""The difference of two rewards as far as their texts tell it, without compiling them."""
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 Constants = Mapping[str, object]
 """Module constants of a reward by name: numbers, strings, tables and lists of them."""
@@ -47,3 +49,51 @@ def text_difference(
         old.splitlines(), new.splitlines(), old_title, new_title, n=context, lineterm=""
     )
     return list(lines)
+
+
+@dataclass(frozen=True)
+class RewardChange:
+    """What changed from one reward to the next."""
+
+    added: list[str]
+    """names of terms"""
+    removed: list[str]
+    constants: dict[str, tuple[object, object]]
+    """`TARGET knee` -> old and new value"""
+    difference: list[str]
+    """lines of the unified difference"""
+    source: str
+
+
+def reward_change(before: str, after: str, titles: tuple[str, str]) -> RewardChange:
+    """What changed from the reward `before` to the reward `after`; `titles` name their files."""
+    (old, old_terms), (new, new_terms) = anatomy(before), anatomy(after)
+    return RewardChange(
+        sorted(new_terms - old_terms),
+        sorted(old_terms - new_terms),
+        changed_constants(old, new),
+        text_difference(before, after, *titles),
+        after,
+    )
+
+
+def anatomy(source: str) -> tuple[Constants, set[str]]:
+    """Constants and names of the terms in the text of a reward."""
+    constants: dict[str, object] = {}
+    terms: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "reward":
+            keys = [k for d in ast.walk(node) if isinstance(d, ast.Dict) for k in d.keys]
+            terms |= {str(k.value) for k in keys if isinstance(k, ast.Constant)}
+        elif isinstance(node, ast.Assign) and isinstance(name := node.targets[0], ast.Name):
+            try:
+                constants[name.id] = _tuples(ast.literal_eval(node.value))
+            except ValueError:  # computed from other constants: the text shows its change
+                continue
+    return constants, terms
+
+
+def _tuples(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _tuples(v) for key, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
