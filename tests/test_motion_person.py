@@ -1,0 +1,150 @@
+"""A person on video: the camera, the track, and what a view can give."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from clips import scenery
+from skeleton import LEG, walker
+
+from reelward.measures.descriptors import SKEWS, SPECS
+from reelward.measures.gait import alternate
+from reelward.measures.reference import distrust, reference
+from reelward.motion import person
+from reelward.motion.camera import Camera, moved
+from reelward.motion.pose import NAMES
+from reelward.motion.signals import flexion
+from reelward.motion.subject import from_points
+
+
+def test_a_pan_is_measured_while_the_subject_walks():
+    world = scenery(200, 1000)
+    camera, errors = Camera(), []
+    for i in range(60):
+        x = 5 * i
+        image = world[:, x : x + 400].copy()
+        image[60:180, 100 + 3 * i : 160 + 3 * i] = (250, 20, 20)
+        view = camera.step(image, (100 + 3 * i, 60, 160 + 3 * i, 180))
+        errors.append(np.linalg.norm(moved(view, np.array([[200.0, 100.0]])) - [[200 + x, 100]]))
+    assert max(errors) < 2.0 and camera.known_fraction == 1.0
+
+
+def test_the_camera_is_unknown_before_a_bare_wall():
+    camera = Camera()
+    for _ in range(10):
+        view = camera.step(np.full((120, 160, 3), 200, np.uint8), None)
+    assert camera.known_fraction == 0.0 and np.array_equal(view, np.eye(3))
+
+
+def seen_from(track, turn):
+    """A stick figure as the follower sees it: pixels, y down; elbows and wrists at the shoulder."""
+    have = {n: track.point(n) for n in track.names}
+    points = np.stack(
+        [have.get(n, have["shoulder"]) for n in NAMES], axis=1
+    ) * [100 * turn, -100] + [600, 300]  # fmt: skip
+    count = len(track)
+    return person.Followed(
+        times=np.arange(count) / track.fps,
+        indices=np.arange(count),
+        points=points,
+        confidence=np.ones(points.shape[:2]),
+        views=np.tile(np.eye(3), (count, 1, 1)),
+        camera=1.0,
+        dropped=0,
+    )
+
+
+@pytest.mark.parametrize("turn, near", [(1, "right"), (-1, "left")])
+def test_the_track_looks_forward_and_names_the_near_leg(turn, near):
+    track, turned = person.to_track(seen_from(walker(fps=30), turn))
+    assert turned == (turn < 0)
+    assert track.centre[-1, 0] > track.centre[0, 0]
+    assert person.near_leg(track, turned) == near
+    scale = person.scale_of(track, 1.65, 1.0)
+    assert scale.leg == pytest.approx(100 * LEG, rel=0.03)
+    assert scale.metres == pytest.approx(0.8745)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_walking_backwards_has_a_negative_speed(turn):
+    film = seen_from(walker(fps=30), turn)
+    track, turned = person.to_track(replace(film, points=film.points[::-1]))
+    assert turned == (turn < 0)
+    assert track.centre[-1, 0] < track.centre[0, 0]
+
+
+def test_the_toes_tell_forward_on_the_spot():
+    track, turned = person.to_track(seen_from(walker(speed=0.0, lift=0.15), -1))
+    assert turned and person.facing(track) > 0
+
+
+def test_each_shortcoming_of_a_view_makes_its_descriptors_unusable():
+    seen = from_points(seen_from(walker(fps=30), 1), 600, count=8, stature=1.65, time_scale=1.0)
+    assert set(distrust(seen)) == {"lean", "sway"}
+    assert set(distrust(replace(seen, camera=0.1))) == {"lean", "sway", "speed"}
+    hidden = seen.track.confidence * (np.array(seen.track.names) != "left_ankle")
+    doubts = distrust(replace(seen, track=replace(seen.track, confidence=hidden)))
+    assert set(doubts) == {"lean", "sway", "step", "lag", "airborne"}
+    points = seen.track.points.copy()
+    points[:, NAMES.index("right_shoulder"), 0] += 30
+    doubts = distrust(replace(seen, track=replace(seen.track, points=points)))
+    assert set(doubts) == set(SPECS) - {"cadence", "bob"}
+
+
+@pytest.mark.parametrize("crouch, usable", [(0.05, False), (0.2, True)])
+def test_the_hips_height_counts_only_beyond_the_pose_models_error(crouch, usable):
+    seen = seen_from(walker(fps=30, crouch=crouch, bob=0.01, speed=0.5), 1)
+    subject = from_points(seen, 600, count=8, stature=1.65, time_scale=1.0)
+    height = reference(subject, 1.0).descriptors["height"]
+    assert height.usable is usable
+    assert height.value == pytest.approx(1 - crouch / LEG, abs=0.03)
+    assert usable or "upright" in height.why
+
+
+OTHER = {"left": "right", "right": "left"}
+
+
+def behind(track, straighter, far):
+    """The track with the far knee drawn so much nearer to the line from hip to ankle."""
+    points, (hip, knee, ankle) = (
+        track.points.copy(),
+        (track.names.index(f"{far}_{n}") for n in ("hip", "knee", "ankle")),
+    )
+    points[:, knee] += straighter * ((points[:, hip] + points[:, ankle]) / 2 - points[:, knee])
+    return replace(track, points=points)
+
+
+STIFF, SPARED = {"knee_skew", "thigh_skew"}, {"duty_skew"}
+
+
+@pytest.mark.parametrize("near, far, turn", [("right", "left", 1), ("left", "right", -1)])
+@pytest.mark.parametrize("make, limps", [
+    (lambda far: walker(fps=30), set()),
+    # As the pose model draws a healthy walker, and one who hardly bends the knees.
+    (lambda far: behind(walker(fps=30, lift=0.25), 0.7, far), set()),
+    (lambda far: behind(walker(fps=30, lift=0.02, crouch=0.12, speed=0.6), 0.95, far), set()),
+    (lambda far: behind(walker(fps=30), 0.95, far), STIFF),
+    (lambda far: behind(walker(fps=30), 0.95, OTHER[far]), STIFF),
+    (lambda far: behind(walker(fps=30, duty=0.65, spare=0.2), 0.3, far), SPARED),
+    (lambda far: walker(fps=30, duty=0.45, spare=0.25, lag=0.0, bob=0.1), set()),  # leaps
+])  # fmt: skip
+def test_a_limp_is_distinguished_from_the_pose_models_error_of_the_far_leg(
+    make, limps, near, far, turn
+):
+    track = make(far)
+    seen = seen_from(track, turn)
+    motion = reference(from_points(seen, 600, count=8, stature=1.65, time_scale=1.0), 1.0)
+    shown = motion.descriptors
+    assert {n for n in SKEWS if shown[n].usable} == limps
+    assert alternate(motion) is (not limps and shown["lag"].value > 0.4)
+    bends = {side: abs(np.ptp(flexion(track, side))) for side in OTHER}
+    if limps == STIFF:
+        right, left = bends["right"], bends["left"]
+        assert shown["knee"].value == pytest.approx((right + left) / 2, abs=8)
+        assert shown["knee_skew"].value == pytest.approx((right - left) / 2, abs=5)
+    else:
+        assert shown["knee"].value == pytest.approx(bends[near], rel=0.11)
+    if limps == SPARED:
+        assert shown["duty"].value == pytest.approx(0.55, abs=0.04)
+        assert shown["duty_skew"].value == pytest.approx(0.1, abs=0.02)
+    assert ("means of both legs" in motion.notes[0]) is (limps == STIFF)
