@@ -1,4 +1,4 @@
-"""The author that writes rewards: what it is told, and what becomes of its answers."""
+"""The author that writes rewards: what it is given, and what becomes of its answers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from pathlib import Path
 import pytest
 import scripted_server as scripted
 from model_helpers import sheet
-from model_scene import (
-    CLOCKED,
-    WORDS,
-    feedback_of,
-    propose_with,
-)
+from model_scene import CLOCKED, feedback, propose
 from motions import BIPED, EXPERT
 from scripted_server import Call
 
@@ -30,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("project")
 @pytest.mark.usefixtures("unjailed")
 def test_the_author_is_given_the_courses_that_were_measured(serve_script: Callable) -> None:
     server = serve_script()
-    propose_with({}, expert=replace(EXPERT, courses={}))
+    propose(expert=replace(EXPERT, courses={}))
     assert "COURSE" not in server.calls[-1].first and "- bob = " in server.calls[-1].first
     bent = Course(0.0, 0.6, (40.0, 20.0, *[0.0] * 5), (70.0, 10.0, *[0.0] * 5), (0.0,) * 7)
-    propose_with({}, expert=replace(EXPERT, courses={"right": bent}))
+    propose(expert=replace(EXPERT, courses={"right": bent}))
     prompt = server.calls[-1].first
     assert '"left": [0.6981, -0.5,' in prompt  # 40 degrees, half a cycle later
     assert 'heave(s, HIP_HEIGHT, TARGET["bob"],' in prompt and "HIP_HEIGHT = 0.9595" in prompt
@@ -43,19 +38,23 @@ def test_the_author_is_given_the_courses_that_were_measured(serve_script: Callab
 @pytest.mark.usefixtures("unjailed")
 def test_the_first_rewards_are_diverse_and_aim_at_the_expert(serve_script: Callable) -> None:
     serve_script()
-    made = propose_with({})
-    index = [rewards.entry(c, BIPED) for c in made]
-    assert [c["name"] for c in made] == ["c0", "c1", "c2"]
-    assert {c["start"] for c in made} == {"scratch"} and [c["seed"] for c in made] == [0, 1, 2]
-    assert [len(entry["terms"]) for entry in index] == [5, 6, 9]
+    candidates = propose()
+    index = [rewards.check(c, BIPED, {}, None) for c in candidates]
+    assert [c.name for c in candidates] == ["c0", "c1", "c2"]
+    assert {c.start for c in candidates} == {"scratch"} and [c.seed for c in candidates] == [
+        0,
+        1,
+        2,
+    ]
+    assert [len(entry.terms) for entry in index] == [5, 6, 9]
     # 0.43 of a Froude number with a leg of 1.01 m is 1.3535 m/s.
-    assert all(entry["targets"]["speed"] == pytest.approx(1.3535, abs=1e-3) for entry in index)
+    assert all(entry.targets["speed"] == pytest.approx(1.3535, abs=1e-3) for entry in index)
 
 
 @pytest.mark.usefixtures("unjailed")
 def test_the_author_is_given_all_results(serve_script: Callable) -> None:
     server = serve_script()
-    made = propose_with(feedback_of(WORDS))
+    candidates = propose(feedback())
     prompt = server.calls[0].first
     for part in (
         "| alive | 0.1 | 0.5 | 1 | 75 % | 0.1 1 |",
@@ -75,35 +74,35 @@ def test_the_author_is_given_all_results(serve_script: Callable) -> None:
         "from the policy that was trained on the reward above",
     ):
         assert part in prompt
-    assert [c["start"] for c in made] == ["warm", "scratch", "warm"]
-    assert len({c["source"] for c in made}) == 3 and all(c["error"] is None for c in made)
-    aimed = rewards.entry(made[2], BIPED)["targets"]["speed"]
+    assert [c.start for c in candidates] == ["warm", "scratch", "warm"]
+    assert len({c.source for c in candidates}) == 3 and all(c.error is None for c in candidates)
+    aimed = rewards.check(candidates[2], BIPED, {}, None).targets["speed"]
     assert aimed == pytest.approx(1.3 + 0.6 * 0.13 * 1.3535 / 0.43, abs=2e-3)
 
 
 @pytest.mark.usefixtures("unjailed")
-def test_the_author_weighs_the_users_terms_and_names_no_other(serve_script: Callable) -> None:
+def test_the_author_may_call_the_users_terms_and_no_other_functions(serve_script: Callable) -> None:
     reward = 'def reward(s):\n    return {"alive": alive(s), "low": 0.3 * low(s)}\n'
     server = serve_script(lambda call: json.dumps({"note": "n", "reward": reward}))
     native = {"low": {"function": "native_functions:low", "height": 1.2}}
-    made = propose_with({}, 1, native=native)[0]
+    (candidate,) = propose(None, 1, native=native)
     assert "- `low(s)`: 1 below a height (m) of the root, less above.\n" in server.calls[0].first
-    assert made["error"] is None and made["source"] == reward
+    assert candidate.error is None and candidate.source == reward
     Path("scratch/calls").rename("scratch/other")
-    refused = propose_with({}, 1)[0]
-    assert "E_NAME" in refused["error"] and "`low(s)`" not in server.calls[-1].first
+    (refused,) = propose(None, 1)
+    assert "E_NAME" in refused.error and "`low(s)`" not in server.calls[-1].first
 
 
 @pytest.mark.usefixtures("unjailed")
-def test_ablations_show_less(serve_script: Callable) -> None:
+def test_less_evidence_is_shown_when_less_is_chosen(serve_script: Callable) -> None:
     server = serve_script(lambda call: json.dumps({"note": "n", "reward": CLOCKED + "\n# x\n"}))
-    propose_with(feedback_of(WORDS), 1, "terms")
+    propose(feedback(), 1, evidence="terms")
     blind = server.calls[-1].first
     assert "alive | 0.1" in blind and CLOCKED.strip() in blind
     for part in ("drags", "calm walk", "expert's figures", "closeness", "Froude", "| speed |"):
         assert part not in blind
     server.personality = "ollama"
-    propose_with(feedback_of(WORDS), 1, "sheets", [sheet(200), sheet(120)])
+    propose(feedback(), 1, evidence="sheets", sheets=(sheet(200), sheet(120)))
     looks = server.calls[-1]
     assert looks.pictures == [(896, 448)] * 2
     assert "two pictures: the expert, then the robot" in looks.first
@@ -111,26 +110,26 @@ def test_ablations_show_less(serve_script: Callable) -> None:
 
 
 @pytest.mark.usefixtures("unjailed")
-def test_only_a_trained_policy_that_sees_the_same_is_gone_on_from(serve_script: Callable) -> None:
+def test_a_warm_start_needs_a_trained_policy_with_the_same_state(serve_script: Callable) -> None:
     serve_script()
-    kept_seed = propose_with(feedback_of(WORDS, selected=""))
-    assert {c["start"] for c in kept_seed} == {"scratch"}
+    candidates = propose(feedback(selected=""))
+    assert {c.start for c in candidates} == {"scratch"}
     no_clock = 'def reward(s):\n    return {"alive": alive(s)}\n'
     serve_script(lambda call: json.dumps({"note": "n", "reward": no_clock}))
     Path("scratch/calls").rename("scratch/other")
-    assert propose_with(feedback_of(WORDS), 1)[0]["start"] == "scratch"
+    assert propose(feedback(), 1)[0].start == "scratch"
 
 
 @pytest.mark.usefixtures("unjailed")
-def test_a_mistake_goes_back_with_the_compilers_words(serve_script: Callable) -> None:
+def test_a_mistake_is_sent_back_with_the_compilers_messages(serve_script: Callable) -> None:
     bad = 'def reward(s):\n    return {"a": s.root_val[:, 0]}\n'
     server = serve_script(
         lambda call: json.dumps(
             {"note": "n", "reward": CLOCKED + "#" if len(call.texts) > 1 else bad}
         )
     )
-    (made,) = propose_with({}, 1)
-    assert made["error"] is None and len(server.calls) == 2
+    (candidate,) = propose(None, 1)
+    assert candidate.error is None and len(server.calls) == 2
     back = server.calls[1].texts
     assert len(back) == 3 and "E_FIELD line 2" in back[2] and "root_vel" in back[2]
 
@@ -144,26 +143,26 @@ def test_at_most_three_repairs_and_no_other_candidate_suffers(serve_script: Call
         return json.dumps({"note": "n", "reward": f"def reward(s):\n    return {{'a': s.x{turn}}}"})
 
     honest = serve_script()
-    expected = propose_with({})
+    expected = propose()
     Path("scratch/calls").rename("scratch/honest")
     server = serve_script(script)
-    made = propose_with({})
-    assert [c for c in made if c["name"] != "c1"] == [c for c in expected if c["name"] != "c1"]
-    assert made[1]["error"].startswith("E_FIELD line 2")
+    candidates = propose()
+    assert [c for c in candidates if c.name != "c1"] == [c for c in expected if c.name != "c1"]
+    assert candidates[1].error.startswith("E_FIELD line 2")
     assert len(server.calls) == 2 + 1 + llm.REPAIRS and len(honest.calls) == 3
-    index = [rewards.entry(c, BIPED) for c in made]
-    assert [e["file"] for e in index] == ["c0.py", None, "c2.py"]
-    assert [e["name"] for e in index] == ["c0", "c1", "c2"]
+    index = [rewards.check(c, BIPED, {}, None) for c in candidates]
+    assert [e.file for e in index] == ["c0.py", None, "c2.py"]
+    assert [e.name for e in index] == ["c0", "c1", "c2"]
 
 
 @pytest.mark.usefixtures("unjailed")
 def test_an_author_that_repeats_itself_is_not_asked_again(serve_script: Callable) -> None:
     server = serve_script(lambda call: json.dumps({"note": "n", "reward": "def reward(s): pass"}))
-    (made,) = propose_with({}, 1)
-    assert made["error"].startswith("E_") and len(server.calls) == 2
+    (candidate,) = propose(None, 1)
+    assert candidate.error.startswith("E_") and len(server.calls) == 2
     serve_script(lambda call: json.dumps({"note": "n", "reward": CLOCKED + "# once more"}))
-    first, second = propose_with({}, 2)
-    assert first["error"] is None and second["error"] == "the same reward as c0"
+    first, second = propose(None, 2)
+    assert first.error is None and second.error == "the same reward as c0"
 
 
 @pytest.mark.usefixtures("unjailed")
@@ -172,6 +171,6 @@ def test_a_refusal_costs_one_candidate(serve_script: Callable) -> None:
         return "I cannot write that." if "Candidate 1" in call.first else scripted.helpful(call)
 
     serve_script(script)
-    first, second = propose_with({}, 2)
-    assert first["error"] == "refused: I cannot write that." and first["source"] == ""
-    assert second["error"] is None and second["seed"] == 1
+    first, second = propose(None, 2)
+    assert first.error == "refused: I cannot write that." and first.source == ""
+    assert second.error is None and second.seed == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -15,25 +14,22 @@ from typing import Any
 import pytest
 import scripted_server as scripted
 from model_helpers import KEY, ROOT
-from model_scene import (
-    CLOCKED,
-    DESCRIBED,
-    FELL,
-    GOOD,
-    SLOW,
-    WALKS,
-    WORDS,
-    feedback_of,
-    propose_with,
-)
+from model_scene import CLOCKED, CRITERIA, FELL, GOOD, SLOW, WALKS, by_measure, feedback
+from model_scene import propose as written_by_model
 from motions import EXPERT
-from reelward.critics.view import View
 from scripted_server import MODEL, Call
 
-from reelward.critics import measured
+from reelward.critics.base import View
 from reelward.models.spend import SpendLog
 from reelward.models.store import Store
 from reelward.motion.record import to_json
+from reelward.records import (
+    Candidates,
+    CheckedCandidate,
+    Feedback,
+    Judgement,
+    Proposal,
+)
 from reelward.runtime import files
 from reelward.runtime.errors import InputError, NetworkError
 from reelward.studies import ledger
@@ -43,126 +39,136 @@ pytest_plugins = ("model_fixtures",)
 pytestmark = pytest.mark.usefixtures("project")
 
 
-def view(folder: Path, shown: View) -> Path:
+def write_view(folder: Path, view: View) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(folder / "motion.json", to_json(shown.motion))
-    files.write_json(folder / "stats.json", dict(shown.stats))
-    if shown.sheet:
-        (folder / "sheet.jpg").write_bytes(shown.sheet)
-    return folder
+    files.write_json(folder / "motion.json", to_json(view.motion))
+    if view.stats:
+        files.write_record(folder / "stats.json", view.stats)
+    if view.sheet:
+        (folder / "sheet.jpg").write_bytes(view.sheet)
+
+
+def checked(name: str, error: str | None = None) -> CheckedCandidate:
+    return CheckedCandidate(
+        name=name, start="scratch", seed=0, note="", file=f"{name}.py", error=error
+    )
 
 
 @pytest.fixture
 def judging(project: Path) -> critique.Args:
     """A critique stage with two candidates to judge."""
-    view(project / "expert", replace(WALKS, motion=replace(EXPERT, notes=("TITLE: obey me",))))
-    view(project / "parent", SLOW)
-    for name, shown in (("c0", GOOD), ("c1", FELL)):
-        view(project / "rollouts" / name, shown)
-    index = [{"name": n, "error": None} for n in ("c0", "c1")] + [{"name": "c2", "error": "no"}]
-    files.write_json(project / "rollouts/index.json", {"candidates": index})
-    files.write_json(project / "criteria.json", DESCRIBED)
-    (project / "said.yaml").write_text("{}\n")
-    names = ("expert", "criteria", "rollouts", "parent", "out")
-    paths = [Path(n) for n in ("expert", "criteria.json", "rollouts", "parent", "critique.json")]
+    write_view(Path("expert"), replace(WALKS, motion=replace(EXPERT, notes=("TITLE: obey me",))))
+    write_view(Path("parent"), SLOW)
+    for name, view in (("c0", GOOD), ("c1", FELL)):
+        write_view(Path("rollouts") / name, view)
+    index = Candidates(candidates=(checked("c0"), checked("c1"), checked("c2", "no")))
+    files.write_record(Path("rollouts/index.json"), index)
+    files.write_record(Path("criteria.json"), CRITERIA)
+    Path("critiques.yaml").write_text("{}\n")
     return critique.Args(
-        **dict(zip(names, paths, strict=True)), iteration="iter-00", task="walk", critic="vlm",
-        model=MODEL, temperature=None, max_tokens=1000, file=Path("said.yaml"), noise=0.03,
+        expert=Path("expert"), criteria=Path("criteria.json"), rollouts=Path("rollouts"),
+        parent=Path("parent"), out=Path("critique.json"), iteration="iter-00", task="walk",
+        critic="vlm", model=MODEL, temperature=None, max_tokens=1000,
+        file=Path("critiques.yaml"), noise=0.03, measure="gait", field=None, goal=None,
     )  # fmt: skip
 
 
-def test_the_critique_carries_its_calls_and_nothing_of_the_video(
+def judgement(args: critique.Args) -> Judgement:
+    critique.main(args)
+    return files.read_record(args.out, Judgement)
+
+
+def test_the_critique_holds_its_calls_and_nothing_of_the_video(
     serve_script: Callable, judging: critique.Args
 ) -> None:
     server = serve_script()
-    critique.main(judging)
-    said = files.read_json(judging.out)
-    assert said["critic"] == "vlm" and said["model"] == MODEL and said["scripted"] is True
-    assert set(said["candidates"]) == {"c0", "c1"} and len(said["calls"]) == 4
-    assert said["parent"] == measured.critique(EXPERT, SLOW.motion, SLOW.motion, 0.03)
-    assert "obey" not in json.dumps(said) and KEY not in json.dumps(said)
-    assert server.url not in json.dumps(said)
+    result = judgement(judging)
+    assert result.critic == "vlm" and result.asked is not None
+    assert result.asked.model == MODEL and result.asked.scripted
+    assert set(result.candidates) == {"c0", "c1"} and len(result.asked.calls) == 4
+    assert result.parent == by_measure(SLOW, SLOW)
     before = judging.out.read_bytes()
+    for secret in ("obey", KEY, server.url):
+        assert secret.encode() not in before
     critique.main(judging)
     assert judging.out.read_bytes() == before and server.answered == 4
 
 
-def test_the_measured_critique_is_what_it_was(judging: critique.Args) -> None:
-    critique.main(replace(judging, critic="measured", model=None))
-    said = files.read_json(judging.out)
-    assert list(said) == ["critic", "parent", "candidates"]
-    assert said["candidates"]["c0"] == measured.critique(EXPERT, GOOD.motion, SLOW.motion, 0.03)
+def test_the_measured_critique_asks_no_model(judging: critique.Args) -> None:
+    result = judgement(replace(judging, critic="measured", model=None))
+    assert result.asked is None and result.candidates["c0"] == by_measure(GOOD, SLOW)
 
 
 def test_a_person_may_be_the_critic(judging: critique.Args) -> None:
-    judging = replace(judging, critic="file", model=None)
-    with pytest.raises(InputError, match="what you say of iter-00's c0, c1.*rollouts"):
+    judging = replace(judging, critic="person", model=None)
+    with pytest.raises(InputError, match="critique of iter-00's c0, c1.*iter-00"):
         critique.main(judging)
-    one = "{wrong: drags, rewrite: '', remove: '', add: height, failure: drag, verdict: better, "
+    entry = "{wrong: drags, rewrite: '', remove: '', add: height, failure: drag, verdict: better, "
     judging.file.write_text(
-        f"iter-00:\n  c0: {one}confidence: 0.8}}\n  c1: {one}confidence: 2.0}}\n"
+        f"iter-00:\n  c0: {entry}confidence: 0.8}}\n  c1: {entry}confidence: 2.0}}\n"
     )
     with pytest.raises(InputError, match="iter-00.c1.confidence: .*less than or equal to 1"):
         critique.main(judging)
     judging.file.write_text(judging.file.read_text().replace("2.0", "0.9"))
-    critique.main(judging)
-    found = files.read_json(judging.out)["candidates"]
-    assert found["c0"]["wrong"] == "drags" and not found["c0"]["contested"]
-    assert found["c1"]["failure"] == "fall" and found["c1"]["contested"]  # it praised a fall
+    critiques = judgement(judging).candidates
+    assert critiques["c0"].wrong == "drags" and not critiques["c0"].contested
+    assert critiques["c1"].failure == "fall" and critiques["c1"].contested  # it praised a fall
 
 
-def test_when_all_fail_the_last_good_reward_stays_and_it_is_marked(
+@pytest.mark.usefixtures("unjailed")
+def test_when_every_candidate_fails_the_parents_reward_stays(
     serve_script: Callable, judging: critique.Args, project: Path
 ) -> None:
     serve_script(lambda call: "I cannot write that.")
-    made = propose_with(feedback_of(WORDS))
-    files.write_json(project / "proposal.json", {"alternate": True, "candidates": made})
-    (project / "loop.yaml").write_text(ledger.FIRST)
-    given = (
-        project / "candidates",
-        "biped",
-        project / "loop.yaml",
-        "iter-00",
-        ROOT / "params.yaml",
+    proposal = Proposal(author="llm", candidates=written_by_model(feedback()))
+    files.write_record(Path("proposal.json"), proposal)
+    Path("loop.yaml").write_text(ledger.FIRST)
+    rewards.main(
+        rewards.Args(
+            proposal=Path("proposal.json"),
+            out=Path("candidates"),
+            robot="biped",
+            ledger=Path("loop.yaml"),
+            iteration="iter-00",
+            native=ROOT / "params.yaml",
+        )  # fmt: skip
     )
-    rewards.main(rewards.Args(project / "proposal.json", *given))
-    index = files.read_json(project / "candidates/index.json")["candidates"]
-    assert [e["error"] for e in index] == ["refused: I cannot write that."] * 3
-    files.write_json(project / "rollouts/index.json", {"candidates": index})
+    index = files.read_record(Path("candidates/index.json"), Candidates)
+    assert [c.error for c in index.candidates] == ["refused: I cannot write that."] * 3
+    files.write_record(Path("rollouts/index.json"), index)
     critique.main(judging)
-    (project / "before").mkdir()
-    (project / "before/selected.py").write_text(CLOCKED)
-    files.write_json(project / "before/feedback.json", feedback_of(WORDS))
-    (project / "before/history.csv").write_text(",".join(select.COLUMNS) + "\n")
-    with files.new_folder(project / "best") as best:
-        view(best, SLOW)
-    out = [project / n for n in ("selected.py", "feedback.json", "history.csv", "new")]
-    select.main(select.Args(
-        "iter-01", project / "critique.json", project / "rollouts", project / "policies",
-        project / "candidates", project / "best", project / "before", *out, 0.0,
-    ))  # fmt: skip
-    assert (project / "selected.py").read_text() == CLOCKED
-    assert (project / "history.csv").read_text().splitlines()[1].startswith("iter-01,failed,")
-    feedback = files.read_json(project / "feedback.json")
-    assert feedback["selected"] == "iter-00/c1" and len(feedback["refused"]) == 3
-    assert feedback["critique"]["wrong"] == "drags the left foot"  # still what was said of it
-    assert feedback["training"] == feedback_of(WORDS)["training"]
 
-
-def test_a_learning_curve_is_told_in_ten_points() -> None:
-    curve = [
-        {"env_steps": str(i), "return": str(2 * i), "episode_length": "nan" if i < 30 else "9",
-         "term/a": str(i / 100), "term/b": "-1.5", "loss": "3"}
-        for i in range(1, 101)
-    ]  # fmt: skip
-    said = select.learning(curve)
-    assert said["env_steps"] == [11, 21, 31, 41, 51, 60, 70, 80, 90, 100]
-    assert said["return"] == [22, 42, 62, 82, 102, 120, 140, 160, 180, 200]
-    assert said["episode_length"] == [None, None] + [9.0] * 8
-    a, b = said["terms"]["a"], said["terms"]["b"]
-    assert (a["min"], a["mean"], a["max"]) == (0.01, 0.505, 1.0) and len(a["points"]) == 10
-    assert a["share"] == pytest.approx(50.5 / 200.5, abs=1e-4) and a["share"] + b["share"] == 1.0
-    assert len(select.learning(curve[:3])["env_steps"]) == 3
+    Path("before").mkdir()
+    Path("before/selected.py").write_text(CLOCKED)
+    files.write_record(Path("before/feedback.json"), feedback())
+    Path("before/history.csv").write_text("")
+    with files.new_folder(Path("best")) as best:
+        write_view(best, SLOW)
+    select.main(
+        select.Args(
+            iteration="iter-01",
+            critique=Path("critique.json"),
+            rollouts=Path("rollouts"),
+            policies=Path("policies"),
+            candidates=Path("candidates"),
+            parent_best=Path("best"),
+            parent_rewards=Path("before"),
+            selected_out=Path("selected.py"),
+            feedback_out=Path("feedback.json"),
+            history_out=Path("history.csv"),
+            best_out=Path("new"),
+            min_gain=0.0,
+            measure="gait",
+            field=None,
+            goal=None,
+        )  # fmt: skip
+    )
+    assert Path("selected.py").read_text() == CLOCKED
+    assert Path("history.csv").read_text().splitlines()[1].startswith("iter-01,failed,")
+    after = files.read_record(Path("feedback.json"), Feedback)
+    assert after.selected == "iter-00/c1" and len(after.refused) == 3
+    assert after.critique is not None and after.critique.wrong == "drags the left foot"
+    assert after.training == feedback().training
 
 
 POINTS = {
@@ -185,14 +191,14 @@ def test_a_kill_repeats_no_finished_call(
     def stage_that_dies() -> None:
         if point in POINTS:
             owner, name, after = POINTS[point]
-            real, seen = getattr(owner, name), []
+            real, calls = getattr(owner, name), []
 
             def wrapped(*args: Any) -> Any:
-                seen.append(1)
-                if len(seen) > turn and not after:
+                calls.append(1)
+                if len(calls) > turn and not after:
                     die()
                 result = real(*args)
-                if len(seen) > turn and after:
+                if len(calls) > turn and after:
                     die()
                 return result
 
@@ -200,13 +206,13 @@ def test_a_kill_repeats_no_finished_call(
         critique.main(judging)
 
     pids: list[int] = []
-    known = threading.Event()
+    started = threading.Event()
 
     def script(call: Call) -> str:
-        known.wait(30)
+        started.wait(60)
         if point == "while it is answered" and len(server.calls) > turn and pids:
             os.kill(pids.pop(), signal.SIGKILL)
-            connection.wait([child.sentinel], 30)  # to join it twice at once loses its exit code
+            connection.wait([child.sentinel], 60)  # to join it twice at once loses its exit code
             raise ConnectionError
         return scripted.helpful(call)
 
@@ -215,27 +221,27 @@ def test_a_kill_repeats_no_finished_call(
     child = get_context("fork").Process(target=stage_that_dies)
     child.start()
     pids.append(child.pid or 0)
-    known.set()
-    child.join(30)
+    started.set()
+    child.join(60)
     assert child.exitcode == -signal.SIGKILL and not judging.out.exists()
     pids.clear()
-    critique.main(judging)
-    assert len(files.read_json(judging.out)["calls"]) == 4
+    result = judgement(judging)
+    assert result.asked is not None and len(result.asked.calls) == 4
     unfinished = point == "while it is answered"
     assert len(server.calls) == 4 + unfinished and server.answered == 4
 
 
-def test_no_server_is_one_line_before_any_work(
+def test_an_unreachable_server_stops_a_stage_before_any_work(
     judging: critique.Args, monkeypatch: pytest.MonkeyPatch, project: Path
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    asked = propose.Args(
+    proposing = propose.Args(
         expert=Path("expert"), criteria=Path("criteria.json"), parent=Path("nowhere"),
-        parent_best=Path("parent"), out=Path("proposal.json"), robot="biped", native=Path("params.yaml"), task="walk",
-        critic="vlm", author="measured", candidates=2, model=None, temperature=None,
-        max_tokens=1000, evidence="critique",
+        parent_sheet=Path("parent/sheet.jpg"), out=Path("proposal.json"), robot="biped",
+        native=Path("params.yaml"), task="walk", critic_model=MODEL, author="measured",
+        candidates=2, model=None, temperature=None, max_tokens=1000, evidence="critique",
     )  # fmt: skip
-    for attempt in (lambda: critique.main(judging), lambda: propose.main(asked)):
+    for attempt in (lambda: critique.main(judging), lambda: propose.main(proposing)):
         with pytest.raises(NetworkError, match="127.0.0.1:9/v1 .OPENAI_BASE_URL.: "):
             attempt()
     with pytest.raises(InputError, match="critique.model: expected the name of a model"):

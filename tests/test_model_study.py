@@ -1,4 +1,4 @@
-"""A study with models, as DVC runs it: nothing is paid for twice, and no key is left behind."""
+"""A study with models, run by DVC: nothing is paid for twice, and no key is left behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reelward.runtime.errors import InputError
 from stages import describe
 
 KEY = "-".join(("sk", "canary", "3f9a1c77e0b24d"))
-"""written in pieces: in one piece it must be found nowhere"""
+"""written in pieces, because the whole key must not be in any file"""
 
 
 def repro(
@@ -27,62 +27,62 @@ def repro(
     return run(folder, sys.executable, "-m", "dvc", *args, code=code, **more, **settings)
 
 
-def renamed(folder: Path, old: str, new: str) -> None:
+def rename_model(folder: Path, old: str, new: str) -> None:
     path = folder / "params.yaml"
     text = path.read_text()
     assert text.count(f"model: {old}") == 2
     path.write_text(text.replace(f"model: {old}", f"model: {new}"))
 
 
-def replayed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recorded stage needs no key and no server, and gives the same bytes; what was not recorded
-    is named."""
-    given = describe.Args(
+def check_replay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stored stage needs no key and no server and gives the same bytes. An unknown question is
+    reported with its first difference."""
+    args = describe.Args(
         expert=Path("data/expert/keyframes"), out=Path("scratch/again.json"),
         task="walk like the person in the video", critic="vlm", model="scripted",
-        temperature=None, max_tokens=8000,
+        temperature=None, max_tokens=8000, measure="gait", field=None, goal=None,
     )  # fmt: skip
     with monkeypatch.context() as here:
         here.chdir(folder)
         here.setenv("REELWARD_MODE", "replay")
-        describe.main(given)
-        assert given.out.read_bytes() == Path("data/expert/criteria.json").read_bytes()
+        describe.main(args)
+        assert args.out.read_bytes() == Path("data/expert/criteria.json").read_bytes()
         with pytest.raises(InputError, match="the first difference is .*video.*, now .*run"):
-            describe.main(replace(given, task="run"))
+            describe.main(replace(args, task="run"))
 
 
 def test_a_study_with_models_pays_once_and_leaves_no_key(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settle(mine, author="llm", critic="vlm")
-    renamed(mine, "null ", "scripted ")
+    rename_model(mine, "null ", "scripted ")
     with Server("openai", key=KEY) as server:
         refused = repro(mine, server, "sk-wrong-key-0123456789", code=255)
         assert "401, Incorrect API key provided" in refused and "OPENAI_API_KEY" in refused
         assert "sk-wrong" not in refused and ran(refused)[-1] == "describe"
 
-        # One description, asked for twice for the server's manner, and two rewards.
+        # One description and two rewards. The first request also learned what the server can do.
         stopped = repro(mine, server, code=255, REELWARD_BUDGET_CALLS="4")
         assert "budget_calls: 4 of 4 spent" in stopped and ran(stopped)[-1] == "critique@iter-00"
         assert server.answered == 1 + 2
-        said = repro(mine, server, REELWARD_BUDGET_CALLS="8")
-        # Two candidates judged twice.
+        finished = repro(mine, server, REELWARD_BUDGET_CALLS="8")
+        # Each of two candidates is judged twice.
         assert server.answered == 1 + 2 + 4 and server.faults == []
-        assert "train@iter-00" not in ran(said)
-        replayed(mine, monkeypatch)
+        assert "train@iter-00" not in ran(finished)
+        check_replay(mine, monkeypatch)
         paid = {"describe", "propose@iter-00", "critique@iter-00"}
-        assert paid <= {*ran(stopped), *ran(said)}
+        assert paid <= {*ran(stopped), *ran(finished)}
         for name in ("criteria", "proposal", "critique"):
             (path,) = (mine / "data").rglob(f"{name}.json")
-            assert json.loads(path.read_text())["scripted"] is True
+            assert json.loads(path.read_text())["asked"]["scripted"] is True
 
-        renamed(mine, "scripted ", "scripted-two ")
+        rename_model(mine, "scripted ", "scripted-two ")
         other = repro(mine, server)
         assert paid <= set(ran(other)) and "train@iter-00" not in ran(other)
         assert server.answered == 2 * 7
 
         subprocess.run(("rm", "-r", mine / "scratch/calls"), check=True)
-        renamed(mine, "scripted-two ", "scripted ")
+        rename_model(mine, "scripted-two ", "scripted ")
         back = repro(mine, server)
         assert server.answered == 2 * 7 and not paid & set(ran(back))
 
@@ -94,4 +94,4 @@ def test_a_study_with_models_pays_once_and_leaves_no_key(
     assert b"With models" in objects and b"model: scripted" in objects
     assert KEY.encode() not in objects
     assert not [p for p in mine.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
-    assert KEY not in stopped + said + other + back
+    assert KEY not in stopped + finished + other + back
