@@ -1,128 +1,170 @@
-"""`reelward check` and `reelward fields`: what a person or a program asks of the language."""
+"""`reelward check` and `reelward fields`: rewards tried in the jail, and the fields they may read.
+
+Importing this module loads neither torch nor the compiler: the robot card needs neither, and a check
+needs them in its jailed process alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from reelward.language.compiler import compile_reward
-from reelward.language.contract import check_contract, trial_states
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.native import Settings, native_terms, read_native
 from reelward.language.source import MAX_SOURCE
 from reelward.runtime.jail import JailError, JailMissing, jailed, layers
 from reelward.runtime.settings import setting
-from reelward.sim.cpu import CpuPhysics
-from reelward.sim.env import Env
 from reelward.sim.field import Field
 from reelward.sim.robot import Robot, load_robot
 
+if TYPE_CHECKING:
+    from reelward.language.program import State
+
 STEPS = 40
 """of random actions, from which states are recorded: robots stumble and fall in them"""
+TIMEOUT_S = 30.0
+"""processor time of one jailed process"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check of one reward gave: its errors, or where there is none what it is."""
+
+    ok: bool
+    digest: str = ""
+    period: float | None = None
+    """the gait clock's cycle, s"""
+    terms: Mapping[str, int] = field(default_factory=dict)
+    """term -> the line that computes it"""
+    inputs: tuple[str, ...] = ()
+    """the fields it reads"""
+    nodes: int = 0
+    """operations in its graph"""
+    errors: tuple[Diagnostic, ...] = ()
 
 
 def checked(
     source: str, robot: Robot, native: Settings | None = None, *, require_jail: bool = False
-) -> dict[str, Any]:
-    """Compiles and tries `source` in the jail: its terms and what it reads, or its errors.
+) -> Verdict:
+    """Compiles and tries one reward in the jail; like `checked_all`."""
+    return checked_all([source], robot, native, require_jail=require_jail)[0]
 
-    `native` as in params.yaml. Raises JailMissing when a whole jail is required and this system has
-    none, NativeError for a native term that cannot be used.
+
+def checked_all(
+    sources: Sequence[str], robot: Robot, native: Settings | None = None,
+    *, require_jail: bool = False,
+) -> list[Verdict]:  # fmt: skip
+    """Compiles and tries all `sources` in one jailed process; gives a verdict for each, in order.
+
+    Where that process dies or runs out of time, each reward is tried in a process of its own, so one
+    that misbehaves costs the others no verdict. `native` as in params.yaml. Raises JailMissing when a
+    whole jail is required and this system has none, NativeError for a native term that cannot be used.
     """
-    native_terms(native or {})
+    if not sources:
+        return []
+    if native:
+        native_terms(native)
+    require = require_jail or setting("require_jail", False)
     payload = {
-        "source": source[: MAX_SOURCE + 1],  # enough for the compiler to say that it is too long
-        "fields": [asdict(f) for f in robot.fields],
+        "sources": [s[: MAX_SOURCE + 1] for s in sources],  # enough to be refused as too long
+        "robot": robot.model_dump(mode="json"),
         "native": native or {},
-        "states": recorded_states(robot),
     }
     try:
-        return jailed(
-            "reelward.checking:check",
-            payload,
-            timeout=30.0,
-            require=require_jail or setting("require_jail", False),
-        )
+        answers = jailed("reelward.checking:check", payload, timeout=TIMEOUT_S, require=require)
     except JailMissing:
         raise
     except JailError as error:
+        if len(sources) > 1:
+            return [checked(s, robot, native, require_jail=require) for s in sources]
         hint = "write a shorter reward" + ", or mend the native terms" * bool(native)
-        return _refused([Diagnostic("E_LIMIT", 0, 0, str(error), hint)])
+        return [Verdict(False, errors=(Diagnostic("E_LIMIT", 0, 0, str(error), hint),))]
+    return [_verdict(answer) for answer in answers]
 
 
-def recorded_states(robot: Robot) -> list[dict[str, Any]]:
-    """States of this robot in its simulator, as lists: at the start and after random actions."""
+def _verdict(answer: Mapping[str, Any]) -> Verdict:
+    errors = tuple(Diagnostic(**error) for error in answer["errors"])
+    return Verdict(**dict(answer) | {"inputs": tuple(answer["inputs"]), "errors": errors})
+
+
+# -- in the jailed process
+
+
+def prepare(payload: dict[str, Any]) -> None:
+    """Before the jail closes: loads what reads files, and adds recorded states to the payload."""
+    from reelward.language.compiler import compile_reward
+    from reelward.language.contract import trial_states
+
+    robot = Robot(**payload["robot"])
+    payload["fields"], payload["states"] = robot.fields, recorded_states(robot)
+    compile_reward(  # so that torch loads what it loads on first use
+        'def reward(s):\n    return {"a": (s.x * s.x).sum(dim=-1)}', [Field("x", (3,), "", "")]
+    )
+    payload["native"] = native_terms(payload["native"])
+    for term in payload["native"].values():
+        with contextlib.suppress(Exception):  # the contract test reports it
+            term(trial_states(robot.fields)["random"])
+
+
+def check(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """In the jail: the verdict of each of the sources, as JSON."""
+    fields, states, native = (payload[key] for key in ("fields", "states", "native"))
+    return [asdict(tried(source, fields, states, native)) for source in payload["sources"]]
+
+
+def tried(
+    source: str, fields: Sequence[Field], states: Sequence[State], native: Mapping[str, Any]
+) -> Verdict:
+    """Compiles a reward and tries it on trial states and on `states`, in this process."""
+    from reelward.language.compiler import compile_reward
+    from reelward.language.contract import check_contract
+
+    try:
+        reward = compile_reward(source, fields, native=native)
+        faults = check_contract(reward, fields, states)
+    except RewardError as error:
+        return Verdict(False, errors=tuple(error.errors))
+    if faults:
+        return Verdict(False, errors=tuple(faults))
+    inputs = tuple(sorted(reward.inputs))
+    return Verdict(True, reward.digest, reward.period, reward.lines, inputs, len(reward.nodes))
+
+
+def recorded_states(robot: Robot) -> list[State]:
+    """States of this robot in its simulator: at the start and after random actions."""
+    import torch
+
+    from reelward.sim.cpu import CpuPhysics
+    from reelward.sim.env import Env
+
     env = Env(robot, CpuPhysics(robot, 8), seed=0, period=1.0)
     generator = torch.Generator().manual_seed(0)
-    recorded = []
+    recorded: list[State] = []
     for step in range(STEPS + 1):
         if step % (STEPS // 2) == 0:
-            recorded.append({name: env.fields[name].tolist() for name in env.fields})
+            recorded.append({name: value.clone() for name, value in env.fields.items()})
         env.step(2 * torch.rand(env.n, env.action_space.size, generator=generator) - 1)
     return recorded
 
 
-def _fields(payload: dict[str, Any]) -> list[Field]:
-    return [
-        Field(f["name"], tuple(f["shape"]), f["unit"], f["meaning"], tuple(f["names"]))
-        for f in payload["fields"]
-    ]
-
-
-def prepare(payload: dict[str, Any]) -> None:
-    """Has torch and the native terms load what they load on first use, before the jail closes."""
-    compile_reward(
-        'def reward(s):\n    return {"a": (s.x * s.x).sum(dim=-1)}', [Field("x", (3,), "", "")]
-    )
-    for term in native_terms(payload["native"]).values():
-        with contextlib.suppress(Exception):  # the contract test will tell
-            term(trial_states(_fields(payload))["random"])
-
-
-def check(payload: dict[str, Any]) -> dict[str, Any]:
-    """What runs in the jail."""
-    fields = _fields(payload)
-    states = [{k: torch.tensor(v) for k, v in state.items()} for state in payload["states"]]
-    try:
-        reward = compile_reward(payload["source"], fields, native=native_terms(payload["native"]))
-        faults = check_contract(reward, fields, states)
-    except RewardError as error:
-        return _refused(error.errors)
-    if faults:
-        return _refused(faults)
-    return {
-        "ok": True,
-        "digest": reward.digest,
-        "period": reward.period,
-        "terms": [
-            {"name": name, "shape": "[N]", "line": line} for name, line in reward.lines.items()
-        ],
-        "inputs": sorted(reward.inputs),
-        "nodes": len(reward.nodes),
-    }
-
-
 def native_faults(named: Settings, robot: Robot) -> list[str]:
-    """What is wrong with the user's native terms, a line each: each is tried as a reward."""
-    found = []
-    for name in native_terms(named):
+    """What is wrong with the user's native terms, one line each: each is tried as a reward."""
+    if not named:
+        return []
+    terms, states = native_terms(named), recorded_states(robot)
+    faults = []
+    for name, term in terms.items():
         text = f'def reward(s):\n    return {{"{name}": {name}(s)}}\n'
-        answer = check({
-            "source": text, "fields": [asdict(f) for f in robot.fields],
-            "native": {name: named[name]}, "states": recorded_states(robot),
-        })  # fmt: skip
-        found += [f"native.{name}: {e['message']}; {e['hint']}" for e in answer.get("errors", [])]
-    return found
+        verdict = tried(text, robot.fields, states, {name: term})
+        faults += [f"native.{name}: {e.message}; {e.hint}" for e in verdict.errors]
+    return faults
 
 
-def _refused(errors: Sequence[Diagnostic]) -> dict[str, Any]:
-    return {"ok": False, "errors": [e.json() for e in errors]}
+# -- on the command line
 
 
 def cli_check(
@@ -142,25 +184,32 @@ def cli_check(
         source = opened.read(MAX_SOURCE + 1).decode("utf-8", "replace")
     here = Path("params.yaml")
     native = read_native(params or here) if params or here.exists() else {}
-    answer = checked(source, load_robot(robot), native, require_jail=require_jail)
-    answer |= {"jail": [name for name, active in layers().items() if active]}
+    verdict = checked(source, load_robot(robot), native, require_jail=require_jail)
+    jail = [name for name, active in layers().items() if active]
     if as_json:
-        print(json.dumps(answer, indent=1))
-    elif answer["ok"]:
-        for term in answer["terms"]:
-            print(f"{term['name']:20} {term['shape']}  line {term['line']}")
-        clock = f"period {answer['period']:g} s" if answer["period"] else "no gait clock"
+        print(json.dumps(_as_json(verdict) | {"jail": jail}, indent=1))
+    elif verdict.ok:
+        for name, line in verdict.terms.items():
+            print(f"{name:20} [N]  line {line}")
+        clock = f"period {verdict.period:g} s" if verdict.period else "no gait clock"
         print(
-            f"{len(answer['terms'])} terms, {answer['nodes']} operations, {clock}; "
-            f"reads {', '.join(answer['inputs'])}; jail: {', '.join(answer['jail'])}"
+            f"{len(verdict.terms)} terms, {verdict.nodes} operations, {clock}; "
+            f"reads {', '.join(verdict.inputs)}; jail: {', '.join(jail)}"
         )
     else:
-        for error in answer["errors"]:
-            print(
-                f"{file}:{error['line']}:{error['col']}: {error['code']}: {error['message']}"
-                + (f"\n    fix: {error['hint']}" if error["hint"] else "")
-            )
-    return 0 if answer["ok"] else 1
+        for e in verdict.errors:
+            print(f"{file}:{e.line}:{e.col}: {e.code}: {e.message}")
+            if e.hint:
+                print(f"    fix: {e.hint}")
+    return 0 if verdict.ok else 1
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    if not verdict.ok:
+        return {"ok": False, "errors": [asdict(e) for e in verdict.errors]}
+    terms = [{"name": n, "shape": "[N]", "line": line} for n, line in verdict.terms.items()]
+    parts = {k: getattr(verdict, k) for k in ("ok", "digest", "period", "inputs", "nodes")}
+    return parts | {"terms": terms}
 
 
 def cli_fields(robot: str, as_json: bool = False) -> int:

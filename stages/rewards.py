@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from reelward.checking import checked
+from reelward.checking import Verdict, checked_all
 from reelward.language import compile_reward, native_terms, read_native
 from reelward.language.native import Settings
 from reelward.records import Candidate, Candidates, CheckedCandidate, Proposal
@@ -42,11 +42,10 @@ class Args:
     """params.yaml: its section `native` names the user's own terms"""
 
 
-def check(
-    candidate: Candidate, robot: Robot, native: Settings, refusal: str | None
-) -> CheckedCandidate:
-    """The candidate's line of the index. `refusal` is a person's reason for refusing all of them."""
-    line = CheckedCandidate(
+def unchecked(candidate: Candidate, refusal: str | None) -> CheckedCandidate:
+    """The candidate's line of the index before its check. `refusal` is a person's reason for refusing
+    all candidates."""
+    return CheckedCandidate(
         name=candidate.name,
         start=candidate.start,
         seed=candidate.seed,
@@ -54,15 +53,17 @@ def check(
         file=None,
         error=candidate.error or (refusal and f"a person refused it: {refusal}"),
     )
-    if line.error:
-        return line
-    verdict = checked(candidate.source, robot, native)
-    if not verdict["ok"]:
-        errors = (f"line {e['line']}: {e['message']}" for e in verdict["errors"])
-        return line.failed("; ".join(errors))
-    reward = compile_reward(candidate.source, robot.fields, native=native_terms(native))
+
+
+def judged(
+    line: CheckedCandidate, source: str, verdict: Verdict, robot: Robot, native: Settings
+) -> CheckedCandidate:
+    """The line with the candidate's figures, or with why it is refused."""
+    if not verdict.ok:
+        return line.failed("; ".join(f"line {e.line}: {e.message}" for e in verdict.errors))
+    reward = compile_reward(source, robot.fields, native=native_terms(native))
     facts = {
-        "file": f"{candidate.name}.py",
+        "file": f"{line.name}.py",
         "terms": tuple(reward.terms),
         "period": reward.period,
         "targets": figures(reward.constants.get("TARGET")),
@@ -81,12 +82,17 @@ def main(args: Args) -> None:
     robot, native = load_robot(args.robot), read_native(args.native)
     proposal = files.read_record(args.proposal, Proposal)
     refusal = ledger.refused(args.ledger.read_text()).get(args.iteration)
-    index = tuple(check(c, robot, native, refusal) for c in proposal.candidates)
+    index = [unchecked(c, refusal) for c in proposal.candidates]
+    pending = [i for i, line in enumerate(index) if not line.error]
+    sources = [proposal.candidates[i].source for i in pending]
+    verdicts = checked_all(sources, robot, native)
+    for i, source, verdict in zip(pending, sources, verdicts, strict=True):
+        index[i] = judged(index[i], source, verdict, robot, native)
     with files.new_folder(args.out) as out:
         for candidate, line in zip(proposal.candidates, index, strict=True):
             if line.file:
                 files.write_text(out / line.file, candidate.source)
-        files.write_record(out / "index.json", Candidates(candidates=index))
+        files.write_record(out / "index.json", Candidates(candidates=tuple(index)))
 
 
 if __name__ == "__main__":

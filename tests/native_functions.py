@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 
@@ -36,6 +37,13 @@ def raises(state: dict[str, Tensor]) -> Tensor:
 def dies(state: dict[str, Tensor]) -> Tensor:
     os.kill(os.getpid(), signal.SIGKILL)
     return state["time"]
+
+
+def dies_alone(state: dict[str, Tensor]) -> Tensor:
+    """Ends its process where there is a single environment, as only the check has it."""
+    if len(state["time"]) == 1:
+        ctypes.string_at(0)
+    return state["time"] * 1.0
 
 
 def number(state: dict[str, Tensor]) -> float:

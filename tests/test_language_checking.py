@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,15 @@ import torch
 from language_fields import STATE, X, refusal
 
 from reelward.authors.reference import filled
-from reelward.checking import check, cli_check, cli_fields, recorded_states, robot_card
+from reelward.checking import (
+    checked,
+    checked_all,
+    cli_check,
+    cli_fields,
+    recorded_states,
+    robot_card,
+    tried,
+)
 from reelward.language.compiler import compile_reward
 from reelward.language.contract import BOUND, check_contract
 from reelward.language.errors import RewardError
@@ -33,6 +40,13 @@ def test_the_contract_finds_what_types_cannot(term, says):
     faults = check_contract(reward, FIELDS)
     assert any(says in f.message for f in faults)
     assert all(f.code == "E_CONTRACT" and f.line == 3 and "'b'" in f.message for f in faults)
+
+
+def test_an_operation_that_fails_on_some_states_is_a_mistake_of_the_reward():
+    """Whole numbers cannot be divided by zero; the types do not show it."""
+    text = "def reward(s):\n    return {'a': 1 // s.time.long()}\n"
+    faults = check_contract(compile_reward(text, FIELDS), FIELDS)
+    assert {f.code for f in faults} == {"E_CONTRACT"} and "ZeroDivisionError" in faults[0].message
 
 
 def test_the_contract_tries_native_terms_and_recorded_states():
@@ -69,11 +83,38 @@ def test_a_reward_that_fails_on_recorded_states_alone_is_refused_before_training
     biped = load_robot("biped")
     reward = compile_reward(text, FIELDS)
     assert check_contract(reward, FIELDS) == []
-    given = {"source": text, "fields": [asdict(f) for f in FIELDS], "native": {}}
-    (error,) = check(given | {"states": recorded_states(biped)})["errors"]
-    assert (error["code"], error["line"]) == ("E_CONTRACT", 3)
-    assert "term 'soft' is not finite on recorded" in error["message"]
-    assert recorded_states(biped) == recorded_states(biped)
+    states = recorded_states(biped)
+    (error,) = tried(text, FIELDS, states, {}).errors
+    assert (error.code, error.line) == ("E_CONTRACT", 3)
+    assert "term 'soft' is not finite on recorded" in error.message
+    for state, again in zip(states, recorded_states(biped), strict=True):
+        assert all(torch.equal(value, again[name]) for name, value in state.items())
+
+
+def test_many_rewards_are_checked_in_one_process():
+    """Each verdict is that of its text, and the same as alone."""
+    biped = load_robot("biped")
+    good = 'PERIOD = 1\ndef reward(s):\n    return {"a": speed(s, 1.0, 0.5)}\n'
+    wrong = "def reward(s):\n    return {'a': s.speed}\n"
+    wild = "def reward(s):\n    return {'a': 1 / s.time}\n"
+    verdicts = checked_all([good, wrong, wild], biped)
+    assert [v.ok for v in verdicts] == [True, False, False]
+    assert verdicts[0].terms == {"a": 3} and verdicts[0].inputs == ("root_vel",)
+    assert verdicts[0].period == 1.0 and verdicts[0].nodes > 3
+    assert verdicts[0].digest == compile_reward(good, FIELDS).digest
+    assert [v.errors[0].code for v in verdicts[1:]] == ["E_FIELD", "E_CONTRACT"]
+    assert checked(wrong, biped) == verdicts[1] and checked_all([], biped) == []
+
+
+def test_a_reward_that_kills_its_process_costs_the_others_no_verdict():
+    native = {"mine": {"function": "tests.native_functions:dies_alone"}}
+    texts = [
+        f"def reward(s):\n    return {{'a': {term}}}\n" for term in ("1.0", "mine(s)", "s.time")
+    ]
+    verdicts = checked_all(texts, load_robot("biped"), native)
+    assert [v.ok for v in verdicts] == [True, False, True]
+    (error,) = verdicts[1].errors
+    assert error.code == "E_LIMIT" and "SIGSEGV" in error.message
 
 
 def test_the_watch_masks_counts_and_names():

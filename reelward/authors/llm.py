@@ -23,7 +23,6 @@ from reelward.authors.draft import (
 from reelward.authors.reference import library_table
 from reelward.checking import checked, robot_card
 from reelward.language import RewardError, compile_reward
-from reelward.language.errors import Diagnostic
 from reelward.language.native import Settings, native_card, native_terms
 from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import render
@@ -88,9 +87,9 @@ def _written(
             answer = chat.ask(Written, messages)
             before, source, note = source, _bare(answer.reward), answer.note
             found = checked(source, robot, native)
-            if found["ok"]:
+            if found.ok:
                 return source, note, None
-            told = [str(Diagnostic(**e)) for e in found["errors"]]
+            told = [str(e) for e in found.errors]
             error = "\n".join(told)
             if source == before:
                 break  # the same again: it will not find it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,10 @@ def compile_reward(
     try:
         module = Scope(shared=True)
         tree = parse(source)
-        interpreter.block(tree.body, module)
-        terms = _terms(interpreter, module, tree)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about the made-up tensors of the graph
+            interpreter.block(tree.body, module)
+            terms = _terms(interpreter, module, tree)
         constants = _constants(interpreter, module)
     except (OverflowError, RecursionError, MemoryError) as error:
         deep = isinstance(error, RecursionError)

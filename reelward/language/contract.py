@@ -50,7 +50,15 @@ def check_contract(
     trials |= {f"recorded {i}": state for i, state in enumerate(states or ())}
     found: dict[tuple[str, str], Diagnostic] = {}
     for name, state in trials.items():
-        for term, message, hint in _faults(reward, name, state):
+        try:
+            faults = list(_faults(reward, name, state))
+        except (RuntimeError, ArithmeticError) as error:  # of torch, whose types do not tell it
+            why = str(error).partition("\n")[0][:200]
+            message = f"the reward cannot be computed on {name} states: {why}"
+            hint = "guard it: turn whole numbers into floats, clamp a divisor away from 0"
+            found.setdefault(("", hint), Diagnostic("E_CONTRACT", 0, 0, message, hint))
+            continue
+        for term, message, hint in faults:
             line = reward.lines.get(term, 0)
             found.setdefault(
                 (term, hint),

@@ -1,12 +1,14 @@
 """The typed graph: every node is checked when it is added, whoever adds it.
 
-Shapes and dtypes come from running the operation on meta tensors (no data) whose environment axis has
-a prime length that nothing else has. That makes the one rule of the language checkable: the
-environment axis is first, appears once, and is never reduced, scanned, indexed or moved.
+Shapes and dtypes come from running the operation twice on made-up tensors: first without environments,
+which takes no memory however large the result would be, then with a prime number of environments that is
+the length of no other axis. That makes the one rule of the language checkable: the environment axis is
+first, appears once, and is never reduced, scanned, indexed or moved.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +20,15 @@ from reelward.language.errors import Fail, nearest
 from reelward.language.ops import DTYPES, OPS, Op
 from reelward.sim.field import Field
 
-N = 10007
 MAX_NODES = 1500
 MAX_SIZE = 1024
 """numbers an environment in one node"""
+N = 1031
+"""the smallest prime above MAX_SIZE"""
 MAX_TOTAL = 16384
 """numbers an environment in all nodes together"""
+TORCH_ERRORS = (RuntimeError, TypeError, IndexError, ValueError)
+"""what torch raises for arguments that do not fit"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +72,10 @@ class Node:
     """of the reward's text, 1 for the first"""
 
 
-def shape_text(meta: torch.Tensor) -> str:
-    return "[" + ", ".join("N" if size == N else str(size) for size in meta.shape) + "]"
+def shape_text(shape: torch.Tensor | Sequence[int]) -> str:
+    """The sizes in brackets, the environments as N."""
+    sizes = shape.shape if isinstance(shape, torch.Tensor) else shape
+    return "[" + ", ".join("N" if size == N else str(size) for size in sizes) + "]"
 
 
 class Graph:
@@ -140,29 +147,26 @@ class Graph:
             raise Fail("E_TYPE", f"{op.name} needs a tensor")
         if batched:
             self._keep_environments(op, args)
+            with contextlib.suppress(*TORCH_ERRORS):  # a few operations refuse empty tensors
+                _check_result(op, run_on(op, [_example(a, 0) for a in args]))
         try:
-            out = run_on(
-                op, [(t.meta if batched else t.data) if isinstance(t, Tensor) else t for t in args]
-            )
-        except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError) as error:
-            shown = " and ".join(f"{shape_text(t.meta)} {t.dtype}" for t in tensors)
+            out = run_on(op, [_example(a, N) for a in args])
+        except TORCH_ERRORS as error:
+            operands = " and ".join(f"{shape_text(t.meta)} {t.dtype}" for t in tensors)
             dim = next((a for i, a in enumerate(args) if op.kind(i) == "dim"), None)
             axis = "" if dim is None else f" along axis {dim}"
             raise Fail(
                 "E_SHAPE",
-                f"{op.name} does not fit {shown or 'these arguments'}{axis}",
+                f"{op.name} does not fit {operands or 'these arguments'}{axis}",
                 _shape_hint(tensors),
             ) from error
-        if batched:
-            _environments_first(op, out)
-            if out.dtype not in DTYPES.values():
-                raise Fail("E_TYPE", f"{op.name} gives {out.dtype}, which is not in the language")
-        if out.numel() > MAX_SIZE * (N if batched else 1):
-            raise Fail(
-                "E_LIMIT",
-                f"{op.name} gives {shape_text(out)}: more than {MAX_SIZE} numbers an environment",
-            )
-        return Tensor(node, out.to("meta"), None if batched else out)
+        if not batched:
+            _check_size(op, out.shape)
+            return Tensor(node, _meta(out.shape, out.dtype), out)
+        _check_result(op, out)
+        if out.dtype not in DTYPES.values():
+            raise Fail("E_TYPE", f"{op.name} gives {out.dtype}, which is not in the language")
+        return Tensor(node, _meta(out.shape, out.dtype))
 
     def _keep_environments(self, op: Op, args: tuple[Any, ...]) -> None:
         x = next(a for a in args if isinstance(a, Tensor) and a.batched)
@@ -193,22 +197,42 @@ def run_on(op: Op, args: Sequence[Any]) -> torch.Tensor:
         )
 
 
-def _environments_first(op: Op, out: torch.Tensor) -> None:
-    sizes = list(out.shape)
-    if sizes[:1] == [N] and all(size % N or size == 0 for size in sizes[1:]):
-        return
-    if sizes.count(N) > 1:
+def _example(arg: Any, n: int) -> Any:
+    """A made-up value of an argument, for n environments."""
+    if not isinstance(arg, Tensor):
+        return arg
+    if arg.data is not None:
+        return arg.data
+    return torch.ones((), dtype=arg.meta.dtype).expand(n, *arg.meta.shape[1:])
+
+
+def _check_result(op: Op, out: torch.Tensor) -> None:
+    """Raises Fail unless the environments are axis 0 alone and the result is not too large."""
+    sizes = [size or N for size in out.shape]
+    if sizes[:1] != [N] or any(size % N == 0 for size in sizes[1:]):
+        if sizes.count(N) > 1:
+            raise Fail(
+                "E_BATCH",
+                f"{op.name} gives {shape_text(sizes)}: [N] and [N, 1] broadcast to all "
+                "pairs of environments",
+                "make both [N] with .squeeze(-1) or x[:, 0], or both [N, 1] with x[:, None]",
+            )
         raise Fail(
             "E_BATCH",
-            f"{op.name} gives {shape_text(out)}: [N] and [N, 1] broadcast to all "
-            "pairs of environments",
-            "make both [N] with .squeeze(-1) or x[:, 0], or both [N, 1] with x[:, None]",
+            f"{op.name} gives {shape_text(sizes)}: the environments must stay axis 0, unreduced",
+            "keep [N, ...] first; stack and reduce along dim=-1",
         )
-    raise Fail(
-        "E_BATCH",
-        f"{op.name} gives {shape_text(out)}: the environments must stay axis 0, unreduced",
-        "keep [N, ...] first; stack and reduce along dim=-1",
-    )
+    _check_size(op, sizes)
+
+
+def _check_size(op: Op, sizes: Sequence[int]) -> None:
+    if math.prod(size for size in sizes if size != N) > MAX_SIZE:
+        message = f"more than {MAX_SIZE} numbers an environment"
+        raise Fail("E_LIMIT", f"{op.name} gives {shape_text(sizes)}: {message}")
+
+
+def _meta(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    return torch.empty(tuple(shape), dtype=dtype, device="meta")
 
 
 def _shape_hint(tensors: list[Tensor]) -> str:

@@ -1,6 +1,6 @@
 """Native terms: Python functions of the user, state -> [N], under names that a reward may call.
 
-Only the user's params.yaml names them, never an author's text: what it says is imported and run.
+Only the user's params.yaml names them, never an author's text, because they are imported and run.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from reelward.language.compiler import library
-from reelward.language.spellings import PYTHON
 from reelward.runtime.validation import read_yaml
+
+if TYPE_CHECKING:
+    import torch
+
+    Term = functools.partial[torch.Tensor]
 
 Settings = Mapping[str, Mapping[str, Any]]
 """`{name: {"function": "package.module:name", keyword: value, ...}}`, as in params.yaml"""
-
-
-Term = functools.partial[torch.Tensor]
 
 
 class NativeError(ValueError):
@@ -42,6 +40,9 @@ def native_terms(named: Settings) -> dict[str, Term]:
 
 
 def _bound(where: str, name: Any, given: Any) -> Term:
+    from reelward.language.compiler import library  # loads torch, which few commands need
+    from reelward.language.spellings import PYTHON
+
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
         raise NativeError(f"{where}: expected a name of letters, digits and _")
     if name in library().names or name in PYTHON:
@@ -64,7 +65,7 @@ def _bound(where: str, name: Any, given: Any) -> Term:
 
 
 def native_card(named: Settings) -> list[dict[str, str]]:
-    """Name of each native term, and what its function says of itself."""
+    """Name of each native term, and the first line of its docstring."""
     return [
         {"name": name, "what": next(iter((inspect.getdoc(term.func) or "").splitlines()), "")}
         for name, term in native_terms(named).items()
