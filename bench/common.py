@@ -1,4 +1,4 @@
-"""What the benches of training share: tasks, settings, one learner, medians, tables."""
+"""What the benches of training share: tasks, settings, a learner, evaluation, tables."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 import yaml
+from rich.console import Console
+from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # of the stages, which are not installed
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # of the stages, which are not installed
 
 from reelward.policy import Policy  # noqa: E402
+from reelward.runtime.workers import cores  # noqa: E402
 from reelward.sim.cpu import CpuPhysics  # noqa: E402
 from reelward.sim.env import Env  # noqa: E402
 from reelward.sim.robot import load_robot  # noqa: E402
@@ -26,25 +30,32 @@ from reelward.training import Job  # noqa: E402
 from stages import train  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+PARAMS = ROOT / "params.yaml"
+EPISODE = 1000
+"""Steps of an episode in Gymnasium's tasks."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task of Gymnasium v5: `forward` x velocity + `alive` - `control` x |action|^2, where the
-    action is a fraction of the actuators' range. Ant's and Humanoid's contact cost is left out."""
+    """A task of Gymnasium v5. Its reward is `forward` x velocity + `alive` - `control` x |action|^2,
+    where an action is a fraction of the actuator's range. The contact cost of Ant and Humanoid is
+    left out."""
 
     gymnasium: str
     robot: str
-    """with the MJCF's integrator"""
+    """With the integrator of Gymnasium's XML."""
     fast: str
-    """the robot to train on"""
+    """The same robot with the integrator to train with."""
     forward: float = 1.0
     alive: float = 0.0
     control: float = 0.1
 
     @property
     def reward(self) -> str:
+        """The reward as a reward file."""
         return (
             f'"""The reward of {self.gymnasium}."""\n\n\ndef reward(s):\n    return {{\n'
             f'        "forward": {self.forward} * s.root_vel[:, 0],\n'
@@ -62,50 +73,39 @@ TASKS = {
 }
 
 
-def preset(name: str, **changes: Any) -> dict[str, Any]:
-    """Options of the training by presets/NAME.yaml, without its length."""
-    root = Path(__file__).parents[1]
-    options = yaml.safe_load((root / "params.yaml").read_text())["train"]
-    options |= yaml.safe_load((root / f"presets/{name}.yaml").read_text())["train"]
-    return {k: v for k, v in options.items() if not k.endswith("env_steps")} | changes
+def preset(name: str, robot: str, **changes: Any) -> train.Args:
+    """Options of a training without end, from params.yaml and presets/NAME.yaml."""
+    options = yaml.safe_load(PARAMS.read_text())["train"]
+    options |= yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text())["train"]
+    options |= {"env_steps": 10**12, "warm_env_steps": 1} | changes
+    here = Path()
+    return train.Args(here, here, here, robot=robot, native=PARAMS, seed=0, **options)
 
 
-def throughput(name: str) -> dict[str, Any]:
-    """The preset of a task for the CPU, made for the most env-steps in the least time."""
-    return preset(
-        f"{name}-cpu", num_envs=1024, num_steps=8, num_minibatches=2, update_epochs=4,
-        activation="silu",
-    )  # fmt: skip
+def fastest(name: str, robot: str, **changes: Any) -> train.Args:
+    """The preset of a task for the CPU, changed to do the most env-steps a second."""
+    sizes = {"num_envs": 1024, "num_steps": 8, "num_minibatches": 2, "update_epochs": 4}
+    return preset(f"{name}-cpu", robot, **(sizes | {"activation": "silu"} | changes))
 
 
 def learner(
-    task: Task,
-    robot: str,
-    settings: Mapping[str, Any],
-    folder: Path,
-    seed: int,
-    threads: int = 1,
-    candidates: int = 1,
+    task: Task, args: train.Args, folder: Path, seed: int, threads: int = 1, candidates: int = 1
 ) -> train.Learner:
-    """A training of so many candidates that has not begun; without end."""
-    source = folder / f"{robot}.py"
+    """A training of `candidates` policies that has not begun. Its files go to `folder`."""
+    source = folder / f"{args.robot}.py"
     source.write_text(task.reward)
-    args = train.Args(
-        rewards=folder, parent=folder, out=folder, robot=robot, native=PARAMS, seed=seed,
-        env_steps=10**12, warm_env_steps=1, **settings,
-    )  # fmt: skip
     job = Job("c0", source, None, seed, folder, folder / "checkpoints", threads)
     return train.Learner(args, [replace(job, seed=seed + i) for i in range(candidates)])
 
 
 @torch.no_grad()
 def evaluate(policy: Policy, task: Task, robot_name: str, episodes: int = 8) -> float:
-    """Mean return of whole episodes (1000 steps at most) under the policy's mean action, with the
-    velocity that Gymnasium takes: distance a control step."""
+    """Mean return of whole episodes under the most likely actions. The velocity is that of
+    Gymnasium: distance over a control step."""
     robot = load_robot(robot_name)
     env = Env(robot, CpuPhysics(robot, episodes), seed=1)
     alive, total = torch.ones(episodes, dtype=torch.bool), torch.zeros(episodes)
-    for _ in range(1000):
+    for _ in range(EPISODE):
         before = env.fields["root_pos"][:, 0]
         terminated, _ = env.step(policy.act(env.observe()))
         speed = (env.fields["root_pos"][:, 0] - before) / robot.dt
@@ -116,16 +116,16 @@ def evaluate(policy: Policy, task: Task, robot_name: str, episodes: int = 8) -> 
     return total.mean().item()
 
 
+@dataclass
 class Stopwatch:
     """Seconds spent in named calls."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    seconds: dict[str, float] = field(default_factory=dict)
 
-    def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def around(self, name: str, call: Callable[P, R]) -> Callable[P, R]:
         self.seconds[name] = 0.0
 
-        def timed(*args: Any, **options: Any) -> Any:
+        def timed(*args: P.args, **options: P.kwargs) -> R:
             start = time.perf_counter()
             try:
                 return call(*args, **options)
@@ -135,34 +135,37 @@ class Stopwatch:
         return timed
 
 
-def machine() -> dict[str, Any]:
-    """What the figures hold for, and what else ran."""
+@dataclass(frozen=True)
+class Machine:
+    """The machine that figures hold for, and its load before the bench."""
+
+    cores: int
+    cpu: str
+    gpu: str | None
+    torch: str
+    load_before: float
+
+
+def machine() -> Machine:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "cores": len(os.sched_getaffinity(0)),
-        "cpu": platform.processor() or platform.machine(),
-        "gpu": gpu,
-        "torch": torch.__version__,
-        "load_before": os.getloadavg()[0],
-    }
+    cpu = platform.processor() or platform.machine()
+    return Machine(cores(), cpu, gpu, torch.__version__, os.getloadavg()[0])
 
 
-def median(values: Sequence[float | None]) -> float | None:
+def median(values: Iterable[float | None]) -> float | None:
+    """Of the values that are known; None if none is."""
     known = [v for v in values if v is not None]
     return statistics.median(known) if known else None
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table of rows with equal keys."""
-    print(f"\n{title}")
-    if not rows:
-        return
-    texts = [[_text(v) for v in row.values()] for row in rows]
-    heads = list(rows[0])
-    widths = [max(len(h), *(len(t[i]) for t in texts)) for i, h in enumerate(heads)]
-    for line in (heads, *texts):
-        print("  ".join(f"{cell:>{w}}" for cell, w in zip(line, widths, strict=True)))
-    sys.stdout.flush()
+    """Print a table of rows with equal keys."""
+    table = Table(title=title, title_justify="left", box=None)
+    for head in rows[0] if rows else ():
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*map(_text, row.values()))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _text(value: Any) -> str:
@@ -173,8 +176,15 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def write(name: str, result: Mapping[str, Any]) -> None:
+def write(name: str, result: Any) -> None:
+    """Write a record, or JSON with records in it, to bench/results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    path.write_text(json.dumps(result, indent=1, default=_record) + "\n")
     print(f"\nwrote {path}")
+
+
+def _record(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"expected JSON or a dataclass, got {type(value).__name__}")

@@ -1,8 +1,8 @@
-"""What others do on the same tasks, in a throw-away environment that never touches ours.
+"""Other libraries on the same tasks, in virtual environments that never touch ours.
 
-The benches call this file with the Python of `scratch/peers`, which they make on first use and which
-sees our torch, Gymnasium and MuJoCo; CleanRL's file has one of its own, with the older ones that it
-is written for. Each command prints one line of JSON.
+The benches call this file with the Python of `scratch/peers`, an environment that is created on first
+use and sees our torch, Gymnasium and MuJoCo. CleanRL has an environment of its own, with the older
+versions that it is written for. Each command prints one line of JSON.
 
   python bench/peers.py sb3 HalfCheetah-v5 --seconds 3         env-steps/s of PPO with 8 environments
   python bench/peers.py sb3-return HalfCheetah-v5 --reach 3000 --cap 600 --seed 1
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import venv
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ CLEANRL = Path("scratch/cleanrl")
 CLEANRL_PACKAGES = ("gymnasium==0.29.1", "mujoco==2.3.7", "numpy<2", "tensorboard")
 ENVS = 8
 
-# The zoo's tuned PPO settings of each task (DLR-RM/rl-baselines3-zoo, hyperparams/ppo.yml, v3 tasks);
-# for Ant it has none in force, so it runs with Stable-Baselines3's defaults and normalisation.
+# The tuned settings of PPO for each task (DLR-RM/rl-baselines3-zoo, hyperparams/ppo.yml, v3 tasks).
+# There are none for Ant, which runs with Stable-Baselines3's defaults and normalised observations.
 WIDE = {"log_std_init": -2, "ortho_init": False, "net_arch": {"pi": [256, 256], "vf": [256, 256]}}
 TUNED: dict[str, dict[str, Any]] = {
     "HalfCheetah-v5": {
@@ -45,25 +46,37 @@ TUNED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Reached:
+    """A training that ran until a return was reached, or was stopped."""
+
+    seconds: float | None
+    """None if it was stopped."""
+    env_steps: int
+    curve: list[tuple[float, float]]
+    """(seconds, return) of each evaluation."""
+
+
 def python(home: Path = HOME, packages: tuple[str, ...] = PACKAGES) -> Path | None:
-    """The peers' Python, made where it is not; None where they cannot be installed."""
-    found = home.absolute() / "bin/python"
+    """The Python of the peers' environment, which is created if it is missing; None if the packages
+    cannot be installed."""
+    interpreter = home.absolute() / "bin/python"
     ready = home / "ready"
     if not ready.exists():
         venv.create(home, with_pip=True, clear=True)
-        theirs = next((home / "lib").glob("python*/site-packages"))
-        (theirs / "ours.pth").write_text("\n".join(site.getsitepackages()) + "\n")
-        quiet = ("-q", "--disable-pip-version-check", "--no-warn-conflicts")  # ours stay hidden
-        command = [found, "-m", "pip", "install", *quiet, *packages]
-        if subprocess.run(list(map(str, command))).returncode:
-            print("the peers cannot be installed: they are left out", file=sys.stderr)
+        packages_folder = next((home / "lib").glob("python*/site-packages"))
+        (packages_folder / "ours.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+        quiet = ("-q", "--disable-pip-version-check", "--no-warn-conflicts")  # with our packages
+        command = [str(interpreter), "-m", "pip", "install", *quiet, *packages]
+        if subprocess.run(command).returncode:
+            print("the peers cannot be installed and are left out", file=sys.stderr)
             return None
         ready.touch()
-    return found
+    return interpreter
 
 
-def ask(*arguments: object) -> dict[str, Any] | None:
-    """The answer of one command of this file, or None."""
+def _ask(*arguments: object) -> Any:
+    """The JSON that a command of this file prints, run by the peers' Python; None if it fails."""
     interpreter = python()
     if interpreter is None:
         return None
@@ -73,15 +86,29 @@ def ask(*arguments: object) -> dict[str, Any] | None:
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
+def rate(peer: str, task: str, seconds: float) -> float | None:
+    """Env-steps/s of `peer`, sb3 or envpool; None if it cannot be measured."""
+    return _ask(peer, task, "--seconds", seconds)
+
+
+def time_to_return(task: str, reach: float, cap: float, seed: int) -> Reached | None:
+    """A training by Stable-Baselines3, see `sb3_return`; None if it cannot be installed."""
+    answer = _ask("sb3-return", task, "--reach", reach, "--cap", cap, "--seed", seed)
+    return Reached(**answer) if answer else None
+
+
 def _make(task: str) -> Any:
     import gymnasium
 
-    options = {"contact_cost_weight": 0.0} if task in ("Ant-v5", "Humanoid-v5") else {}
+    options: dict[str, Any] = (
+        {"contact_cost_weight": 0.0} if task in ("Ant-v5", "Humanoid-v5") else {}
+    )
     return gymnasium.make(task, **options)
 
 
-def sb3(task: str, seconds: float) -> dict[str, Any]:
-    """Whole training at Stable-Baselines3's defaults, torch with one thread (its fastest here)."""
+def sb3(task: str, seconds: float) -> float:
+    """Env-steps/s of whole training at Stable-Baselines3's defaults, with one torch thread, which is
+    its fastest."""
     import torch
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import DummyVecEnv
@@ -93,12 +120,12 @@ def sb3(task: str, seconds: float) -> dict[str, Any]:
     start, before = time.perf_counter(), model.num_timesteps
     while time.perf_counter() - start < seconds:
         model.learn(2048, reset_num_timesteps=False)
-    return {"rate": (model.num_timesteps - before) / (time.perf_counter() - start)}
+    return (model.num_timesteps - before) / (time.perf_counter() - start)
 
 
-def sb3_return(task: str, reach: float, cap: float, seed: int) -> dict[str, Any]:
-    """Seconds of training until the mean return of 8 deterministic episodes is `reach`. Evaluation
-    takes no time; it happens about every 25th of `cap`."""
+def sb3_return(task: str, reach: float, cap: float, seed: int) -> Reached:
+    """Train until the mean return of 8 deterministic episodes is `reach`, at most `cap` seconds. The
+    evaluations, about 25 in `cap`, are not counted."""
     import gymnasium
     import torch
     from stable_baselines3 import PPO
@@ -132,11 +159,12 @@ def sb3_return(task: str, reach: float, cap: float, seed: int) -> dict[str, Any]
             returns.append(total)
         curve.append((round(spent, 1), round(sum(returns) / 8, 1)))
         if curve[-1][1] >= reach:
-            return {"seconds": spent, "env_steps": model.num_timesteps, "curve": curve}
-    return {"seconds": None, "env_steps": model.num_timesteps, "curve": curve}
+            return Reached(spent, model.num_timesteps, curve)
+    return Reached(None, model.num_timesteps, curve)
 
 
-def envpool(task: str, seconds: float, envs: int = 64) -> dict[str, Any]:
+def envpool(task: str, seconds: float, envs: int = 64) -> float:
+    """Env-steps/s of envpool's physics under random actions."""
     import envpool as peer
     import numpy as np
 
@@ -149,12 +177,12 @@ def envpool(task: str, seconds: float, envs: int = 64) -> dict[str, Any]:
     while time.perf_counter() - start < seconds:
         pool.step(actions[steps % 64])
         steps += 1
-    return {"rate": steps * envs / (time.perf_counter() - start)}
+    return steps * envs / (time.perf_counter() - start)
 
 
 def cleanrl(checkout: Path, task: str, seconds: float) -> float | None:
     """Env-steps/s of CleanRL's ppo_continuous_action at its defaults (one environment), from the
-    `SPS:` lines that it prints. Its Gymnasium knows the tasks up to v4."""
+    `SPS:` lines that it prints; None if it fails. Its Gymnasium has the tasks up to v4."""
     interpreter = python(CLEANRL, CLEANRL_PACKAGES)
     if interpreter is None:
         return None
@@ -178,10 +206,11 @@ def main() -> None:
     parser.add_argument("--cap", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=1)
     a = parser.parse_args()
+    answer: Any
     if a.what == "sb3":
         answer = sb3(a.task, a.seconds)
     elif a.what == "sb3-return":
-        answer = sb3_return(a.task, a.reach, a.cap, a.seed)
+        answer = asdict(sb3_return(a.task, a.reach, a.cap, a.seed))
     else:
         answer = envpool(a.task, a.seconds)
     print(json.dumps(answer))

@@ -1,70 +1,82 @@
-"""Throughput against the number of environments and against the number of candidates.
+"""Throughput by the number of environments, of candidates and of threads.
 
   python bench/scaling.py [--seconds 3] [--robot half_cheetah] [--device cuda]
 
-Environments: one candidate, one core (or the GPU). Candidates: each alone in a process of its own, as
-many at once as there are cores; on a GPU all in one process, which share a fixed number of
-environments: `x one` then says what keeping them apart costs. Threads, on a CPU: one candidate whose
-physics has several cores. Prints tables and writes bench/results/scaling-DEVICE.json.
+Environments: one candidate on one core, or on the GPU. Candidates: on a CPU one process each, as
+many at once as there are cores; on a GPU all in one process, with a fixed number of environments
+divided among them, so that `x one` says what it costs to keep them apart. Threads, on a CPU only: one
+candidate whose physics has several cores. Prints tables and writes bench/results/scaling-DEVICE.json.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import common
 import tyro
-from throughput import side_by_side, training
+from parallel import side_by_side
+from throughput import Speed, Work, training
 
 from reelward.runtime.workers import cores
 
 ENVS = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (512, 1024, 2048, 4096, 8192, 16384)}
+TOGETHER = (1, 2, 4, 8)
+"""Candidates in one process on a GPU."""
 
 
 @dataclass(frozen=True)
 class Args:
     robot: str = "half_cheetah"
-    """of common.TASKS"""
+    """Name of a task in common.TASKS."""
     seconds: float = 10.0
+    """Length of each measurement."""
     device: Literal["cpu", "cuda"] = "cpu"
     envs: tuple[int, ...] = ()
-    """numbers of environments; those of the device where none are named"""
+    """Numbers of environments; if none is given, those that suit the device."""
+
+
+def row(name: str, value: int, speed: Speed) -> dict[str, float]:
+    parts = {f"{part} us": us for part, us in speed.parts.items()}
+    return {name: value, "env-steps/s": speed.rate} | parts
 
 
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
-    task = common.TASKS[args.robot]
-    cpu = args.device == "cpu"
-    settings = common.throughput(args.robot) if cpu else common.preset(f"{args.robot}-gpu")
-    robot = task.robot if cpu else task.fast
-    result: dict[str, Any] = {"machine": common.machine(), "robot": robot}
-    result["envs"] = []
+    machine, task, cpu = common.machine(), common.TASKS[args.robot], args.device == "cpu"
+    settings = (
+        common.fastest(args.robot, task.robot)
+        if cpu
+        else common.preset(f"{args.robot}-gpu", task.fast)
+    )
+    one = Work(args.robot, settings, args.seconds)
+
+    envs = []
     for n in args.envs or ENVS[args.device]:
-        sized = settings | {"num_envs": n}
-        answer = side_by_side(training, 1, args.robot, robot, sized, args.seconds, 1, 1)[0]
-        result["envs"].append({"envs": n, **answer})
-    common.show(f"one candidate of {robot}, env-steps/s", result["envs"])
-    result["candidates"] = []
-    for count in range(1, cores() + 1) if cpu else (1, 2, 4, 8):
+        (speed,) = side_by_side(training, 1, replace(one, args=replace(settings, num_envs=n)))
+        envs.append(row("envs", n, speed))
+    common.show(f"one candidate of {settings.robot}", envs)
+
+    candidates: list[dict[str, float]] = []
+    for count in range(1, cores() + 1) if cpu else TOGETHER:
         processes, together = (count, 1) if cpu else (1, count)
-        sized = settings | {"num_envs": settings["num_envs"] // together}
-        answers = side_by_side(
-            training, processes, args.robot, robot, sized, args.seconds, together, 1
-        )
-        rate = sum(a["rate"] for a in answers)
-        first = result["candidates"][0]["rate"] if result["candidates"] else rate
-        result["candidates"].append({"candidates": count, "rate": rate, "x one": rate / first})
-    common.show(f"candidates of {robot} at once, env-steps/s", result["candidates"])
-    if cpu:
-        result["threads"] = []
-        for threads in range(1, cores() + 1):
-            answer = side_by_side(
-                training, 1, args.robot, robot, settings, args.seconds, 1, threads
-            )[0]
-            result["threads"].append({"threads": threads, **answer})
-        common.show(f"one candidate of {robot} by its physics' threads", result["threads"])
-    common.write(f"scaling-{args.device}", result)
+        divided = replace(settings, num_envs=settings.num_envs // together)
+        speeds = side_by_side(training, processes, replace(one, args=divided, candidates=together))
+        rate = sum(s.rate for s in speeds)
+        first = candidates[0]["env-steps/s"] if candidates else rate
+        candidates.append({"candidates": count, "env-steps/s": rate, "x one": rate / first})
+    common.show(f"candidates of {settings.robot} at once", candidates)
+
+    threads = []
+    for count in range(1, cores() + 1) if cpu else ():
+        (speed,) = side_by_side(training, 1, replace(one, threads=count))
+        threads.append(row("threads", count, speed))
+    if threads:
+        common.show(f"one candidate of {settings.robot} by the threads of its physics", threads)
+
+    result = {"machine": machine, "robot": settings.robot}
+    tables = {"envs": envs, "candidates": candidates, "threads": threads}
+    common.write(f"scaling-{args.device}", result | tables)
 
 
 if __name__ == "__main__":

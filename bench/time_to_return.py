@@ -1,14 +1,15 @@
-"""How long training takes to a stated return, beside Stable-Baselines3's PPO with 8 environments.
+"""Seconds of training until a stated return, beside Stable-Baselines3's PPO with 8 environments.
 
   python bench/time_to_return.py                                    three tasks, three seeds
   python bench/time_to_return.py --seconds 3 --tasks half_cheetah --seeds 1 --no-peer    a trial
 
-Clock: wall-clock of training alone, evaluations left out. Return: mean of 8 deterministic episodes of
-at most 1000 steps, with the velocity as Gymnasium takes it, without contact cost on both sides. Ours
-is evaluated in the physics it trains in (implicitfast for walker2d and ant); beside it stands the
-return of the same policy under the integrator of Gymnasium's XML. Ours has all cores; the peer, whose
-fastest way is one, runs one seed a core at the same time. It is given up after `factor` times our own
-seconds (`> seconds` in the table), and not asked where ours did not arrive. Writes bench/results/time_to_return.json.
+The clock is the wall-clock of training alone, without evaluations. The return is the mean of 8
+deterministic episodes of at most 1000 steps, with the velocity as Gymnasium defines it and without
+contact cost, on both sides. Ours is evaluated in the physics that it trains in (implicitfast for
+walker2d and ant); beside it stands the return of the same policy under the integrator of Gymnasium's
+XML. Ours has all cores. The peer is fastest on one core, so one seed runs on each core at the same
+time. The peer stops after `factor` times our own seconds (`> seconds` in the table), and is not asked
+where ours did not reach the return. Writes bench/results/time_to_return.json.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from __future__ import annotations
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import common
 import peers
@@ -27,6 +27,7 @@ import tyro
 from reelward.runtime.workers import cores
 
 REACH = {"half_cheetah": 3000.0, "walker2d": 3000.0, "ant": 2000.0}
+"""The return to reach in each task."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,46 @@ class Args:
     tasks: tuple[str, ...] = ("half_cheetah", "walker2d", "ant")
     seeds: tuple[int, ...] = (1, 2, 3)
     seconds: float = 240.0
-    """given up after"""
+    """Training that has not reached the return by then is stopped."""
     factor: float = 10.0
-    """times our seconds that the peer may take"""
+    """How many times our own seconds the peer may take."""
     peer: bool = True
+    """Whether to train with Stable-Baselines3 too."""
 
 
-def ours(name: str, seed: int, seconds: float) -> dict[str, Any]:
-    """Seconds of training until the return is reached, None where it was not."""
+@dataclass(frozen=True)
+class Ours:
+    """One training of ours."""
+
+    seconds: float | None
+    """Until the return was reached; None if it was not."""
+    env_steps: int
+    reached: float
+    """Return at the end."""
+    under_xml: float
+    """The same under the integrator of Gymnasium's XML."""
+    curve: list[tuple[float, float]]
+    """(seconds, return) of each evaluation."""
+
+
+@dataclass(frozen=True)
+class Row:
+    task: str
+    seed: int
+    ours: Ours
+    sb3: peers.Reached | None = None
+    """None if the peer was not asked, or cannot be installed."""
+
+
+def ours(name: str, seed: int, seconds: float) -> Ours:
+    """Train until the return is reached, at most so many seconds."""
     task = common.TASKS[name]
     with tempfile.TemporaryDirectory() as folder:
-        settings = common.preset(f"{name}-cpu")
-        learner = common.learner(task, task.fast, settings, Path(folder), seed, threads=cores())
-        spent, curve, best = 0.0, [], None
-        while spent < seconds and best is None:
+        settings = common.preset(f"{name}-cpu", task.fast)
+        learner = common.learner(task, settings, Path(folder), seed, threads=cores())
+        (candidate,) = learner.candidates
+        spent, reached, curve = 0.0, float("-inf"), []
+        while spent < seconds and reached < REACH[name]:
             part = 0.0
             while part < max(1.0, seconds / 120):
                 start = time.perf_counter()
@@ -55,56 +82,52 @@ def ours(name: str, seed: int, seconds: float) -> dict[str, Any]:
                 learner.update()
                 part += time.perf_counter() - start
             spent += part
-            reached = common.evaluate(learner.candidates[0].policy, task, task.fast)
+            reached = common.evaluate(candidate.policy, task, task.fast)
             curve.append((round(spent, 1), round(reached, 1)))
-            if reached >= REACH[name]:
-                best = spent
-        return {
-            "seconds": best,
-            "env_steps": learner.candidates[0].env_steps,
-            "return": curve[-1][1],
-            "return under the XML": common.evaluate(learner.candidates[0].policy, task, task.robot),
-            "curve": curve,
-        }
+        under_xml = common.evaluate(candidate.policy, task, task.robot)
+        first = spent if reached >= REACH[name] else None
+        return Ours(first, candidate.env_steps, reached, under_xml, curve)
 
 
-def theirs(name: str, seed: int, cap: float) -> dict[str, Any] | None:
-    task = common.TASKS[name].gymnasium
-    return peers.ask("sb3-return", task, "--reach", REACH[name], "--cap", cap, "--seed", seed)
+def columns(row: Row, factor: float) -> dict[str, str | float | None]:
+    """A row of the printed table. Of a peer that was stopped, only a lower bound is known."""
+    mine, peer = row.ours.seconds, row.sb3
+    seconds, sooner = None, None
+    if peer and mine:
+        bound = "" if peer.seconds else "> "
+        spent = peer.seconds or mine * factor
+        seconds, sooner = f"{bound}{spent:.0f}", f"{bound}{spent / mine:.1f} x"
+    return {
+        "task": row.task, "seed": row.seed, "reach": REACH[row.task], "ours s": mine,
+        "return": row.ours.reached, "under the XML": row.ours.under_xml,
+        "sb3 s": seconds, "sooner by": sooner,
+    }  # fmt: skip
 
 
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
-    runs = [(name, seed) for name in args.tasks for seed in args.seeds]
-    result: dict[str, Any] = {"machine": common.machine(), "reach": REACH, "rows": []}
-    for name, seed in runs:
-        found = ours(name, seed, args.seconds)
-        result["rows"].append({"task": name, "seed": seed, "ours": found, "sb3": None})
-        common.write("time_to_return", result)
-    if args.peer:
-        peers.python()  # once, before several ask for it
-        caps = [args.factor * (row["ours"]["seconds"] or 0.0) for row in result["rows"]]
+    machine = common.machine()
+    rows: list[Row] = []
+
+    def write() -> None:
+        common.write("time_to_return", {"machine": machine, "reach": REACH, "rows": rows})
+
+    for name in args.tasks:
+        for seed in args.seeds:
+            rows.append(Row(name, seed, ours(name, seed, args.seconds)))
+            write()
+    if args.peer and peers.python():  # installed here, before several threads need it
+
+        def ask(row: Row) -> Row:
+            if row.ours.seconds is None:
+                return row
+            task, cap = common.TASKS[row.task].gymnasium, args.factor * row.ours.seconds
+            return replace(row, sb3=peers.time_to_return(task, REACH[row.task], cap, row.seed))
+
         with ThreadPoolExecutor(cores()) as pool:
-            answers = pool.map(lambda run, cap: theirs(*run, cap) if cap else None, runs, caps)
-            for row, answer in zip(result["rows"], answers, strict=True):
-                row["sb3"] = answer
-                common.write("time_to_return", result)
-    common.show(
-        "seconds of training to a return", [shown(row, args.factor) for row in result["rows"]]
-    )
-
-
-def shown(row: dict[str, Any], factor: float) -> dict[str, Any]:
-    """A row of the table; of a peer that did not arrive, what is known."""
-    mine, peer = row["ours"]["seconds"], row["sb3"]
-    late = peer and not peer["seconds"]
-    took = peer and (mine * factor if late else peer["seconds"])
-    more = "> " if late else ""
-    return {
-        "task": row["task"], "seed": row["seed"], "reach": REACH[row["task"]], "ours s": mine,
-        "return": row["ours"]["return"], "under the XML": row["ours"]["return under the XML"],
-        "sb3 s": took and f"{more}{took:.0f}", "sooner by": took and f"{more}{took / mine:.1f} x",
-    }  # fmt: skip
+            rows = list(pool.map(ask, rows))
+        write()
+    common.show("seconds of training to a return", [columns(row, args.factor) for row in rows])
 
 
 if __name__ == "__main__":
