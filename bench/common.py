@@ -95,7 +95,7 @@ def learner(
     source = folder / f"{args.robot}.py"
     source.write_text(task.reward)
     job = Job("c0", source, None, seed, folder, folder / "checkpoints", threads)
-    return train.Learner(args, [replace(job, seed=seed + i) for i in range(candidates)])
+    return train.prepare(args, [replace(job, seed=seed + i) for i in range(candidates)])
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from reelward.runtime import files
 from reelward.runtime.checkpoints import Checkpoints
 from reelward.runtime.errors import TrainingError
 from reelward.runtime.settings import setting
+from reelward.sim.spaces import ActionSpace, ObservationSpace
 
 MAX_WILD = 0.001
 """Share of the steps with a term that is not finite, or with diverged physics, that ends a training."""
@@ -210,12 +211,32 @@ class EpisodeLog:
         self._running[:, i] = state["running"].to(self._running.device)
 
 
+class Environments(Protocol):
+    """C candidates' N environments, in one row each; see reelward/sim/env.py."""
+
+    device: torch.device
+    fields_of_shares: Sequence[Mapping[str, Tensor]]
+
+    @property
+    def observation_space(self) -> ObservationSpace: ...
+    @property
+    def action_space(self) -> ActionSpace: ...
+    @property
+    def diverged(self) -> Tensor: ...
+    def observe(self) -> Tensor: ...
+    def step(self, action: Tensor) -> tuple[Tensor, Tensor]: ...
+    def rows(self, which: Tensor) -> Tensor: ...
+    def reset(self, ended: Tensor) -> None: ...
+    def state_dict(self, share: int = 0) -> dict[str, Tensor]: ...
+    def load_state_dict(self, state: Mapping[str, Tensor], share: int = 0) -> None: ...
+
+
 class Resumable(Protocol):
     """What a learner must have to be continued later."""
 
-    candidates: list[Candidate]
+    candidates: Sequence[Candidate]
     episodes: EpisodeLog
-    env: Any
+    env: Environments
 
 
 class Session:

@@ -12,8 +12,7 @@ PPO"): orthogonal initialisation, normalised and clipped observations, rewards d
 deviation of the discounted return, advantages normalised in each minibatch, the value bootstrapped
 at time limits but not at falls, a learning rate that decays linearly, a clipped gradient norm.
 
-Read `gae`, `ppo_loss`, then `Learner.collect` and `Learner.update`, then `learn`, the loop of the
-two. C candidates can train at once, each as if it were alone: tensors are `[T, C, N, ...]` with T
+Read `gae`, `ppo_loss`, `Learner.collect`, `Learner.update`, and `learn`, the loop of the last two. C candidates can train at once, each as if it were alone: tensors are `[T, C, N, ...]` with T
 steps and N environments of each candidate. On a CPU C is 1, with one process a core; on a GPU all
 candidates share one simulation. Rewards, checkpoints and learning curves are in reelward/training.py,
 networks in reelward/policy.py.
@@ -48,6 +47,7 @@ from reelward.sim.robot import Robot, load_robot
 from reelward.training import (
     PRELOAD,
     Candidate,
+    Environments,
     EpisodeLog,
     Figures,
     Job,
@@ -170,43 +170,6 @@ def ppo_loss(
     return policy_loss, ((values - returns) ** 2).mean(1)
 
 
-def simulate(robot: Robot, n: int, device: str, threads: int) -> Physics:
-    """The physics of N environments."""
-    if device == "cpu":
-        return CpuPhysics(robot, n, threads)
-    from reelward.sim.gpu import GpuPhysics  # Warp, which it imports, is slow to load
-
-    return GpuPhysics(robot, n)
-
-
-def begin(args: Args, job: Job, reward: WatchedReward, env: Env) -> Candidate:
-    """A candidate before its first step: with new weights, or those of the policy that it continues."""
-    about = About(
-        env.observation_space, env.action_space, args.hidden, args.activation, args.robot,
-        args.symmetric, reward.reward.digest,
-    )  # fmt: skip
-    if job.start is None:
-        torch.manual_seed(job.seed)
-        policy = Policy(about, args.init_std)
-        learning_rate, total = args.learning_rate, args.env_steps
-    else:
-        policy = Policy.load(files.verified(job.start))
-        fixed = ("observation", "action", "hidden", "activation")
-        expected, got = ({k: getattr(a, k) for k in fixed} for a in (about, policy.about))
-        if got != expected:
-            raise InputError(
-                f"{job.start}: expected a network of {expected}, got {got}; set train to those"
-            )
-        policy.about = replace(about, env_steps=policy.about.env_steps)
-        policy.limit_std(low=args.warm_min_std)
-        policy.forget()
-        learning_rate, total = args.warm_learning_rate, args.warm_env_steps
-    policy.to(env.device)
-    adam = torch.optim.Adam(policy.weights(), lr=learning_rate, eps=1e-5, fused=True)
-    rng = torch.Generator(env.device).manual_seed(job.seed)
-    return Candidate(job, reward, policy, learning_rate, total, adam, rng)
-
-
 class Learner:
     """PPO on C candidates at once.
 
@@ -214,26 +177,10 @@ class Learner:
     never waits for Python.
     """
 
-    def __init__(self, args: Args, jobs: Sequence[Job]) -> None:
-        self.args, robot = args, load_robot(args.robot)
-        native = native_terms(read_native(args.native))
-        rewards = [compile_reward(j.reward.read_text(), robot.fields, native=native) for j in jobs]
-        self.env = env = Env(
-            robot,
-            simulate(robot, len(jobs) * args.num_envs, args.device, jobs[0].threads),
-            seed=[job.seed for job in jobs],
-            period=[reward.period for reward in rewards],
-            symmetric=args.symmetric,
-            staggered=True,
-        )
-        self.candidates = []
-        for job, reward, fields in zip(jobs, rewards, env.fields_of_shares, strict=True):
-            watched = WatchedReward(job.name, reward)
-            watched.capture(fields)
-            self.candidates.append(begin(args, job, watched, env))
-        self.policies = Policies([c.policy for c in self.candidates])
-
-        self.size = size = len(jobs), args.num_envs  # C, N
+    def __init__(self, args: Args, env: Environments, candidates: Sequence[Candidate]) -> None:
+        self.args, self.env, self.candidates = args, env, candidates
+        self.policies = Policies([c.policy for c in candidates])
+        self.size = size = len(candidates), args.num_envs  # C, N
         obs = env.observe().unflatten(0, size)
         actions = self.policies.distribution(self.policies.normalise(obs)).mode
         like = [obs, actions, *[torch.zeros(size, device=env.device)] * 6]
@@ -267,7 +214,7 @@ class Learner:
             noise = policies.noise(args.num_envs, generators)
             batch.actions[t], batch.log_probs[t] = self.act(batch.obs[t], noise)
             terminated, truncated = env.step(batch.actions[t].flatten(0, 1))
-            ended, lost = terminated | truncated, env.physics.diverged.view(size)
+            ended, lost = terminated | truncated, env.diverged.view(size)
             batch.terminated[t], batch.truncated[t] = terminated.view(size), truncated.view(size)
             diverged += lost.sum(1)
 
@@ -345,6 +292,63 @@ class Learner:
         return [dict(zip(figures, row, strict=True)) for row in rows_of_figures]
 
 
+def simulate(robot: Robot, n: int, device: str, threads: int) -> Physics:
+    """The physics of N environments."""
+    if device == "cpu":
+        return CpuPhysics(robot, n, threads)
+    from reelward.sim.gpu import GpuPhysics  # Warp, which it imports, is slow to load
+
+    return GpuPhysics(robot, n)
+
+
+def begin(args: Args, job: Job, reward: WatchedReward, env: Environments) -> Candidate:
+    """A candidate before its first step: with new weights, or those of the policy that it continues."""
+    about = About(
+        env.observation_space, env.action_space, args.hidden, args.activation, args.robot,
+        args.symmetric, reward.reward.digest,
+    )  # fmt: skip
+    if job.start is None:
+        torch.manual_seed(job.seed)
+        policy = Policy(about, args.init_std)
+        learning_rate, total = args.learning_rate, args.env_steps
+    else:
+        policy = Policy.load(files.verified(job.start))
+        fixed = ("observation", "action", "hidden", "activation")
+        expected, got = ({k: getattr(a, k) for k in fixed} for a in (about, policy.about))
+        if got != expected:
+            raise InputError(
+                f"{job.start}: expected a network of {expected}, got {got}; set train to those"
+            )
+        policy.about = replace(about, env_steps=policy.about.env_steps)
+        policy.limit_std(low=args.warm_min_std)
+        policy.forget()
+        learning_rate, total = args.warm_learning_rate, args.warm_env_steps
+    policy.to(env.device)
+    adam = torch.optim.Adam(policy.weights(), lr=learning_rate, eps=1e-5, fused=True)
+    rng = torch.Generator(env.device).manual_seed(job.seed)
+    return Candidate(job, reward, policy, learning_rate, total, adam, rng)
+
+
+def prepare(args: Args, jobs: Sequence[Job]) -> Learner:
+    """Environments, rewards and policies at the start of several trainings."""
+    robot, native = load_robot(args.robot), native_terms(read_native(args.native))
+    rewards = [compile_reward(j.reward.read_text(), robot.fields, native=native) for j in jobs]
+    env = Env(
+        robot,
+        simulate(robot, len(jobs) * args.num_envs, args.device, jobs[0].threads),
+        seed=[job.seed for job in jobs],
+        period=[reward.period for reward in rewards],
+        symmetric=args.symmetric,
+        staggered=True,
+    )
+    candidates = []
+    for job, reward, fields in zip(jobs, rewards, env.fields_of_shares, strict=True):
+        watched = WatchedReward(job.name, reward)
+        watched.capture(fields)
+        candidates.append(begin(args, job, watched, env))
+    return Learner(args, env, candidates)
+
+
 def learn(
     args: Args, jobs: Sequence[Job], report: Callable[[str, int], None]
 ) -> dict[str, TrainingError]:
@@ -352,7 +356,7 @@ def learn(
     or has failed drops out, and the others continue. Returns the errors of those that failed."""
     errors: dict[str, TrainingError] = {}
     while jobs:
-        learner = Learner(args, jobs)
+        learner = prepare(args, jobs)
         session = Session(learner, report)
         while session.goes_on:
             collected = learner.collect()

@@ -296,7 +296,7 @@ def test_more_steps_and_epochs_read_no_more_back(tmp_path, monkeypatch):
     more = replace(small, num_steps=6, num_minibatches=3, update_epochs=2)
     counts = []
     for name, args in (("c0", small), ("c1", more)):
-        learner = train.Learner(args, [job(tmp_path, name=name)])
+        learner = train.prepare(args, [job(tmp_path, name=name)])
         with Readbacks() as readbacks:
             learner.collect()
             learner.update()
@@ -342,7 +342,7 @@ def test_a_gpu_is_one_training_alone(tmp_path, monkeypatch, capsys):
 def test_the_policy_in_a_graph_is_the_policy(tmp_path, capsys):
     """Also after its weights and statistics moved; what cannot be captured works as it is."""
     args = replace(ARGS, device="cuda", num_envs=64)
-    learner = train.Learner(args, [job(tmp_path, name=name) for name in ("c0", "c1")])
+    learner = train.prepare(args, [job(tmp_path, name=name) for name in ("c0", "c1")])
     for _ in range(2):
         learner.collect()
         learner.update()

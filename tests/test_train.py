@@ -67,7 +67,7 @@ def test_loss_by_hand():
 
 
 def test_value_after_a_time_limit_is_that_of_the_last_state(tmp_path):
-    learner = train.Learner(ARGS, [job(tmp_path)])
+    learner = train.prepare(ARGS, [job(tmp_path)])
     learner.env.age[:] = learner.env.limit - 5  # all episodes are cut at the fifth step
     learner.collect()
     b = learner.batch
@@ -91,7 +91,7 @@ def test_a_warm_start_inherits_weights_and_statistics_and_explores(tmp_path):
     (tmp_path / "out" / files.SUMS).write_text(f"{files.digest(start)}  c0.pt\n")
     parent = Policy.load(start)
     warm_job = job(tmp_path, name="c1", start=start)
-    (warm,) = train.Learner(ARGS, [warm_job]).candidates
+    (warm,) = train.prepare(ARGS, [warm_job]).candidates
     torch.testing.assert_close(warm.policy.actor[0].weight, parent.actor[0].weight)
     torch.testing.assert_close(warm.policy.obs.mean, parent.obs.mean)
     assert warm.total == ARGS.warm_env_steps and warm.learning_rate == ARGS.warm_learning_rate
