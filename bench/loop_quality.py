@@ -21,7 +21,7 @@ import json
 import math
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from pathlib import Path
@@ -31,21 +31,35 @@ import numpy as np
 import tyro
 import yaml
 from common import train
+from scipy import stats
 
+from reelward import loop
 from reelward.authors import draft
 from reelward.authors import measured as author
+from reelward.authors.base import Brief
 from reelward.critics import measured as critic
+from reelward.critics.base import Scene, View
 from reelward.language import compile_reward
 from reelward.measures.gait import Gait, tolerance
 from reelward.motion.record import Motion, from_json
 from reelward.policy import Policy
+from reelward.records import (
+    Candidate,
+    Candidates,
+    CheckedCandidate,
+    Criteria,
+    Feedback,
+    ModelSettings,
+)
 from reelward.rollout import run
 from reelward.runtime import files
+from reelward.runtime.errors import InputError
 from reelward.runtime.workers import spread
 from reelward.sim.robot import Robot, load_robot
+from reelward.studies import ledger
 from reelward.training import PRELOAD
-from stages import select
 
+NO_MODEL = ModelSettings(name=None, temperature=None, max_tokens=1)
 RESULTS = Path("bench/results/loop_quality.json")
 Look = Callable[[Path, str], dict[str, Any]]
 """what else to say of a policy and its reward"""
@@ -74,20 +88,25 @@ def options() -> dict[str, Any]:
     return yaml.safe_load(Path("params.yaml").read_text())["train"]
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A candidate after its training."""
+
+    policy: Path
+    motion: Motion
+
+
 def random_moves(
-    robot: Robot,
-    expert: Motion,
-    made: list[draft.Candidate],
-    parent: str,
-    rng: np.random.Generator,
-) -> list[draft.Candidate]:
+    brief: Brief, candidates: Sequence[Candidate], rng: np.random.Generator
+) -> list[Candidate]:
     """The author's candidates with the same starts, but targets and weights moved at random: as far
     as the author may, in any direction, and half of the missing terms switched on."""
+    robot, expert = brief.robot, brief.expert
     base, assumed = draft.begin(expert, robot)
-    before = draft.read(compile_reward(parent, robot.fields), base)
+    before = draft.read(compile_reward(brief.parent, robot.fields), base)
     assert before is not None
     moved = []
-    for c in made:
+    for c in candidates:
         new = before
         for name, knob in draft.knobs(robot).items():
             e = expert.descriptors[knob.descriptor]
@@ -103,168 +122,168 @@ def random_moves(
                 change = author.RAISE ** rng.choice((-1, 1))
                 new = new.with_weight(term, min(author.MAX_WEIGHT, weight * change))
         text = draft.source(new, robot, "Random.", assumed)
-        moved.append(replace(c, source=text, note="random"))
+        moved.append(c.model_copy(update={"source": text, "note": "random"}))
     return moved
 
 
-def trained(
-    made: list[draft.Candidate], best: Path | None, seed: int, folder: Path, args: Args, work: dict
-) -> dict[str, tuple[Path, Motion]]:
-    """Train and measure candidates. Returns each one's policy and motion."""
+def proposed(mode: str, brief: Brief, rng: np.random.Generator) -> list[Candidate]:
+    """The candidates of an iteration; none where the video gives no speed to aim at."""
+    try:
+        candidates = list(author.propose(brief).candidates)
+    except InputError:
+        return []
+    if mode in ("random", "blind") and brief.parent:
+        candidates = random_moves(brief, candidates, rng)
+        if mode == "blind":
+            return [candidates[rng.integers(len(candidates))]]
+    if mode == "warm_off":
+        return [c.model_copy(update={"start": "scratch"}) for c in candidates]
+    return candidates
+
+
+def checked(c: Candidate, robot: Robot) -> CheckedCandidate:
+    """What the stage rewards says of a candidate of the measured author."""
+    reward = compile_reward(c.source, robot.fields)
+    return CheckedCandidate(
+        name=c.name, start=c.start, seed=c.seed, note=c.note, file=f"{c.name}.py", error=None,
+        terms=reward.terms, period=reward.period,
+        targets=reward.constants["TARGET"], weights=reward.constants["WEIGHT"],
+    )  # fmt: skip
+
+
+def train_all(
+    candidates: Sequence[Candidate], best: Path | None, seed: int, folder: Path, args: Args,
+    settings: dict[str, Any],
+) -> dict[str, Trained]:  # fmt: skip
+    """Train the candidates and measure their rollouts."""
     robot = load_robot(args.robot)
-    settings = train.Args(
+    options = train.Args(
         rewards=folder,
         parent=best or folder,
+        gait=folder,
         out=folder,
         robot=args.robot,
         native=Path(__file__).parents[1] / "params.yaml",
         seed=1000 * seed,
-        **work,
+        **settings,
     )
-    for c in made:
+    for c in candidates:
         (folder / f"{c.name}.py").write_text(c.source)
-    index = [
-        {"name": c.name, "file": f"{c.name}.py", "start": c.start, "seed": c.seed} for c in made
-    ]
-    todo = [
+    jobs = [
         replace(j, checkpoints=args.scratch / j.checkpoints.name)
-        for j in train.plan(settings, index, folder)
+        for j in train.plan(options, [checked(c, robot) for c in candidates], folder)
     ]
     failed = spread(
-        partial(train.learn_alone, settings), {j.name: j for j in todo}, args.processes,
+        partial(train.learn_alone, options), {j.name: j for j in jobs}, args.processes,
         lambda name, steps: None, preload=PRELOAD,
     )  # fmt: skip
     assert not failed, failed
-    found = {}
-    for c in made:
+    trained = {}
+    for c in candidates:
+        policy = folder / f"{c.name}.pt"
         reward = compile_reward(c.source, robot.fields)
-        policy = Policy.load(folder / f"{c.name}.pt")
-        episodes = run(robot, policy, reward, episodes=4, seconds=10.0, seed=seed)
-        found[c.name] = folder / f"{c.name}.pt", Gait().of(robot, episodes)
-    return found
+        episodes = run(robot, Policy.load(policy), reward, episodes=4, seconds=10.0, seed=seed)
+        trained[c.name] = Trained(policy, Gait().of(robot, episodes))
+    return trained
 
 
-def loop(
-    mode: str, seed: int, expert: Motion, args: Args, work: dict,
+def study(
+    mode: str, seed: int, expert: Motion, args: Args, settings: dict[str, Any],
     look: Look = lambda *_: {}, again: bool = False,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """One study. Returns the selected of each iteration: closeness, figures, what was tried, and
-    what `look` says of its policy (at first also of the goal's alone); where asked for, the last
-    reward trained from scratch `again`."""
+    """One study, by the functions that the stages call. Returns a row for the selected of each
+    iteration: closeness, figures, what was tried, and what `look` says of its policy (in the first
+    row also of the goal's alone). `again` trains the last reward once more from scratch."""
     robot, rng = load_robot(args.robot), np.random.default_rng(seed)
-    none = {n: replace(d, value=None, usable=False) for n, d in expert.descriptors.items()}
-    unmoved = replace(expert, descriptors=none, survival=0.0, keypoints=tuple(robot.keypoints))
-    motion, seen = unmoved, {}
-    feedback: dict[str, Any] = {}
-    source, best, curve = "", None, []
+    nothing = {n: replace(d, value=None, usable=False) for n, d in expert.descriptors.items()}
+    unmoved = replace(expert, descriptors=nothing, survival=0.0, keypoints=tuple(robot.keypoints))
+    motion, best, seen = unmoved, None, {}
+    brief = Brief(
+        robot=robot, expert=expert, parent="", feedback=Feedback(),
+        criteria=Criteria(description="", criteria=()), task="walk", count=args.candidates,
+        native={}, model=NO_MODEL,
+    )  # fmt: skip
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         for k in range(args.iterations + 1):
-            folder = Path(scratch) / f"iter-{k:02d}"
+            name = ledger.name(k)
+            folder = Path(scratch) / name
             folder.mkdir()
-            parent = compile_reward(source, robot.fields) if source else None
-            made = author.propose(
-                robot, expert, parent, feedback, task="walk", count=args.candidates
-            )
-            if mode in ("random", "blind") and source:
-                made = random_moves(robot, expert, made, source, rng)
-            blind = mode == "blind" and bool(source)
-            if blind:
-                made = [made[rng.integers(len(made))]]
-            if mode == "warm_off":
-                made = [replace(c, start="scratch") for c in made]
-            reached = trained(made, best, seed, folder, args, work)
+            candidates = proposed(mode, brief, rng)
+            trained = train_all(candidates, best, seed, folder, args, settings)
             rival = unmoved if mode == "keep_off" else motion
-            critique = {
-                "parent": critic.critique(expert, rival, rival, 0.03),
-                "candidates": {
-                    n: critic.critique(expert, m, rival, 0.03) for n, (_, m) in reached.items()
-                },
-            }
-            chosen = made[0].name if blind else select.choose(critique, 0.0)
-            index = []
-            for c in made:
-                r = compile_reward(c.source, robot.fields)
-                index.append(
-                    {"name": c.name, "start": c.start, "note": c.note, "period": r.period}
-                    | {"targets": r.constants["TARGET"], "weights": r.constants["WEIGHT"]}
-                )
-            judged = critique["candidates"][chosen] if chosen else critique["parent"]
-            before = feedback
-            feedback = {
-                "iteration_number": k,
-                "selected": f"iter-{k:02d}/{chosen}" if chosen else before.get("selected", ""),
-                "region": select.region(before.get("region", 1.0), bool(chosen) or not before),
-                "descriptors": {d: row["learner"] for d, row in judged["differences"].items()},
-                "trials": select.trials(
-                    before.get("trials", []), f"iter-{k:02d}", before.get("selected", ""),
-                    index, critique,
-                ),
-            }  # fmt: skip
+            judgement = critic.critique(scene(expert, rival, trained))
+            blind = mode == "blind" and bool(brief.parent)
+            chosen = candidates[0].name if blind else loop.choose(judgement, 0.0)
+            index = Candidates(candidates=tuple(checked(c, robot) for c in candidates))
+            feedback = loop.feedback(brief.feedback, name, judgement, chosen, index)
             if chosen:
-                path, motion = reached[chosen]
-                best = folder / "best"
-                with files.new_folder(best) as new:
-                    (new / "policy.pt").write_bytes(path.read_bytes())
-                source = next(c.source for c in made if c.name == chosen)
-                seen = look(path, source)
-            if not k:
-                goal = look(reached["c0"][0], made[0].source) if made else {}
-                seen = seen or goal
+                best, motion = folder / "best/policy.pt", trained[chosen].motion
+                with files.new_folder(best.parent) as new:
+                    (new / best.name).write_bytes(trained[chosen].policy.read_bytes())
+                source = next(c.source for c in candidates if c.name == chosen)
+                brief = replace(brief, parent=source)
+                seen = look(best, source)
+            brief = replace(brief, feedback=feedback)
+            critique = judgement.candidates[chosen] if chosen else judgement.parent
             row = {
-                "iteration": k, "chosen": chosen, "closeness": judged["closeness"],
-                "eligible": judged["eligible"], "survival": motion.survival,
+                "iteration": k, "chosen": chosen, "closeness": critique.closeness,
+                "eligible": critique.eligible, "survival": motion.survival,
                 "figures": {n: d.value for n, d in motion.descriptors.items()},
-                "tried": {n: c["closeness"] for n, c in critique["candidates"].items()},
-                "notes": {c.name: c.note for c in made},
-            } | seen  # fmt: skip
-            curve.append(row if k else row | {"goal": goal})
+                "tried": {n: c.closeness for n, c in judgement.candidates.items()},
+                "notes": {c.name: c.note for c in candidates},
+            }  # fmt: skip
+            if not k:
+                goal = look(trained["c0"].policy, candidates[0].source) if candidates else {}
+                seen, row["goal"] = seen or goal, goal
+            rows.append(row | seen)
             print(
-                f"{mode} seed {seed} iteration {k}: {row['closeness']:.3f} {chosen} {row['tried']}",
+                f"{mode} seed {seed} {name}: {row['closeness']:.3f} {chosen} {row['tried']}",
                 flush=True,
             )
-        if again and source:
-            last = draft.Candidate("again", source, "scratch", 900, "")
-            (Path(scratch) / "again").mkdir()
-            reached = trained([last], None, seed, Path(scratch) / "again", args, work)
-            final = critic.critique(expert, reached["again"][1], motion, 0.03)
-            curve[-1]["final_reward_from_scratch"] = final["closeness"]
-            curve[-1]["reward"] = source
-    return curve
+        if again and brief.parent:
+            last = Candidate(name="again", source=brief.parent, start="scratch", seed=900, note="")
+            (folder := Path(scratch) / "again").mkdir()
+            final = train_all([last], None, seed, folder, args, settings)["again"]
+            rows[-1]["final_reward_from_scratch"] = Gait().compare(expert, final.motion).closeness
+            rows[-1]["reward"] = brief.parent
+    return rows
 
 
-def at_once(seed: int, expert: Motion, args: Args, work: dict) -> list[dict[str, Any]]:
+def scene(expert: Motion, parent: Motion, trained: Mapping[str, Trained]) -> Scene:
+    return Scene(
+        measure=Gait(), expert=View(expert), parent=View(parent),
+        learners={name: View(t.motion) for name, t in trained.items()},
+        criteria=Criteria(description="", criteria=()), task="walk", iteration="", noise=0.03,
+        model=NO_MODEL, words=Path(),
+    )  # fmt: skip
+
+
+def at_once(
+    seed: int, expert: Motion, args: Args, settings: dict[str, Any]
+) -> list[dict[str, Any]]:
     """The whole library at weight 1, as many env-steps as the lineage of a loop's last policy."""
     robot = load_robot(args.robot)
     base, assumed = draft.begin(expert, robot)
     whole = reduce(draft.Draft.with_term, draft.shapes(robot, base), base)
     text = draft.source(whole, robot, "All at once.", assumed)
-    steps = work["env_steps"] + args.iterations * work["warm_env_steps"]
+    steps = settings["env_steps"] + args.iterations * settings["warm_env_steps"]
     with tempfile.TemporaryDirectory() as scratch:
-        c = draft.Candidate("all", text, "scratch", 1, "")
-        _, motion = trained([c], None, seed, Path(scratch), args, work | {"env_steps": steps})[
-            "all"
-        ]
-    said = critic.critique(expert, motion, motion, 0.03)
+        c = Candidate(name="all", source=text, start="scratch", seed=1, note="")
+        longer = settings | {"env_steps": steps}
+        motion = train_all([c], None, seed, Path(scratch), args, longer)["all"].motion
+    comparison = Gait().compare(expert, motion)
     figures = {n: d.value for n, d in motion.descriptors.items()}
-    return [{"iteration": 0, "closeness": said["closeness"], "eligible": said["eligible"],
+    return [{"iteration": 0, "closeness": comparison.closeness, "eligible": comparison.eligible,
              "survival": motion.survival, "figures": figures}]  # fmt: skip
 
 
-def interval(differences: list[float]) -> tuple[float, float, float]:
-    """Mean and its 90 % interval (Student's t)."""
-    quantile = {
-        2: 6.314,
-        3: 2.920,
-        4: 2.353,
-        5: 2.132,
-        6: 2.015,
-        7: 1.943,
-        8: 1.895,
-        9: 1.860,
-        10: 1.833,
-    }
+def interval(differences: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and its 90 % interval by Student's t. One difference has no interval."""
     n, mean = len(differences), statistics.mean(differences)
-    half = quantile[n] * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.nan
+    if n == 1:
+        return mean, math.nan, math.nan
+    half = stats.t.ppf(0.95, n - 1) * statistics.stdev(differences) / math.sqrt(n)
     return mean, mean - half, mean + half
 
 
@@ -298,15 +317,15 @@ def report(results: dict[str, list[dict[str, Any]]], expert: Motion) -> None:
 
 
 def main(args: Args) -> None:
-    expert, work = from_json(files.read_json(args.expert)), options()
+    expert, settings = from_json(files.read_json(args.expert)), options()
     results = files.read_json(args.results) if args.results.is_file() else {}
     for seed in args.seeds:
         for mode in args.modes:
             if (key := f"{mode}-{seed}") not in results:
                 made = (
-                    at_once(seed, expert, args, work)
+                    at_once(seed, expert, args, settings)
                     if mode == "at_once"
-                    else loop(mode, seed, expert, args, work, again=mode == "measured")
+                    else study(mode, seed, expert, args, settings, again=mode == "measured")
                 )
                 results[key] = made
                 files.write_json(args.results, json.loads(json.dumps(results)))

@@ -150,7 +150,7 @@ def study(name: str, mode: str, seed: int, args: Args) -> dict[str, Any]:
         scratch=args.scratch / "trainings",
     )  # fmt: skip
     best = judged(body, policy, hidden, truth.period, seed)
-    curve = loop_quality.loop(MODES[mode], seed, motion, how, work, look)
+    curve = loop_quality.study(MODES[mode], seed, motion, how, work, look)
     return {"expert": best, "motion": to_json(motion)["descriptors"], "curve": curve}
 
 
