@@ -1,4 +1,4 @@
-"""How legs go through the cycle: measured on a stick figure, asked for by the author, kept by the term."""
+"""Courses: measured on a stick figure, written by the author, rewarded by the terms."""
 
 import math
 from dataclasses import replace
@@ -28,24 +28,24 @@ def measured(track, seen=("right", "left")):
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.01])
-def test_a_known_walks_legs_are_found_at_every_phase(noise):
-    found = measured(walker(noise=noise))
-    assert found["right"].landing == pytest.approx(0.0, abs=0.01)
-    assert found["left"].landing == pytest.approx(0.5, abs=0.02)
-    assert found["left"].duty == pytest.approx(0.62, abs=0.04)
+def test_a_walks_courses_have_its_angles_at_every_phase(noise):
+    legs = measured(walker(noise=noise))
+    assert legs["right"].landing == pytest.approx(0.0, abs=0.01)
+    assert legs["left"].landing == pytest.approx(0.5, abs=0.02)
+    assert legs["left"].duty == pytest.approx(0.62, abs=0.04)
     exact = walker(fps=40 / 1.2, seconds=1.2)  # a frame each fortieth of the cycle
     for leg in ("right", "left"):
-        for angle, said in ((thigh, found[leg].thigh), (flexion, found[leg].knee)):
-            miss = curve(said, PHASE) - angle(exact, leg)
+        for angle, harmonics in ((thigh, legs[leg].thigh), (flexion, legs[leg].knee)):
+            miss = curve(harmonics, PHASE) - angle(exact, leg)
             # Three harmonics do not turn round at the stick figure's corners.
             assert np.sqrt(np.square(miss).mean()) < 3.5
         # A sine of 0.04 m, twice a cycle; one foot or the other always stands, so its mean is 0.
         hip = 0.02 * np.sin(4 * np.pi * PHASE) / LEG
-        assert curve(found[leg].hip, PHASE) == pytest.approx(hip, abs=0.004 + noise / 5)
+        assert curve(legs[leg].hip, PHASE) == pytest.approx(hip, abs=0.004 + noise / 5)
 
 
-def test_the_period_is_the_one_that_all_cycles_repeat_with():
-    """Eight cycles with a period that is off by three per cent end a quarter of a cycle late."""
+def test_courses_use_the_period_that_fits_all_cycles():
+    """With a period that is off by 3 %, eight cycles would end a quarter of a cycle late."""
     track = walker(seconds=9.6)
     period = gait_period(track, LEG)
     right, off = (
@@ -55,7 +55,7 @@ def test_the_period_is_the_one_that_all_cycles_repeat_with():
     assert off.thigh == pytest.approx(right.thigh, abs=0.5)
 
 
-def test_a_hip_that_comes_up_on_the_way_rises_and_falls_as_before():
+def test_a_drift_of_the_hips_height_is_left_out():
     level, rising = walker(seconds=3.0), walker(seconds=3.0)
     up = [n for n in rising.names if n.endswith(("hip", "shoulder", "head"))]
     way = 0.05 * np.arange(len(rising)) / rising.fps
@@ -64,7 +64,7 @@ def test_a_hip_that_comes_up_on_the_way_rises_and_falls_as_before():
     assert hips[1] - hips[1].mean() == pytest.approx(hips[0] - hips[0].mean(), abs=0.001)
 
 
-def test_no_course_without_a_cycle_a_leg_or_a_landing():
+def test_without_a_cycle_a_leg_or_a_landing_there_is_no_course():
     track = walker()
     period = gait_period(track, LEG)
     assert courses(track, LEG, None, ("right",)) == {} == measured(track, ())
@@ -77,7 +77,7 @@ def test_no_course_without_a_cycle_a_leg_or_a_landing():
         assert always == {}
 
 
-def test_a_later_course_is_the_same_one_moved():
+def test_a_later_course_is_shifted():
     wave = (10.0, 3.0, 0.0, 0.0, 2.0, 0.0, 0.0)
     later = Course(0.9, 0.6, wave, wave, wave).later(0.25)
     assert later.landing == pytest.approx(0.15) and later.duty == 0.6
@@ -87,7 +87,7 @@ def test_a_later_course_is_the_same_one_moved():
         assert curve(moved, PHASE + 0.25) == pytest.approx(curve(wave, PHASE))
 
 
-def test_courses_come_back_from_json():
+def test_courses_survive_json():
     motion = robot_motion(walker(), "biped", LEG, 1.0)
     assert motion.courses.keys() == {"right", "left"}
     again = from_json(to_json(motion))
@@ -95,7 +95,7 @@ def test_courses_come_back_from_json():
 
 
 def walks(thigh_deg: float) -> Motion:
-    """A walk of which the right leg alone is seen, with a thigh that swings about `thigh_deg`."""
+    """A walk in which only the right leg is measured; its thigh swings about `thigh_deg`."""
     motion = robot_motion(walker(), "biped", LEG, 1.0)
     swing = motion.descriptors["thigh"].value
     one = Course(
@@ -120,7 +120,7 @@ def posed(phase: np.ndarray, right: tuple[float, ...], left: tuple[float, ...]) 
     }
 
 
-def test_the_experts_own_course_is_asked_for_on_both_legs():
+def test_both_legs_follow_the_experts_course():
     leaning = walks(30.0)
     draft, _ = drafts.begin(leaning, BIPED)
     assert draft.courses.keys() == {"knee", "thigh", "bob"}
@@ -138,7 +138,7 @@ def test_the_experts_own_course_is_asked_for_on_both_legs():
     assert reward(upright)["thigh"].tolist() == pytest.approx([missed] * 40, abs=1e-3)
 
 
-def test_legs_of_other_names_take_turns_with_the_one_that_was_seen():
+def test_legs_of_other_names_alternate_with_the_measured_one():
     hopper = load_robot("hopper")
     assert drafts.begin(walks(30.0), hopper)[0].courses["thigh"].keys() == {"right"}
     thigh = drafts.begin(walks(30.0), CHEETAH)[0].courses["thigh"]
@@ -147,7 +147,7 @@ def test_legs_of_other_names_take_turns_with_the_one_that_was_seen():
     assert thigh["front"] == pytest.approx([math.radians(30), -0.5, *[0.0] * 5], abs=1e-6)
 
 
-def test_a_hind_and_a_front_leg_land_when_the_experts_do():
+def test_hind_and_front_leg_land_when_the_experts_do():
     still = (0.0,) * 7
     gallop = replace(
         walks(0.0), keypoints=tuple(CHEETAH.keypoints),
@@ -175,7 +175,7 @@ def test_a_hind_and_a_front_leg_land_when_the_experts_do():
     assert obeyed(-0.1) == pytest.approx(obeyed(0.0))
 
 
-def test_who_limps_follows_both_legs_and_lands_as_they_do():
+def test_a_limp_follows_the_courses_and_landings_of_both_legs():
     limp = replace(
         walks(0.0),
         courses={
@@ -188,8 +188,8 @@ def test_who_limps_follows_both_legs_and_lands_as_they_do():
         },
     )
     skews = {"duty_skew": 0.2, "knee_skew": 35.0, "thigh_skew": 20.0}
-    told = {n: replace(limp.descriptors[n], value=v, usable=True) for n, v in skews.items()}
-    draft, _ = drafts.begin(replace(limp, descriptors=limp.descriptors | told), BIPED)
+    known = {n: replace(limp.descriptors[n], value=v, usable=True) for n, v in skews.items()}
+    draft, _ = drafts.begin(replace(limp, descriptors=limp.descriptors | known), BIPED)
     assert draft.landings == {"right": (0.0, 1.4), "left": pytest.approx((0.63, 0.6))}
     assert "duty_skew" not in draft.targets  # nothing would read it
     assert drafts.shapes(BIPED, draft) == ("clock", "knee", "thigh", "bob")  # no even steps
@@ -202,8 +202,8 @@ def test_who_limps_follows_both_legs_and_lands_as_they_do():
     assert thigh(state)["thigh"].tolist() == pytest.approx([1.0] * 40, abs=1e-3)
 
 
-def test_the_hip_rises_and_falls_as_the_experts_does_over_the_height_it_is_carried_at():
-    """Of legs that take turns alike: what differs from step to step (its first harmonic) is left out."""
+def test_the_hip_follows_the_experts_rise_and_fall_about_its_own_height():
+    """The first harmonic, by which left and right steps differ, is left out."""
     seen = walks(30.0)
     draft, _ = drafts.begin(seen, BIPED)
     reach = draft.targets["bob"]
@@ -225,7 +225,7 @@ def test_the_hip_rises_and_falls_as_the_experts_does_over_the_height_it_is_carri
     assert crouch(state)["bob"].tolist() == pytest.approx([1.0] * 40, abs=1e-3)
 
 
-def test_a_leg_is_asked_for_no_less_than_no_swing():
+def test_a_skewed_range_is_never_negative():
     text = """def reward(s):
     course = {"right": [0.0, 0.5, 0.0], "left": [0.0, 0.5, 0.0]}
     return {"much": follow(s, thigh_angle, 0.2, course, 0.3, skew=0.5),
@@ -235,7 +235,7 @@ def test_a_leg_is_asked_for_no_less_than_no_swing():
     assert torch.equal(earned["much"], earned["none"])
 
 
-def test_a_parents_term_without_a_target_or_a_course_is_left_out():
+def test_a_parents_term_without_a_target_or_a_course_is_dropped():
     parent = drafts.begin(walks(30.0), BIPED)[0].with_term("thigh").with_term("step")
     text = drafts.source(parent, BIPED, "Walk.")
     seen = walks(30.0)
@@ -248,24 +248,24 @@ def test_a_parents_term_without_a_target_or_a_course_is_left_out():
     assert compile_reward(drafts.source(read, BIPED, "Walk."), BIPED.fields)
 
 
-def test_a_body_without_ankles_is_asked_for_what_it_has():
+def test_a_body_without_ankles_gets_the_terms_it_supports():
     points = {n: at for n, at in BIPED.keypoints.items() if not n.endswith("ankle")}
     legs = Robot(**BIPED.model_dump() | {"keypoints": points})
     assert drafts.shapes(legs, drafts.begin(walks(30.0), legs)[0]) == ("clock", "thigh", "bob")
 
 
-def test_legs_whose_figures_cannot_be_used_have_no_course_to_follow():
+def test_unusable_figures_give_no_course():
     seen = walks(30.0)
     lost = {n: replace(seen.descriptors[n], usable=False) for n in ("knee", "thigh", "step", "bob")}
     draft, _ = drafts.begin(replace(seen, descriptors=seen.descriptors | lost), BIPED)
     assert not draft.courses and drafts.shapes(BIPED, draft) == ("clock",)
 
 
-def test_a_leg_that_is_spared_lands_as_much_later_as_the_clock_says():
-    """Its stance alone is known, so it goes the other's way."""
+def test_a_leg_with_a_shorter_stance_lands_later_by_the_skew():
+    """Only its stance is known, so it follows the other leg's course."""
     spares = walks(30.0)
-    told = {"duty_skew": replace(spares.descriptors["duty_skew"], value=0.1, usable=True)}
-    draft, _ = drafts.begin(replace(spares, descriptors=spares.descriptors | told), BIPED)
+    known = {"duty_skew": replace(spares.descriptors["duty_skew"], value=0.1, usable=True)}
+    draft, _ = drafts.begin(replace(spares, descriptors=spares.descriptors | known), BIPED)
     assert not draft.landings and "duty_skew" in draft.targets
     mean, cosine, sine, *_ = draft.courses["thigh"]["left"]
     assert math.atan2(sine, cosine) / (2 * math.pi) % 1 == pytest.approx(0.6)

@@ -32,10 +32,10 @@ def test_fitness_is_the_mean_over_the_steps_lived():
     assert motion.descriptors["task_reward"].value == pytest.approx(20 / 6)
     assert motion.descriptors["task_reward"].uncertainty == pytest.approx(1.25)
     assert motion.survival == 0.75 and motion.seconds == 2.0
-    found = measure.compare(NO_EXPERT, motion)
-    assert found.closeness == pytest.approx(20 / 6 / 8, abs=1e-6)
-    assert found.eligible and found.gates == {} and found.failure == "none"
-    (row,) = found.usable_rows
+    comparison = measure.compare(NO_EXPERT, motion)
+    assert comparison.closeness == pytest.approx(20 / 6 / 8, abs=1e-6)
+    assert comparison.eligible and comparison.gates == {} and comparison.failure == "none"
+    (row,) = comparison.usable_rows
     assert (row.name, row.expert, row.tolerance) == ("task_reward", None, 8.0)
     assert row.off == pytest.approx(20 / 6 / 8 - 1, abs=1e-4) and row.words == "below the goal 8"
 
@@ -60,7 +60,7 @@ def test_who_falls_at_once_has_no_fitness():
 @pytest.mark.parametrize(
     ("field", "goal", "message"),
     [
-        ("task_reward", None, "expected a field and a goal"),
+        ("task_reward", None, "expected measure.field and measure.goal"),
         ("root vel", 1.0, "measure.field: expected"),
         ("task_reward", -1.0, "measure.goal: expected a number above 0, got -1"),
     ],
@@ -80,7 +80,11 @@ def test_a_column_that_is_not_there_is_named(field: str):
 
 def test_without_an_expert_a_gait_is_compared_with_nothing():
     gait = measures.load("gait")
-    found = gait.compare(NO_EXPERT, NO_EXPERT)
-    assert found.closeness == 0.0 and found.usable_rows == () and found.gates == {"survival": True}
-    assert [row.name for row in found.rows] == list(gait.figures) == list(UNITS)
-    assert {row.why for row in found.rows} == {"there is no video"}
+    comparison = gait.compare(NO_EXPERT, NO_EXPERT)
+    assert (
+        comparison.closeness == 0.0
+        and comparison.usable_rows == ()
+        and comparison.gates == {"survival": True}
+    )
+    assert [row.name for row in comparison.rows] == list(gait.figures) == list(UNITS)
+    assert {row.why for row in comparison.rows} == {"there is no video"}

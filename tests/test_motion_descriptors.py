@@ -1,4 +1,4 @@
-"""Descriptors and closeness against stick figures whose answers are known."""
+"""Descriptors and closeness of stick figures whose figures are known."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def values(track, **keywords):
 
 
 @pytest.mark.parametrize("fps", [20, 25, 30, 50, 60, 125])
-def test_a_known_walk_measures_as_it_was_made(fps):
+def test_a_walk_has_the_figures_it_was_made_with(fps):
     track = walker(fps=fps)
     got = values(track)
     assert got["speed"] == pytest.approx(1.2 / np.sqrt(9.81 * LEG), rel=0.005)
@@ -42,7 +42,7 @@ def test_a_known_walk_measures_as_it_was_made(fps):
     assert got["airborne"] == 0.0
 
 
-def test_the_hips_height_is_measured_over_the_soles_of_who_stands():
+def test_the_hips_height_is_measured_over_the_soles_while_a_foot_stands():
     crouching = LEG - 0.2
     assert values(walker())["height"] == pytest.approx(crouching / LEG, abs=0.005)
     assert values(walker(noise=0.01))["height"] == pytest.approx(crouching / LEG, abs=0.02)
@@ -52,7 +52,7 @@ def test_the_hips_height_is_measured_over_the_soles_of_who_stands():
     assert not run.usable and run.why == "too long in flight to tell"
 
 
-def test_a_robots_hip_is_measured_from_under_its_soles():
+def test_a_robots_hip_is_measured_from_below_its_soles():
     biped, track = load_robot("biped"), walker()
     points = np.zeros((len(track), 1, len(biped.keypoints), 3))
     for i, name in enumerate(biped.keypoints):
@@ -63,7 +63,7 @@ def test_a_robots_hip_is_measured_from_under_its_soles():
     assert motion.descriptors["height"].value == pytest.approx((LEG - 0.2 + 0.06) / 1.01, abs=0.005)
 
 
-def test_a_limp_is_how_far_each_leg_is_from_the_mean_of_both():
+def test_a_skew_is_the_distance_of_each_leg_from_the_mean_of_both():
     even, limp = walker(), walker(duty=0.7, spare=0.3)
     for track in (even, limp):
         got = values(track)
@@ -72,7 +72,7 @@ def test_a_limp_is_how_far_each_leg_is_from_the_mean_of_both():
     assert values(even)["duty_skew"] == pytest.approx(0.0, abs=0.01)
     assert values(limp)["duty_skew"] == pytest.approx(0.15, abs=0.02)
     assert values(limp)["duty"] == pytest.approx(0.55, abs=0.03)
-    # Of the leg that is named, not of the one that comes first.
+    # It is about the leg that is named right, not about the first one.
     names = sorted(NAMES)
     turned = Track(
         limp.points[:, [NAMES.index(n) for n in names]], limp.confidence, 50.0, tuple(names)
@@ -82,7 +82,7 @@ def test_a_limp_is_how_far_each_leg_is_from_the_mean_of_both():
 
 
 @pytest.mark.parametrize("fps", [30, 50])
-def test_noise_of_a_centimetre_is_borne(fps):
+def test_noise_of_a_centimetre_changes_little(fps):
     clean, noisy = values(walker(fps=fps)), values(walker(fps=fps, noise=0.01))
     for name, allowed in {
         "speed": 0.01, "cadence": 0.005, "step": 0.03, "bob": 0.03, "knee": 6, "lag": 0.03,
@@ -102,7 +102,7 @@ def test_a_run_leaves_the_ground_and_a_hop_moves_both_legs_at_once():
     assert hop["cadence"] == pytest.approx(ROOT / 0.8, rel=0.01)
 
 
-def test_standing_has_no_period_and_says_so():
+def test_standing_has_no_period():
     track = walker(speed=0.0, lift=0.0, bob=0.0, sway=0.0, noise=0.002)
     got = describe(track, SCALE)
     assert gait_period(track, LEG) is None
@@ -111,15 +111,15 @@ def test_standing_has_no_period_and_says_so():
         assert not got[name].usable and got[name].why == "no period found"
 
 
-def test_marching_goes_nowhere_in_no_steps():
+def test_marching_on_the_spot_has_no_speed_and_no_steps():
     got = values(walker(speed=0.0, lift=0.15))
     assert got["speed"] == pytest.approx(0.0, abs=1e-6)
     assert got["step"] == pytest.approx(0.0, abs=1e-6)
     assert got["cadence"] == pytest.approx(ROOT / 1.2, rel=0.01)
 
 
-def test_a_walk_at_half_speed_is_measured_as_the_world_moved():
-    """A film played at half speed, and the same with the time scale given."""
+def test_the_time_scale_undoes_slow_motion():
+    """A video at half speed, with and without its time scale."""
     slow = replace(walker(fps=60), fps=30.0)
     true = describe(walker(fps=60), SCALE)
     given = describe(slow, replace(SCALE, time=0.5))
@@ -130,12 +130,12 @@ def test_a_walk_at_half_speed_is_measured_as_the_world_moved():
     assert unknown["step"].value == pytest.approx(true["step"].value, rel=0.02)
 
 
-def test_the_body_size_enters_the_uncertainty_of_speed_by_its_root():
+def test_the_speeds_uncertainty_has_half_the_relative_error_of_the_size():
     got = describe(walker(), replace(SCALE, error=0.10))["speed"]
     assert got.uncertainty == pytest.approx(0.05 * got.value, rel=0.02)
 
 
-def test_uncertainty_is_what_a_change_of_pace_makes_it():
+def test_a_change_of_pace_is_the_speeds_uncertainty():
     fast, slow = walker(seconds=4.8, speed=1.2), walker(seconds=4.8, speed=0.9)
     points = slow.points + np.array([1.2 * 4.8, 0], np.float32)
     both = replace(fast, points=np.concatenate([fast.points, points]))
@@ -151,7 +151,7 @@ def part(track, keep):
     return Track(track.points[:, index], track.confidence[:, index], track.fps, names)
 
 
-def test_what_a_body_lacks_is_unusable_and_everything_else_is_measured():
+def test_only_what_the_body_lacks_is_unusable():
     one_leg = part(walker(), lambda n: not n.startswith("left_"))
     no_trunk = part(walker(), lambda n: n not in ("head", "shoulder"))
     assert set(UNITS) - {"step", "lag", *SKEWS} == measurable(one_leg.names)
@@ -167,7 +167,7 @@ def test_what_a_body_lacks_is_unusable_and_everything_else_is_measured():
     assert set(values(bare)) <= {"speed", "cadence", "bob"}
 
 
-def test_a_robot_that_blew_up_or_died_at_once_is_described_without_an_exception():
+def test_a_track_that_diverges_or_ends_at_once_is_unusable():
     track = walker(seconds=2.0)
     broken = track.points.copy()
     broken[5:] = np.nan
@@ -176,7 +176,7 @@ def test_a_robot_that_blew_up_or_died_at_once_is_described_without_an_exception(
     assert not any(d.usable for d in describe(track.cut(0, 0.02), SCALE).values())
 
 
-def test_one_leg_alone_is_measured_where_only_the_near_one_is_seen():
+def test_joint_ranges_are_those_of_the_near_leg_alone():
     track = walker()
     stiff = track.points.copy()
     for name in ("knee", "ankle", "heel", "toe"):
@@ -185,13 +185,13 @@ def test_one_leg_alone_is_measured_where_only_the_near_one_is_seen():
     assert near["knee"] == pytest.approx(values(track)["knee"], abs=0.5)
 
 
-def test_distrust_keeps_the_value_and_withdraws_it_from_use():
+def test_a_distrusted_descriptor_keeps_its_value_but_is_unusable():
     got = describe(walker(), SCALE, distrust={"lean": "seen from one camera"})["lean"]
     assert got.value == pytest.approx(4.0, abs=0.2)
     assert not got.usable and got.why == "seen from one camera"
 
 
-def test_frames_at_uneven_times_make_the_same_walk():
+def test_uneven_frame_times_give_the_same_figures():
     even = walker(fps=60)
     times = np.arange(len(even)) / 60
     keep = np.sort(np.random.default_rng(0).permutation(len(times))[: len(times) * 3 // 4])
@@ -200,7 +200,7 @@ def test_frames_at_uneven_times_make_the_same_walk():
     assert values(track)["cadence"] == pytest.approx(values(even)["cadence"], rel=0.01)
 
 
-def test_a_track_and_a_motion_come_back_from_their_bytes():
+def test_a_track_and_a_motion_survive_their_files():
     track = walker(seconds=3.0)
     assert pack(track) == pack(unpack(pack(track)))
     motion = robot_motion(track, "biped", LEG, 1.0)
@@ -258,7 +258,7 @@ def collapse():
     return replace(track, points=points.astype(np.float32))
 
 
-def test_cheats_lose_against_an_honest_walk():
+def test_cheats_lose_to_a_walk():
     honest = judge(walker(speed=1.05, period=1.3, duty=0.65, bob=0.05, noise=0.003))
     assert honest.eligible and honest.closeness > 0.7
     cheats = {

@@ -218,8 +218,8 @@ def test_a_bad_video_ends_the_stage_in_one_line_with_code_three(tmp_path, pose_f
      ("stature", 0.0), ("time_scale", 0.0)],
 )  # fmt: skip
 def test_a_wrong_setting_is_named(key, value):
-    told = validate(keyframes_stage.Args, {key: value})
-    assert len(told) == 1 and key in told[0]
+    errors = validate(keyframes_stage.Args, {key: value})
+    assert len(errors) == 1 and key in errors[0]
 
 
 @pytest.mark.parametrize(

@@ -134,17 +134,17 @@ def test_a_limp_is_distinguished_from_the_pose_models_error_of_the_far_leg(
     track = make(far)
     seen = seen_from(track, turn)
     motion = reference(from_points(seen, 600, count=8, stature=1.65, time_scale=1.0), 1.0)
-    shown = motion.descriptors
-    assert {n for n in SKEWS if shown[n].usable} == limps
-    assert alternate(motion) is (not limps and shown["lag"].value > 0.4)
+    figures = motion.descriptors
+    assert {n for n in SKEWS if figures[n].usable} == limps
+    assert alternate(motion) is (not limps and figures["lag"].value > 0.4)
     bends = {side: abs(np.ptp(flexion(track, side))) for side in OTHER}
     if limps == STIFF:
         right, left = bends["right"], bends["left"]
-        assert shown["knee"].value == pytest.approx((right + left) / 2, abs=8)
-        assert shown["knee_skew"].value == pytest.approx((right - left) / 2, abs=5)
+        assert figures["knee"].value == pytest.approx((right + left) / 2, abs=8)
+        assert figures["knee_skew"].value == pytest.approx((right - left) / 2, abs=5)
     else:
-        assert shown["knee"].value == pytest.approx(bends[near], rel=0.11)
+        assert figures["knee"].value == pytest.approx(bends[near], rel=0.11)
     if limps == SPARED:
-        assert shown["duty"].value == pytest.approx(0.55, abs=0.04)
-        assert shown["duty_skew"].value == pytest.approx(0.1, abs=0.02)
+        assert figures["duty"].value == pytest.approx(0.55, abs=0.04)
+        assert figures["duty_skew"].value == pytest.approx(0.1, abs=0.02)
     assert ("means of both legs" in motion.notes[0]) is (limps == STIFF)

@@ -113,7 +113,7 @@ def test_bad_files_are_named_in_one_line(tmp_path):
         sound.rate, sound.time_base, sound.pts = 44100, Fraction(1, 44100), 0
         box.mux(stream.encode(sound))
         box.mux(stream.encode())
-    told = {
+    messages = {
         "missing.mp4": "got none",
         "empty.mp4": "empty",
         "text.mp4": "got something else",
@@ -122,7 +122,7 @@ def test_bad_files_are_named_in_one_line(tmp_path):
         "list.mp4": "expected a video|got none|damaged",
         "sound.mp4": "expected a video stream, got audio",
     }
-    for name, words in told.items():
+    for name, words in messages.items():
         with pytest.raises(VideoError, match=words) as caught:
             list(frames(tmp_path / name))
         text = str(caught.value)
@@ -137,7 +137,7 @@ def test_cuts_need_two_detectors_within_three_frames():
     assert agreed([[], [], []]) == []
 
 
-def test_hard_cuts_of_a_made_film_are_found_to_the_frame(tmp_path):
+def test_cuts_of_a_synthetic_film_are_found_to_the_frame(tmp_path):
     images = []
     for k, count in enumerate((40, 30, 50)):
         back = scenery(180, 320, seed=k) // (k + 1)
@@ -149,7 +149,7 @@ def test_hard_cuts_of_a_made_film_are_found_to_the_frame(tmp_path):
     assert got[2].stop == pytest.approx(4.8, abs=0.05)
 
 
-def test_real_cuts_are_found():
+def test_cuts_of_a_real_film_are_found():
     path = real("four_shots.mp4")
     got = find_shots(frames(path, side=256), probe(path).fps)
     assert [s.first for s in got] == [0, 72, 162, 248] and got[-1].last == 320

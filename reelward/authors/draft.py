@@ -1,9 +1,9 @@
-"""A reward as its figures: which terms, aimed at what, weighed how. Begun from a video, written as a
-reward file, and read from one.
+"""A draft: a reward as its terms, their targets and their weights. It is made from a video, written as
+a reward file, and read from one.
 
-Targets come straight from what was measured of the expert. The legs go the expert's own way through
-the gait cycle (`follow`, and `turns` where more than one leg was measured), never a textbook's; what
-the video does not show is not asked for, or said to be assumed.
+Targets are the measured figures of the expert. Legs follow the expert's own courses through the gait
+cycle (`follow`, and `turns` where several legs were measured). What the video does not show is either
+not rewarded, or assumed; a comment in the reward says so.
 """
 
 from __future__ import annotations
@@ -14,23 +14,31 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from reelward.language import Reward, RewardError, compile_reward
-from reelward.measures.descriptors import DESCRIPTORS, SKEWS, TERMS, UPRIGHT, Target, measurable
+from reelward.measures.descriptors import (
+    DESCRIPTORS,
+    SKEWS,
+    SPECS,
+    TERMS,
+    UPRIGHT,
+    Target,
+    measurable,
+)
 from reelward.measures.gait import phase_lag
 from reelward.motion.course import Course, curve
 from reelward.motion.record import Motion
 from reelward.sim.robot import Robot
 
 CALLS = {term.name: term.call for term in TERMS}
-"""in the order of a reward file: how each term is called"""
+"""how each term is called, in the order of a reward file"""
 TURNS = 'turns(s, TARGET["duty"], LANDING)'
-"""the clock of legs that land when the expert's do"""
+"""the clock of legs that land when the expert's legs do"""
 GOAL = {term.name: term.goal for term in TERMS if term.goal is not None}
 SHAPES = tuple(term.name for term in TERMS if term.goal is None)
-"""terms that shape the gait; the author switches them on"""
+"""terms that shape the gait; the author switches them on later"""
 PACE = 2.5
-"""least weight of the speed beside a course"""
+"""minimum weight of the speed once a term follows a course"""
 TOGETHER = 0.25
-"""legs that are less than this (cycles) apart are not meant to alternate"""
+"""legs with a smaller phase lag (cycles) do not alternate"""
 
 
 @dataclass(frozen=True)
@@ -65,16 +73,15 @@ def knobs(robot: Robot) -> dict[str, Knob]:
 
 @dataclass(frozen=True)
 class Draft:
-    """A reward as its figures; `source` writes it down.
-
-    `courses`: term -> leg (or hip) -> mean, then cosine and sine of each harmonic, of range 1; that
-    term follows them. `landings`: leg -> phase, and its stance in units of the mean; the clock follows them.
-    """
+    """A reward as its figures; `source` writes it as a file."""
 
     targets: dict[str, float]
     weights: dict[str, float]
+    """of the terms that are on"""
     courses: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    """term -> leg (or hip) -> mean, then cosine and sine of each harmonic, of range 1"""
     landings: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """leg -> phase of its landing, and its stance divided by the mean stance"""
 
     def with_target(self, name: str, value: float) -> Draft:
         return replace(self, targets=self.targets | {name: value})
@@ -83,7 +90,8 @@ class Draft:
         return replace(self, weights=self.weights | {name: value})
 
     def with_term(self, name: str) -> Draft:
-        """The term switched on. Legs can follow a course on the spot too, so the speed weighs more."""
+        """The draft with the term on. The speed then weighs at least `PACE`, because legs can follow a course
+        on the spot too."""
         on = self.with_weight(name, 1.0)
         slow = name in ("knee", "thigh") and self.weights.get("speed", 0.0) < PACE
         return on.with_weight("speed", PACE) if slow else on
@@ -93,11 +101,11 @@ class Draft:
 
 
 def begin(expert: Motion, robot: Robot) -> tuple[Draft, tuple[str, ...]]:
-    """The goal as a draft, every target at the expert's own figure, with the courses and landings that
-    the robot's terms follow; and the names of the targets that the video did not give.
+    """A draft of the goal, and the names of the targets that are assumed.
 
-    Beside landings of their own legs are not asked for even ones, nor for even steps: those have no
-    target.
+    The draft has all targets at the expert's figures, and the courses and landings for the robot's
+    legs. If each leg has its own landing, the targets of a skewed stance and of even steps are left
+    out.
     """
     targets, assumed = expert_targets(expert, robot)
     known = _on_legs(expert.courses, robot, targets)
@@ -112,8 +120,8 @@ def begin(expert: Motion, robot: Robot) -> tuple[Draft, tuple[str, ...]]:
 
 
 def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Every target at the expert's own figure, in the reward's units, and the names of those that
-    the video did not give; and the legs' lag, which no term takes as its target."""
+    """All targets at the expert's figures, in the reward's units, and the names of those that are
+    assumed. The legs' phase lag (cycles) is among them, though no term reads it."""
     air = expert.descriptors["airborne"]
     most = 1.0 - air.value if air.usable and air.value is not None else 1.0
     targets, assumed = {}, []
@@ -136,8 +144,8 @@ def expert_targets(expert: Motion, robot: Robot) -> tuple[dict[str, float], tupl
 def _on_legs(
     known: Mapping[str, Course], robot: Robot, targets: Mapping[str, float]
 ) -> dict[str, Course]:
-    """A course for each of the robot's legs: its own, or of the first one that was measured, with which
-    the others take turns as the clock does."""
+    """A course for each of the robot's legs. If some were not measured, all legs get the course of the
+    first measured one, with the phases of the clock."""
     legs = tuple(robot.feet)
     if not known:
         return {}
@@ -150,7 +158,7 @@ def _on_legs(
 
 
 def _courses(known: Mapping[str, Course]) -> dict[str, dict[str, list[float]]]:
-    """What the terms follow, where a knee's flexion has no sign, and legs that take turns share a hip."""
+    """The courses that the terms follow: a knee's flexion is positive, and all legs share one hip."""
     if not known:
         return {}
     knees = {
@@ -166,19 +174,19 @@ def _courses(known: Mapping[str, Course]) -> dict[str, dict[str, list[float]]]:
 
 
 def _of_range_1(course: np.ndarray, whole: bool) -> list[float]:
-    """Its waves, and those of a `whole` course its mean too, as shares of its range; rounded, for no
-    two machines agree on what is nearly 0."""
+    """The course's harmonics divided by its range, and its mean too if `whole`. Rounded, because values
+    near 0 differ between machines."""
     reach = max(np.ptp(curve(course, np.arange(64) / 64)), 1e-6)
     mean = course[0] / reach if whole else course[0]
     return [round(float(x), 6) + 0.0 for x in (mean, *course[1:] / reach)]
 
 
 def shapes(robot: Robot, draft: Draft) -> tuple[str, ...]:
-    """The shaping terms that this robot's body has and that have what they follow: without a period
-    there is no clock to go by."""
+    """The shaping terms that this robot's body supports and whose targets and courses are known. Without
+    a period there are none."""
     usable = []
     for name in SHAPES if "period" in draft.targets else ():
-        if _can(draft, name):
+        if _is_known(draft, name):
             one = replace(draft, weights={name: 1.0})
             try:
                 compile_reward(source(one, robot, "Try one term."), robot.fields)
@@ -188,8 +196,8 @@ def shapes(robot: Robot, draft: Draft) -> tuple[str, ...]:
     return tuple(usable)
 
 
-def _can(draft: Draft, term: str) -> bool:
-    """Whether the draft has the target, and the course, that the term's call reads."""
+def _is_known(draft: Draft, term: str) -> bool:
+    """Whether the draft has the targets and the course that the term's call reads."""
     call = CALLS[term]
     targets = {part.split('"')[0] for part in call.split('TARGET["')[1:]}
     return targets <= draft.targets.keys() and ("COURSE" not in call or term in draft.courses)
@@ -198,22 +206,22 @@ def _can(draft: Draft, term: str) -> bool:
 # --- to a file and back -----------------------------------------------------------------------
 
 
-def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -> str:
-    """The reward file of a draft: what is switched off does not appear."""
+def source(draft: Draft, robot: Robot, title: str, assumed: Sequence[str] = ()) -> str:
+    """The reward file of a draft. Terms without a weight do not appear."""
     terms = calls(draft)
     names = [*terms, *(name for name in draft.weights if name not in terms)]
     used = {name: terms.get(name, f"{name}(s)") for name in names if draft.weights.get(name)}
     text = "\n".join(used.values())
     units = {name: knob.target.unit for name, knob in knobs(robot).items()}
-    told = "; assumed, the video does not show it"
-    unseen = {name: told if name in assumed else "" for name in units}
-    lines = [f'"""{said}"""', ""]
+    lines = [f'"""{title}"""', ""]
     if period := draft.targets.get("period"):
         lines += [f"PERIOD = {figure(period)}  # {units['period']}", ""]
     lines += ["TARGET = {"]
     for name in knobs(robot):
         if f'TARGET["{name}"]' in text:
-            note = f"{units[name]}{unseen[name]}"
+            note = units[name]
+            if name in assumed:
+                note += "; assumed, the video does not show it"
             lines.append(f'    "{name}": {figure(draft.targets[name])},  # {note}')
     lines += ["}", ""]
     lines += [line for table in tables(draft, robot, text) for line in (*table, "")]
@@ -225,13 +233,13 @@ def source(draft: Draft, robot: Robot, said: str, assumed: Sequence[str] = ()) -
 
 
 def calls(draft: Draft) -> dict[str, str]:
-    """`CALLS` for this motion: who walks backwards lands with the leg that is behind; who hops lands on
-    all feet at once; who limps has a right and a left leg."""
+    """`CALLS` for this motion. In a backward walk the leg behind lands, in a hop all feet land at once,
+    and in a limp the right and the left leg differ."""
     calls = dict(CALLS)
     if draft.landings:
         calls["clock"] = TURNS
     for name in (name for name in SKEWS if name in draft.targets):
-        term = name.removesuffix("_skew").replace("duty", "clock")
+        term = SPECS[name].term
         calls[term] = calls[term][:-1] + f', skew=TARGET["{name}"])'
     if "height" in draft.targets:
         calls["bob"] = calls["bob"].replace("HIP_HEIGHT", 'TARGET["height"]')
@@ -243,50 +251,56 @@ def calls(draft: Draft) -> dict[str, str]:
 
 
 def tables(draft: Draft, robot: Robot, text: str) -> list[list[str]]:
-    """The constants that the calls in `text` read beside targets and weights, as lines."""
+    """The lines of each constant that the calls in `text` read, apart from targets and weights."""
 
     def rows(legs: Mapping[str, Sequence[float]], indent: str) -> list[str]:
         return [f'{indent}"{g}": [{", ".join(map(figure, row))}],' for g, row in legs.items()]
 
-    made = []
+    constants = []
     if "HIP_HEIGHT" in text:
         height = figure(UPRIGHT * robot.leg_length_m)
-        made.append([f"HIP_HEIGHT = {height}  # m, while a foot stands; assumed, as if upright"])
+        constants.append(
+            [f"HIP_HEIGHT = {height}  # m, while a foot stands; assumed, as in an upright walk"]
+        )
     if "LANDING" in text:
-        head = "# of each leg: phase of its landing, its stance in units of duty"
-        made.append([head, "LANDING = {", *rows(draft.landings, "    "), "}"])
+        head = "# leg: phase of its landing, its stance divided by duty"
+        constants.append([head, "LANDING = {", *rows(draft.landings, "    "), "}"])
     if named := [n for n in draft.courses if f'COURSE["{n}"]' in text]:
-        head = "# mean (rad; of the hip: of its range), then cosine and sine of each harmonic, of range 1"
+        head = "# mean (rad; the hip's in units of its range), then cosine and sine of each harmonic, of range 1"
         body = [
             line
             for n in named
             for line in (f'    "{n}": {{', *rows(draft.courses[n], "        "), "    },")
         ]
-        made.append([head, "COURSE = {", *body, "}"])
-    return made
+        constants.append([head, "COURSE = {", *body, "}"])
+    return constants
 
 
 def figure(value: float) -> str:
+    """The value with four significant digits, as Python writes it."""
     return repr(float(f"{value:.4g}"))
 
 
 def read(reward: Reward | None, base: Draft, native: Sequence[str] = ()) -> Draft | None:
-    """The draft that a reward file of this form was written from; targets that it does not name, and
-    courses, are those of `base`, and a term without either is left out. None for another form."""
+    """The draft that a reward file was written from; None for a file of another form.
+
+    Courses, and targets that the file does not name, are those of `base`. A term whose target or course
+    is unknown is left out. `native` names the user's own terms.
+    """
     if reward is None:
         return None
-    mine, weights = reward.constants.get("TARGET"), reward.constants.get("WEIGHT")
+    targets, weights = reward.constants.get("TARGET"), reward.constants.get("WEIGHT")
     if (
-        not isinstance(mine, dict)
+        not isinstance(targets, dict)
         or not isinstance(weights, dict)
         or not weights.keys() <= {*CALLS, *native}
     ):
         return None
     period = {"period": reward.period} if reward.period else {}
-    draft = replace(base, targets=base.targets | mine | period)
+    draft = replace(base, targets=base.targets | targets | period)
     kept = {
         str(name): float(weight)
         for name, weight in weights.items()
-        if name not in CALLS or _can(draft, str(name))
+        if name not in CALLS or _is_known(draft, str(name))
     }
     return replace(draft, weights=kept)

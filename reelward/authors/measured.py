@@ -1,16 +1,16 @@
-"""The measured author: no language model. It moves targets and weights of named reward terms.
+"""The measured author: no language model. It moves the targets and weights of named reward terms.
 
-Iteration 0 is honest: the goal alone (speed, posture), and, where the video shows a rhythm, the goal
-with a gait clock, targets straight from the video. From then on each candidate is one of three moves on the best reward so
-far, from what training on it reached:
+Iteration 0 proposes the goal alone (speed, posture) and, where the video shows a rhythm, the goal with
+a gait clock. All targets are the expert's figures. After that, each candidate is one of three moves
+from the best reward so far, given the figures that its training reached:
 
-  aim    put each target beyond the expert's figure by what the learner falls short of it
-  weigh  switch on every missing term, raise the weights of the terms whose descriptors are worst
+  aim    move each target beyond the expert's figure by the learner's remaining error
+  weigh  switch on all missing terms, and raise the weights of the terms with the worst descriptors
   both
 
-A target moves by 0.8 of the error over the slope, where the slope says how far a descriptor went
-when its own target went (a diagonal secant over all trials so far, pulled towards 1). An iteration
-that brought nothing halves the region in which the next one moves.
+A target moves by 0.8 of the error divided by the slope. The slope estimates how far a descriptor
+moves when its target moves by one tolerance: a diagonal secant over all trials, shrunk towards 1. An
+iteration without a gain halves the size of the next moves.
 """
 
 from __future__ import annotations
@@ -40,33 +40,35 @@ from reelward.runtime.errors import InputError
 from reelward.sim.robot import Robot
 
 DEAD = 0.1
-"""errors below this (in tolerances) are the noise of training, and left alone"""
+"""smaller errors (in tolerances) are noise of training and change nothing"""
 STEP = 0.6
-"""a target moves at most this far (in tolerances) at once"""
+"""maximum move of a target in one iteration (in tolerances)"""
 GAIN = 0.8
+"""fraction of the error that a move corrects"""
 REACH = 2.5
-"""a target stays within this many tolerances of the expert's figure"""
+"""maximum distance of a target from the expert's figure (in tolerances)"""
 RAISE = 1.7
+"""factor by which a weight is raised"""
 MAX_WEIGHT = 4.0
 
 
 def errors(expert: Motion, learner: Mapping[str, float | None]) -> dict[str, float]:
-    """Expert minus learner in tolerances for every usable descriptor that the learner's body could
-    show; NaN where it shows none."""
-    found = {}
+    """Expert minus learner, in tolerances, for each usable descriptor in `learner`; NaN where the
+    learner's motion does not show it."""
+    errors = {}
     for name in SPECS:
         e = expert.descriptors[name]
         if name in learner and e.usable and e.value is not None:
-            mine = learner[name]
-            found[name] = math.nan if mine is None else (e.value - mine) / tolerance(name, e)
-    return found
+            value = learner[name]
+            errors[name] = math.nan if value is None else (e.value - value) / tolerance(name, e)
+    return errors
 
 
 def slopes(trials: Sequence[Trial], expert: Motion, robot: Robot) -> dict[str, float]:
-    """For each target, how far its descriptor went when it went one tolerance: a secant over all
-    trials and the bests they went on from, with one imagined trial of slope 1, within 0.35..1.5."""
+    """For each target, the estimated move of its descriptor per move of the target: a secant over all
+    pairs of trial and parent and one prior trial of slope 1, limited to 0.35..1.5."""
     by_name = {t.name: t for t in trials}
-    found = {}
+    slopes = {}
     for name, knob in knobs(robot).items():
         e = expert.descriptors[knob.descriptor]
         if not e.usable:
@@ -77,30 +79,32 @@ def slopes(trials: Sequence[Trial], expert: Motion, robot: Robot) -> dict[str, f
             if (parent := by_name.get(child.parent)) is None:
                 continue
             before, after = (t.targets.get(name) for t in (parent, child))
-            was, now = (t.figures.get(knob.descriptor) for t in (parent, child))
-            if before is None or after is None or was is None or now is None:
+            old, new = (t.figures.get(knob.descriptor) for t in (parent, child))
+            if before is None or after is None or old is None or new is None:
                 continue
-            asked = (knob.to_descriptor(after) - knob.to_descriptor(before)) / unit
-            if abs(asked) > 0.02:
-                num += asked * (now - was) / unit
-                den += asked * asked
-        found[name] = min(1.5, max(0.35, num / den))
-    return found
+            move = (knob.to_descriptor(after) - knob.to_descriptor(before)) / unit
+            if abs(move) > 0.02:
+                num += move * (new - old) / unit
+                den += move * move
+        slopes[name] = min(1.5, max(0.35, num / den))
+    return slopes
 
 
 def aim(
     draft: Draft, error: Mapping[str, float], slope: Mapping[str, float], region: float,
     expert: Motion, robot: Robot,
 ) -> tuple[Draft, list[str]]:  # fmt: skip
-    """Move the targets of the terms that are on."""
+    """The draft with moved targets of the terms that are on, and a note of each move."""
     notes = []
     for name, knob in knobs(robot).items():
         e = expert.descriptors[knob.descriptor]
         miss = error.get(knob.descriptor, math.nan)
-        asked = name in draft.targets and draft.weights.get(SPECS[knob.descriptor].term)
-        if not asked or name not in slope or not abs(miss) >= DEAD or e.value is None:
+        active = name in draft.targets and draft.weights.get(SPECS[knob.descriptor].term)
+        if not active or name not in slope or not abs(miss) >= DEAD or e.value is None:
             continue
-        if name == "period" and abs(miss) > 1:  # it does not follow the clock: no other one helps
+        if (
+            name == "period" and abs(miss) > 1
+        ):  # it does not follow the clock; another will not help
             continue
         unit = tolerance(knob.descriptor, e)
         move = max(-STEP, min(STEP, GAIN * miss / slope[name])) * region
@@ -115,7 +119,8 @@ def aim(
 def weigh(
     draft: Draft, error: Mapping[str, float], shaping: Sequence[str], region: float, most: int
 ) -> tuple[Draft, list[str]]:
-    """Switch on every missing shaping term; raise the terms of the `most` worst descriptors."""
+    """The draft with all missing shaping terms on and the terms of the `most` worst descriptors raised,
+    and a note of each change."""
     notes, raised = [], set()
     before = draft
     for term in shaping:
@@ -139,7 +144,7 @@ def weigh(
 def switch_on_worst(
     draft: Draft, error: Mapping[str, float], shaping: Sequence[str]
 ) -> tuple[Draft, list[str]]:
-    """Switch on the missing term of the worst descriptor that has one."""
+    """The draft with the missing term of the worst descriptor on, and a note of it."""
     for name in _worst_first(error):
         term = SPECS[name].term
         if term in shaping and not draft.weights.get(term) and not abs(error[name]) < 2 * DEAD:
@@ -149,8 +154,8 @@ def switch_on_worst(
 
 
 def _faster(before: Draft, after: Draft) -> list[str]:
-    was, now = (d.weights.get("speed", 0.0) for d in (before, after))
-    return [f"speed x{now / was:.2g}"] if was and now > was else []
+    old, new = (d.weights.get("speed", 0.0) for d in (before, after))
+    return [f"speed x{new / old:.2g}"] if old and new > old else []
 
 
 def _worst_first(error: Mapping[str, float]) -> list[str]:
@@ -158,8 +163,8 @@ def _worst_first(error: Mapping[str, float]) -> list[str]:
 
 
 def propose(brief: Brief) -> Proposal:
-    """Candidates. The user's own terms are weighed 1 until the parent's reward says otherwise. Raises
-    InputError where the video gives no speed to aim at."""
+    """The candidates of an iteration. The user's own terms weigh 1 unless the parent's reward says
+    otherwise. Raises InputError if the expert's speed is unknown."""
     robot, expert, feedback = brief.robot, brief.expert, brief.feedback
     base, assumed = begin(expert, robot)
     targets = base.targets
@@ -171,13 +176,13 @@ def propose(brief: Brief) -> Proposal:
     shaping = shapes(robot, base)
     count = brief.count
     task = f"{brief.task[:1].upper()}{brief.task[1:]}"
-    mine = dict.fromkeys(brief.native, 1.0)
-    base = replace(base, weights=base.weights | mine)
+    own = dict.fromkeys(brief.native, 1.0)
+    base = replace(base, weights=base.weights | own)
     draft = read(_compiled(brief), base, tuple(brief.native)) if feedback.selected else None
     moves: list[tuple[Draft, list[str], Start]] = []
     if draft is None:
-        # A leap with one leg ahead keeps the clock too, and a limp with the wrong knee stiff; whoever
-        # learned it never leaves it.
+        # A leap that lands one leg first, and a limp with the wrong knee stiff, satisfy the clock as
+        # well. A policy never unlearns them, so the terms that tell them apart are on from the start.
         leaps, limps = targets.get("lag", 0.5) < TOGETHER, "knee_skew" in targets
         timing = [
             t for t in shaping if t == "clock" or (t == "step" and leaps) or (t == "knee" and limps)
@@ -192,7 +197,7 @@ def propose(brief: Brief) -> Proposal:
         what = [why[t] for t in timing] or ["the goal alone, another seed"]
         moves += [(timed, what, "scratch")] * (count - 1)
     else:
-        draft = replace(draft, weights=mine | draft.weights)
+        draft = replace(draft, weights=own | draft.weights)
         assert feedback.critique is not None
         learner = {row.name: row.learner for row in feedback.critique.usable_rows}
         error = errors(expert, learner)

@@ -280,7 +280,7 @@ DESCRIPTORS = (
         too_small="stands on the right leg too briefly beside the left",
         too_large="stands on the left leg too briefly beside the right",
         term="clock",
-        target=_scaled("duty_skew", "of duty: more on the right, less on the left", _same),
+        target=_scaled("duty_skew", "added to duty on the right, subtracted on the left", _same),
         skew_of="duty", requires=("side",),
     ),
     Spec(
@@ -289,7 +289,7 @@ DESCRIPTORS = (
         weight=1.0, tolerance=25.0,
         too_small="the right knee bends too little beside the left",
         too_large="the left knee bends too little beside the right",
-        term="knee", target=_scaled("knee_skew", "rad, of knee: the same", _radians),
+        term="knee", target=_scaled("knee_skew", "rad, added to knee on the right, subtracted on the left", _radians),
         skew_of="knee", requires=("side",),
     ),
     Spec(
@@ -298,7 +298,7 @@ DESCRIPTORS = (
         weight=1.0, tolerance=25.0,
         too_small="the right thigh swings too little beside the left",
         too_large="the left thigh swings too little beside the right",
-        term="thigh", target=_scaled("thigh_skew", "rad, of thigh: the same", _radians),
+        term="thigh", target=_scaled("thigh_skew", "rad, added to thigh on the right, subtracted on the left", _radians),
         skew_of="thigh", requires=("side",),
     ),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -27,7 +27,12 @@ LONGEST_S = 20.0
 SIDE, OUTLINE_SIDE, CUT_SIDE = 960, 320, 256
 """longest side (pixels) of the pictures for poses, outlines and shot detection"""
 
-Watch = Callable[[float, str], AbstractContextManager[Any]]
+
+class Bar(Protocol):
+    def advance(self) -> None: ...
+
+
+Progress = Callable[[float, str], AbstractContextManager[Bar]]
 """(number of frames, title) -> a progress bar with `advance()`"""
 
 
@@ -58,24 +63,24 @@ class Expert:
     chosen: int
 
 
-def measure(path: Path, model: PoseModel, wish: Wish, watch: Watch) -> Expert:
+def measure(path: Path, model: PoseModel, wish: Wish, progress: Progress) -> Expert:
     """The expert of a video. Raises VideoError, also if no subject is found."""
     info = probe(path)
     total = info.seconds * info.fps
-    with watch(total, "finding shots") as bar:
+    with progress(total, "finding shots") as bar:
         cuts = shots.find_shots(_counted(frames(path, side=CUT_SIDE), bar), info.fps)
     if cuts[-1].last < 8:
         raise VideoError(f"{path}: expected a video of at least 8 frames, got {cuts[-1].last}")
     if wish.shot is not None and wish.shot >= len(cuts):
         raise VideoError(f"shot {wish.shot}: expected 0 to {len(cuts) - 1}, the shots of {path}")
-    with watch(total, "looking at shots") as bar:
+    with progress(total, "looking at shots") as bar:
         ranks = _glances(_counted(frames(path, side=SIDE), bar), model, cuts)
     wanted = sorted(ranks, key=lambda r: -r.score)[:FOLLOWED]
     if wish.shot is not None:
         wanted = [ranks[wish.shot]]
     subjects: dict[int, Subject] = {}
     for rank in wanted:
-        subject = _follow(path, info, model, cuts[rank.shot], rank, wish, watch)
+        subject = _follow(path, info, model, cuts[rank.shot], rank, wish, progress)
         if subject:
             period = subject.period
             subjects[rank.shot] = subject
@@ -124,14 +129,14 @@ def _glance(model: PoseModel, image: np.ndarray) -> Glance:
 
 
 def _follow(
-    path: Path, info: Info, model: PoseModel, shot: Shot, rank: Rank, wish: Wish, watch: Watch
+    path: Path, info: Info, model: PoseModel, shot: Shot, rank: Rank, wish: Wish, progress: Progress
 ) -> Subject | None:
     if rank.kind == "none":
         return None
     # Half a frame early, so that the next shot's first frame stays out.
     stop = min(shot.stop, shot.start + LONGEST_S) - 0.5 / info.fps
     side = SIDE if rank.kind == "person" else OUTLINE_SIDE
-    with watch((stop - shot.start) * info.fps, f"following shot {rank.shot}") as bar:
+    with progress((stop - shot.start) * info.fps, f"following shot {rank.shot}") as bar:
         stream = _counted(frames(path, start=shot.start, stop=stop, side=side), bar)
         if rank.kind == "silhouette":
             return follow_outline(stream, count=wish.tiles)
@@ -168,7 +173,7 @@ def _tile(image: np.ndarray, place: Place, time: float, phase: float | None, fli
     )
 
 
-def _counted(stream: Iterable[Frame], bar: Any) -> Iterator[Frame]:
+def _counted(stream: Iterable[Frame], bar: Bar) -> Iterator[Frame]:
     for frame in stream:
         bar.advance()
         yield frame
