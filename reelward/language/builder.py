@@ -103,7 +103,6 @@ class Builder:
         return tensor
 
     def field(self, name: str) -> Tensor:
-        """The field of the state; one that is not float32 is converted by the first that uses it."""
         return self.graph.add("input", name, line=self.line)
 
     def mask(self, condition: Any) -> Any:
@@ -138,8 +137,9 @@ class Builder:
         """A number as a tensor `[N, *shape]`; other values as they are."""
         if not is_number(value):
             return value
-        reference = self.field(next(iter(self.graph.fields)))
-        return self.op("fill", reference, list(shape), float(value))
+        fields = self.graph.fields.values()
+        reference = next((f.name for f in fields if f.dtype == "float32"), next(iter(fields)).name)
+        return self.op("fill", self.field(reference), list(shape), float(value))
 
     # -- checks of values
 
@@ -191,13 +191,14 @@ class Builder:
             raise Silent
         raise Fail("E_STATIC", f"{describe(value)} cannot be a key", "keys are words or numbers")
 
-    def entry(self, value: Any, node: ast.AST | None = None) -> Any:
-        """`value` as the key under which the code at `node` puts something into a dict."""
+    def entry(self, value: Any, first: ast.AST | None = None, last: ast.AST | None = None) -> Any:
+        """`value` as the key under which the code from `first` to `last`, or else the line at hand,
+        puts something into a dict."""
         key = self.key(value)
         if isinstance(key, str) and not self.in_library:
-            first = getattr(node, "lineno", self.line)
-            last = getattr(node, "end_lineno", None) or first
-            self.entries.setdefault(key, []).append((first, last))
+            begin = getattr(first, "lineno", self.line)
+            end = getattr(last, "end_lineno", None) or begin
+            self.entries.setdefault(key, []).append((begin, end))
         return key
 
     def word(self, value: Any) -> str:

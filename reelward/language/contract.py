@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 
 from reelward.language.errors import Diagnostic
+from reelward.language.graph import ALL_DTYPES
 from reelward.language.reward import Reward
 from reelward.sim.field import Field
 
@@ -20,6 +21,9 @@ def trial_states(fields: Sequence[Field], seed: int = 0) -> dict[str, dict[str, 
     generator = torch.Generator().manual_seed(seed)
 
     def field(f: Field, n: int, scale: float) -> torch.Tensor:
+        if f.dtype == "uint8":
+            size = (n, *f.shape)
+            return torch.randint(256, size, generator=generator, dtype=torch.uint8)
         x = torch.randn(n, *f.shape, generator=generator)
         if f.name == "up":
             return torch.nn.functional.normalize(x, dim=-1)
@@ -35,7 +39,9 @@ def trial_states(fields: Sequence[Field], seed: int = 0) -> dict[str, dict[str, 
     states = {
         name: {f.name: field(f, n, scale) for f in fields} for name, (n, scale) in sizes.items()
     }
-    return states | {"zero": {f.name: torch.zeros(4, *f.shape) for f in fields}}
+    return states | {
+        "zero": {f.name: torch.zeros(4, *f.shape, dtype=ALL_DTYPES[f.dtype]) for f in fields}
+    }
 
 
 def check_contract(

@@ -131,7 +131,9 @@ class Expressions(Builder, ABC):
             case ast.DictComp():
                 return self.room(
                     {
-                        self.entry(self.sound(node.key, s), node): self.expr(node.value, s)
+                        self.entry(self.sound(node.key, s), node.key, node.value): self.expr(
+                            node.value, s
+                        )
                         for s in self.comprehend(node.generators, Scope(scope))
                     }
                 )
@@ -262,7 +264,7 @@ class Expressions(Builder, ABC):
             if key is None:
                 result |= self.mapping(self.sound(value, scope))
             else:
-                name = self.entry(self.sound(key, scope), value)
+                name = self.entry(self.sound(key, scope), key, value)
                 result[name] = self.expr(value, scope)
         return self.room(result)
 
@@ -341,7 +343,7 @@ class Expressions(Builder, ABC):
                     )
                 set_element(self, container, key, value)
                 if isinstance(container, dict):
-                    self.entry(key, whole)
+                    self.entry(key, whole, whole)
             case _:
                 raise Fail(
                     "E_STATE",

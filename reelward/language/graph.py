@@ -27,6 +27,9 @@ N = 1031
 """the smallest prime above MAX_SIZE"""
 MAX_TOTAL = 16384
 """numbers an environment in all nodes together"""
+PICTURE = "uint8"
+"""the dtype of pictures, which become float32 as soon as something is computed from them"""
+ALL_DTYPES = DTYPES | {PICTURE: torch.uint8}
 TORCH_ERRORS = (RuntimeError, TypeError, IndexError, ValueError)
 """what torch raises for arguments that do not fit"""
 
@@ -48,7 +51,7 @@ class Tensor:
 
     @property
     def dtype(self) -> str:
-        return next(name for name, dtype in DTYPES.items() if dtype == self.meta.dtype)
+        return next(name for name, dtype in ALL_DTYPES.items() if dtype == self.meta.dtype)
 
     def __deepcopy__(self, memo: object) -> Tensor:
         return self
@@ -101,7 +104,8 @@ class Graph:
         if tensor.data is not None and name != "const":
             tensor = self.const(tensor.data, line)
         else:
-            self._total += tensor.meta.numel() // (N if tensor.batched else 1)
+            if tensor.dtype != PICTURE:  # only looked at, never copied
+                self._total += tensor.meta.numel() // (N if tensor.batched else 1)
             if len(self.nodes) >= MAX_NODES or self._total > MAX_TOTAL:
                 raise OverflowError(
                     f"the reward needs more than {MAX_NODES} operations or "
@@ -115,7 +119,10 @@ class Graph:
     def _fitted(self, op: Op, arg: Any, line: int) -> Any:
         if op.lift and isinstance(arg, (bool, int, float)):
             return self.const(torch.tensor(arg), line)
-        if op.floats and isinstance(arg, Tensor) and arg.dtype != "float32":
+        if not isinstance(arg, Tensor):
+            return arg
+        part = op.view and op.name != "expand" or op.name == "cast"
+        if op.floats and arg.dtype != "float32" or arg.dtype == PICTURE and not part:
             return self.add("cast", arg, "float32", line=line)
         return arg
 
@@ -136,19 +143,21 @@ class Graph:
                 )
             f = self.fields[args[0]]
             named = f.names if f.shape and len(f.names) == f.shape[0] else ()
-            return Tensor(node, torch.empty((N, *f.shape), device="meta"), names=named)
+            return Tensor(node, _meta((N, *f.shape), ALL_DTYPES[f.dtype]), names=named)
         if op.name == "native":
             if args[0] not in self.native:
                 raise Fail("E_NAME", f"no native term {args[0]!r}", nearest(args[0], self.native))
-            return Tensor(node, torch.empty(N, device="meta"))
+            return Tensor(node, _meta((N,), torch.float32))
         tensors = [a for a in args if isinstance(a, Tensor)]
         batched = any(t.batched for t in tensors)
         if not tensors and op.name != "const":
             raise Fail("E_TYPE", f"{op.name} needs a tensor")
+        pixels = [math.prod(t.meta.shape[1:]) for t in tensors if t.dtype == PICTURE]
+        limit = max([MAX_SIZE, *pixels])
         if batched:
             self._keep_environments(op, args)
             with contextlib.suppress(*TORCH_ERRORS):  # a few operations refuse empty tensors
-                _check_result(op, run_on(op, [_example(a, 0) for a in args]))
+                _check_result(op, run_on(op, [_example(a, 0) for a in args]), limit)
         try:
             out = run_on(op, [_example(a, N) for a in args])
         except TORCH_ERRORS as error:
@@ -161,10 +170,10 @@ class Graph:
                 _shape_hint(tensors),
             ) from error
         if not batched:
-            _check_size(op, out.shape)
+            _check_size(op, out.shape, limit)
             return Tensor(node, _meta(out.shape, out.dtype), out)
-        _check_result(op, out)
-        if out.dtype not in DTYPES.values():
+        _check_result(op, out, limit)
+        if out.dtype not in ALL_DTYPES.values():
             raise Fail("E_TYPE", f"{op.name} gives {out.dtype}, which is not in the language")
         return Tensor(node, _meta(out.shape, out.dtype))
 
@@ -206,7 +215,7 @@ def _example(arg: Any, n: int) -> Any:
     return torch.ones((), dtype=arg.meta.dtype).expand(n, *arg.meta.shape[1:])
 
 
-def _check_result(op: Op, out: torch.Tensor) -> None:
+def _check_result(op: Op, out: torch.Tensor, limit: int) -> None:
     """Raises Fail unless the environments are axis 0 alone and the result is not too large."""
     sizes = [size or N for size in out.shape]
     if sizes[:1] != [N] or any(size % N == 0 for size in sizes[1:]):
@@ -222,13 +231,13 @@ def _check_result(op: Op, out: torch.Tensor) -> None:
             f"{op.name} gives {shape_text(sizes)}: the environments must stay axis 0, unreduced",
             "keep [N, ...] first; stack and reduce along dim=-1",
         )
-    _check_size(op, sizes)
+    _check_size(op, sizes, limit)
 
 
-def _check_size(op: Op, sizes: Sequence[int]) -> None:
-    if math.prod(size for size in sizes if size != N) > MAX_SIZE:
-        message = f"more than {MAX_SIZE} numbers an environment"
-        raise Fail("E_LIMIT", f"{op.name} gives {shape_text(sizes)}: {message}")
+def _check_size(op: Op, sizes: Sequence[int], limit: int) -> None:
+    if math.prod(size for size in sizes if size != N) > limit:
+        message = f"{op.name} gives {shape_text(sizes)}: more than {limit} numbers an environment"
+        raise Fail("E_LIMIT", message, "reduce first, x.mean(dim=(1, 2)), then compute")
 
 
 def _meta(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
