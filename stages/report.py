@@ -179,7 +179,9 @@ class Line:
 def copied(source: Path, out: Path, name: str) -> str | None:
     """Copy a picture or film beside the page. Returns its address, None where there is none."""
     target = out / "media" / name
-    if not source.is_file():
+    if (
+        not source.is_file() or not source.stat().st_size
+    ):  # without a video, fetch writes an empty one
         return None
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
@@ -225,8 +227,10 @@ def who(kinds: Mapping[str, str], kind: str, asked: ModelCalls | None) -> str:
     )
 
 
-def source(plain: dict[str, Any]) -> Source:
-    """Where the video comes from, as provenance.json says."""
+def source(plain: dict[str, Any]) -> Source | None:
+    """Where the video comes from, as provenance.json says; None where there is no video."""
+    if plain["source"] is None:
+        return None
     licence = plain.get("licence") or "unknown"
     if licence.lower().startswith(("not stated", "unknown")):
         licence = "all rights reserved, shown on this machine only"

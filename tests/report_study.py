@@ -14,6 +14,7 @@ from skeleton import LEG, walker
 
 from reelward.critics import measured
 from reelward.critics.base import Scene, View, weighed
+from reelward.measures.base import Measure
 from reelward.measures.describe import robot_motion
 from reelward.measures.gait import Gait
 from reelward.motion.record import Motion, from_json, to_json
@@ -94,8 +95,11 @@ class Study:
     """Folders as the stages before the report leave them: films and tracks are invented, critique and
     selection are the real ones."""
 
-    def __init__(self, root: Path, parents: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, parents: dict[str, str] | None = None, measure: Measure | None = None
+    ) -> None:
         self.root, self.parents = root, parents or {}
+        self.measure = measure or Gait()
         self.data, self.rewards = root / "data", root / "rewards"
         self.author: ModelCalls | None = None
         self.critic: ModelCalls | None = None
@@ -185,7 +189,7 @@ class Study:
     def judgement(self, name: str, candidates: dict[str, dict[str, Any]]) -> Judgement:
         iterations = self.data / "iterations"
         scene = Scene(
-            measure=Gait(),
+            measure=self.measure,
             expert=View(motion_in(self.data / "expert/keyframes")),
             parent=View(motion_in(iterations / self.parents[name] / "best")),
             learners={

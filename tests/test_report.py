@@ -11,6 +11,8 @@ from skeleton import walker
 
 from reelward import pages
 from reelward.measures.gait import tolerance
+from reelward.measures.reference import NO_EXPERT
+from reelward.motion.record import to_json
 from reelward.records import Criteria, ModelCalls
 from reelward.runtime import files
 from reelward.studies.changes import reward_change
@@ -200,11 +202,26 @@ def test_a_link_is_a_link(tmp_path: Path) -> None:
     assert address in page.references
 
 
+def test_a_study_without_a_video_shows_the_learner_alone(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    expert = study.data / "expert"
+    shutil.rmtree(expert / "keyframes")
+    files.write_json(expert / "keyframes/motion.json", to_json(NO_EXPERT))
+    (expert / "video.mp4").write_bytes(b"")
+    files.write_json(expert / "provenance.json", {"source": None, "sha256": "0" * 64})
+    study.iteration("seed", {"c0": {"speed": 1.1}})
+    page = study.report()
+    assert "The biped learns without a video. Critic: measured" in page.words
+    roles = [a.get("data-role") for tag, a in page.elements if tag == "video"]
+    assert roles == ["learner", "untrained"] and page.films["expert"] is None
+    assert "Expert" not in page.words and "Video:" not in page.words
+
+
 @pytest.mark.parametrize("licence", [None, "", "not stated: all rights reserved"])
 def test_an_unknown_licence_keeps_all_rights(licence: str | None) -> None:
     provenance = {"source": "clip.mp4", "sha256": "0" * 64, "section_s": [0.0, 5.0], "width": 48}
     source = report.source(provenance | {"height": 32, "fps": 10.0, "licence": licence})
-    assert source.licence == "all rights reserved, shown on this machine only"
+    assert source and source.licence == "all rights reserved, shown on this machine only"
 
 
 def test_missing_pictures_leave_a_placeholder(finished: Study, tmp_path: Path) -> None:

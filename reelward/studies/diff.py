@@ -96,10 +96,13 @@ class Effect:
 
     @property
     def verdict(self) -> str:
+        """Nearer to the goal or further from it; empty for a change of less than 1 % of the goal."""
         if self.old is None or self.new is None or self.goal is None:
             return ""
         before, after = abs(self.old - self.goal), abs(self.new - self.goal)
-        return "" if before == after else "nearer" if after < before else "further"
+        if abs(after - before) <= 0.01 * abs(self.goal):
+            return ""
+        return "nearer" if after < before else "further"
 
 
 @dataclass(frozen=True)
