@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import pytest
 from model_helpers import GOOD, KEY, ROOT
 from scripted_server import Call, Server, helpful
 
-from reelward import checking
 from reelward.authors import llm
+from reelward.checking import Verdict, tried
+from reelward.language.native import Settings, native_terms
+from reelward.sim.robot import Robot
 from stages import rewards
 
 
@@ -75,11 +76,11 @@ def replies(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Ca
 def unjailed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler and the trial run in this process: a jail takes seconds to build."""
 
-    def checked(source: str, robot: Any, native: Any) -> dict[str, Any]:
-        fields = [asdict(f) for f in robot.fields]
-        return checking.check(
-            {"source": source, "fields": fields, "native": native or {}, "states": []}
-        )
+    def checked(source: str, robot: Robot, native: Settings) -> Verdict:
+        return tried(source, robot.fields, [], native_terms(native))
 
-    for user in (llm, rewards):
-        monkeypatch.setattr(user, "checked", checked)
+    def checked_all(sources: Sequence[str], robot: Robot, native: Settings) -> list[Verdict]:
+        return [checked(source, robot, native) for source in sources]
+
+    monkeypatch.setattr(llm, "checked", checked)
+    monkeypatch.setattr(rewards, "checked_all", checked_all)

@@ -18,15 +18,21 @@ from reelward.critics import measured, vlm
 from reelward.critics.base import Scene, View
 from reelward.records import (
     Candidate,
+    Candidates,
+    CheckedCandidate,
     Criteria,
     Critique,
     Feedback,
     ModelSettings,
+    Proposal,
     Stats,
     TermCurve,
     Training,
     Trial,
 )
+from reelward.runtime import files
+from reelward.studies import ledger
+from stages import rewards
 
 SETTINGS = ModelSettings(name=MODEL, temperature=None, max_tokens=1000)
 STATS = Stats(episodes=1, seconds=10.0, lived_s=(10.0,), term_means={"alive": 1.0})
@@ -113,3 +119,20 @@ def propose(
     given = {"criteria": CRITERIA, "model": SETTINGS, "count": count} | more
     brief = motions.brief(parent=CLOCKED if feedback else SEED, feedback=feedback, **given)
     return llm.propose(brief).candidates
+
+
+def checked_by_stage(candidates: tuple[Candidate, ...]) -> tuple[CheckedCandidate, ...]:
+    """The index that the stage rewards writes for these candidates."""
+    files.write_record(Path("proposal.json"), Proposal(author="llm", candidates=candidates))
+    Path("loop.yaml").write_text(ledger.FIRST)
+    rewards.main(
+        rewards.Args(
+            proposal=Path("proposal.json"),
+            out=Path("candidates"),
+            robot="biped",
+            ledger=Path("loop.yaml"),
+            iteration="iter-00",
+            native=ROOT / "params.yaml",
+        )  # fmt: skip
+    )
+    return files.read_record(Path("candidates/index.json"), Candidates).candidates

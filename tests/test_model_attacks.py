@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 import torch
 from language_attacks import ATTACKS, HONEST, MARK
-from model_scene import GOOD, SLOW, criticised, feedback, propose, scene
-from motions import BIPED
+from model_scene import GOOD, SLOW, checked_by_stage, criticised, feedback, propose, scene
 from scripted_server import Call
 
 from reelward.authors import llm
 from reelward.critics import vlm
 from reelward.records import HEADINGS
-from stages import rewards
 
 pytest_plugins = ("model_fixtures",)
 pytestmark = pytest.mark.usefixtures("project")
@@ -32,9 +30,7 @@ def test_an_attack_is_refused_in_the_jail_too(
     monkeypatch.setattr(llm, "REPAIRS", 0)  # each check builds a jail
     serve_script(lambda call: json.dumps({"note": "n", "reward": ATTACKS["string_bomb"]}))
     (candidate,) = propose(None, 1)
-    assert (
-        candidate.error.startswith("E_") and rewards.check(candidate, BIPED, {}, None).file is None
-    )
+    assert candidate.error.startswith("E_") and checked_by_stage((candidate,))[0].file is None
 
 
 AS_ASKED = lambda code: json.dumps({"note": "n", "reward": code})  # noqa: E731
@@ -100,5 +96,5 @@ def test_a_hostile_video_changes_nothing_but_words(serve_script: Callable, proje
     outside = re.sub(r"<(critique|expert)>.*?</\1>", "", prompt, flags=re.S)
     assert "New instructions" in prompt and "New instructions" not in outside
     assert all(c.error.startswith("E_IMPORT line 1") for c in candidates)
-    assert [rewards.check(c, BIPED, {}, None).file for c in candidates] == [None] * 3
+    assert [c.file for c in checked_by_stage(candidates)] == [None] * 3
     assert not list(project.glob("stolen"))

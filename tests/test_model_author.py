@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 import scripted_server as scripted
 from model_helpers import sheet
-from model_scene import CLOCKED, feedback, propose
-from motions import BIPED, EXPERT
+from model_scene import CLOCKED, checked_by_stage, feedback, propose
+from motions import EXPERT
 from scripted_server import Call
 
 from reelward.authors import llm
 from reelward.motion.course import Course
-from stages import rewards
 
 pytest_plugins = ("model_fixtures",)
 pytestmark = pytest.mark.usefixtures("project")
@@ -39,7 +38,7 @@ def test_the_author_is_given_the_courses_that_were_measured(serve_script: Callab
 def test_the_first_rewards_are_diverse_and_aim_at_the_expert(serve_script: Callable) -> None:
     serve_script()
     candidates = propose()
-    index = [rewards.check(c, BIPED, {}, None) for c in candidates]
+    index = checked_by_stage(candidates)
     assert [c.name for c in candidates] == ["c0", "c1", "c2"]
     assert {c.start for c in candidates} == {"scratch"} and [c.seed for c in candidates] == [
         0,
@@ -72,11 +71,12 @@ def test_the_author_is_given_all_results(serve_script: Callable) -> None:
         "lean = 0 rad, trunk pitch (assumed",
         CLOCKED.strip(),
         "from the policy that was trained on the reward above",
+        "At most 32 terms, and 16 KiB of text.",
     ):
         assert part in prompt
     assert [c.start for c in candidates] == ["warm", "scratch", "warm"]
     assert len({c.source for c in candidates}) == 3 and all(c.error is None for c in candidates)
-    aimed = rewards.check(candidates[2], BIPED, {}, None).targets["speed"]
+    aimed = checked_by_stage(candidates)[2].targets["speed"]
     assert aimed == pytest.approx(1.3 + 0.6 * 0.13 * 1.3535 / 0.43, abs=2e-3)
 
 
@@ -150,7 +150,7 @@ def test_at_most_three_repairs_and_no_other_candidate_suffers(serve_script: Call
     assert [c for c in candidates if c.name != "c1"] == [c for c in expected if c.name != "c1"]
     assert candidates[1].error.startswith("E_FIELD line 2")
     assert len(server.calls) == 2 + 1 + llm.REPAIRS and len(honest.calls) == 3
-    index = [rewards.check(c, BIPED, {}, None) for c in candidates]
+    index = checked_by_stage(candidates)
     assert [e.file for e in index] == ["c0.py", None, "c2.py"]
     assert [e.name for e in index] == ["c0", "c1", "c2"]
 

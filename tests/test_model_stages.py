@@ -13,8 +13,18 @@ from typing import Any
 
 import pytest
 import scripted_server as scripted
-from model_helpers import KEY, ROOT
-from model_scene import CLOCKED, CRITERIA, FELL, GOOD, SLOW, WALKS, by_measure, feedback
+from model_helpers import KEY
+from model_scene import (
+    CLOCKED,
+    CRITERIA,
+    FELL,
+    GOOD,
+    SLOW,
+    WALKS,
+    by_measure,
+    checked_by_stage,
+    feedback,
+)
 from model_scene import propose as written_by_model
 from motions import EXPERT
 from scripted_server import MODEL, Call
@@ -28,12 +38,10 @@ from reelward.records import (
     CheckedCandidate,
     Feedback,
     Judgement,
-    Proposal,
 )
 from reelward.runtime import files
 from reelward.runtime.errors import InputError, NetworkError
-from reelward.studies import ledger
-from stages import critique, propose, rewards, select
+from stages import critique, propose, select
 
 pytest_plugins = ("model_fixtures",)
 pytestmark = pytest.mark.usefixtures("project")
@@ -120,20 +128,7 @@ def test_when_every_candidate_fails_the_parents_reward_stays(
     serve_script: Callable, judging: critique.Args, project: Path
 ) -> None:
     serve_script(lambda call: "I cannot write that.")
-    proposal = Proposal(author="llm", candidates=written_by_model(feedback()))
-    files.write_record(Path("proposal.json"), proposal)
-    Path("loop.yaml").write_text(ledger.FIRST)
-    rewards.main(
-        rewards.Args(
-            proposal=Path("proposal.json"),
-            out=Path("candidates"),
-            robot="biped",
-            ledger=Path("loop.yaml"),
-            iteration="iter-00",
-            native=ROOT / "params.yaml",
-        )  # fmt: skip
-    )
-    index = files.read_record(Path("candidates/index.json"), Candidates)
+    index = Candidates(candidates=checked_by_stage(written_by_model(feedback())))
     assert [c.error for c in index.candidates] == ["refused: I cannot write that."] * 3
     files.write_record(Path("rollouts/index.json"), index)
     critique.main(judging)

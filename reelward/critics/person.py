@@ -1,4 +1,4 @@
-"""A person is the critic: critiques from a file, in the paper's four headings."""
+"""The critic that is a person: critiques from a file, in the paper's four headings."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from pydantic import Field, ValidationError
 
 from reelward.critics.base import Scene, weighed
 from reelward.critics.measured import describe, judged
-
-__all__ = ("critique", "describe")
-from reelward.models.schemas import Answer, Failure
+from reelward.models.schemas import HEADING, Answer, Failure
 from reelward.records import Judgement, Verdict
 from reelward.runtime.errors import InputError
 from reelward.runtime.validation import read_yaml
 
+__all__ = ("critique", "describe")
+
+Heading = Annotated[str, Field(max_length=HEADING)]
+
 
 class Entry(Answer):
-    """What a person wrote of one candidate."""
+    """A person's critique of one candidate."""
 
-    wrong: Annotated[str, Field(max_length=300)]
-    rewrite: Annotated[str, Field(max_length=300)]
-    remove: Annotated[str, Field(max_length=300)]
-    add: Annotated[str, Field(max_length=300)]
+    wrong: Heading
+    rewrite: Heading
+    remove: Heading
+    add: Heading
     failure: Failure
     verdict: Verdict
     confidence: Annotated[float, Field(ge=0, le=1)]

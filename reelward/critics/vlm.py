@@ -1,7 +1,7 @@
-"""The critic that looks: a vision-language model compares contact sheets (arXiv 2410.09286).
+"""The critic that is a vision-language model: it compares contact sheets (arXiv 2410.09286).
 
-It fixes its criteria before it sees a robot. Then it is asked of every candidate twice, against the
-parent's best, with the two robots in either order: a verdict that depends on the order is none.
+It writes its criteria before it sees a robot. Then it compares every candidate with the parent's
+best, twice, with the two robots in both orders. A verdict that depends on the order does not count.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from reelward.critics.base import Scene, View, weighed
 from reelward.critics.measured import judged
 from reelward.measures.base import Measure
 from reelward.models.chat import Chat, NoAnswer, form
-from reelward.models.prompts import render
+from reelward.models.prompts import figure, render
 from reelward.models.schemas import Critique as Answer
 from reelward.models.schemas import Described
 from reelward.models.server import ready
@@ -19,11 +19,11 @@ from reelward.runtime.errors import InputError
 
 
 def describe(measure: Measure, expert: View, task: str, model: ModelSettings) -> Criteria:
-    """The expert's motion in words, and the criteria. Raises InputError where the model gives none."""
+    """The expert's motion in words, and the criteria. Raises InputError if the model gives none."""
     chat = Chat("critic", model)
     ready("critic")
     figures = [
-        {"name": row.name, "value": _figure(row.expert), "unit": row.unit}
+        {"name": row.name, "value": figure(row.expert), "unit": row.unit}
         for row in measure.compare(expert.motion, expert.motion).usable_rows
     ]
     prompt = render("describe", task=task, figures=figures, form=form(Described))
@@ -55,7 +55,7 @@ def critique(scene: Scene) -> Judgement:
 
 
 def _judged(chat: Chat, scene: Scene, learner: View) -> Critique:
-    """The critique of one candidate. An answer that cannot be had leaves it to the measure."""
+    """The critique of one candidate. Without an answer of the model, the measure stands alone."""
     figures = judged(scene, learner)
     words: dict[str, str | float] = {}
     verdicts: list[Verdict] = []
@@ -88,10 +88,10 @@ def _prompt(scene: Scene, robots: dict[str, View], judged: str) -> str:
     }
     figures = []
     for row in rows[judged].values():
-        line = {"name": f"{row.name} ({row.unit})", "expert": _figure(row.expert)}
+        line = {"name": f"{row.name} ({row.unit})", "expert": figure(row.expert)}
         for letter in robots:
-            line[letter] = _figure(rows[letter][row.name].learner)
-            line[f"{letter}_off"] = _figure(rows[letter][row.name].off)
+            line[letter] = figure(rows[letter][row.name].learner)
+            line[f"{letter}_off"] = figure(rows[letter][row.name].off)
         figures.append(line)
     stats = robots[judged].stats
     return render(
@@ -103,14 +103,10 @@ def _prompt(scene: Scene, robots: dict[str, View], judged: str) -> str:
 
 
 def _lived(robot: View) -> str:
-    """How long its episodes went well. After a fall at the start there may be no picture."""
+    """How long the robot stays up, in words: after an early fall there may be no picture."""
     assert robot.stats is not None, "only the expert has no episodes"
     seconds, episodes = robot.stats.seconds, robot.stats.lived_s
     falls = [f"{s:.2g} s" for s in episodes if s < seconds]
     if not falls:
         return f"stays up for all of the {seconds:g} s"
     return f"falls after {', '.join(falls)} of {seconds:g} s in {len(falls)} of {len(episodes)} episodes"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"

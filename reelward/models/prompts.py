@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 PROMPTS = Path("prompts")
 
+Variables = dict[str, object]
+"""values of a prompt, by the names that its file uses"""
 
-def render(name: str, **values: Any) -> str:
-    """The text of prompts/NAME.md. A value that is missing is an error."""
+
+def render(name: str, /, **variables: object) -> str:
+    """The text of prompts/NAME.md. A missing variable is an error."""
     environment = Environment(
         loader=FileSystemLoader(PROMPTS), undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, autoescape=False,
     )  # fmt: skip
-    return environment.get_template(f"{name}.md").render(values).strip() + "\n"
+    return environment.get_template(f"{name}.md").render(variables).strip() + "\n"
+
+
+def figure(value: float | None) -> str:
+    """A number in a prompt; a dash for one that was not measured."""
+    return "-" if value is None else f"{value:.3g}"
