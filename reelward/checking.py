@@ -19,7 +19,8 @@ from reelward.language.source import MAX_SOURCE
 from reelward.runtime.jail import JailError, JailMissing, jailed, layers
 from reelward.runtime.settings import setting
 from reelward.sim.field import Field
-from reelward.sim.robot import Robot, load_robot
+from reelward.sim.robot import AnyRobot, load_robot, robot_from
+from reelward.sim.spaces import Discrete
 
 if TYPE_CHECKING:
     from reelward.language.program import State
@@ -48,14 +49,14 @@ class Verdict:
 
 
 def checked(
-    source: str, robot: Robot, native: Settings | None = None, *, require_jail: bool = False
+    source: str, robot: AnyRobot, native: Settings | None = None, *, require_jail: bool = False
 ) -> Verdict:
     """Compiles and tries one reward in the jail; like `checked_all`."""
     return checked_all([source], robot, native, require_jail=require_jail)[0]
 
 
 def checked_all(
-    sources: Sequence[str], robot: Robot, native: Settings | None = None,
+    sources: Sequence[str], robot: AnyRobot, native: Settings | None = None,
     *, require_jail: bool = False,
 ) -> list[Verdict]:  # fmt: skip
     """Compiles and tries all `sources` in one jailed process; gives a verdict for each, in order.
@@ -71,7 +72,7 @@ def checked_all(
     require = require_jail or setting("require_jail", False)
     payload = {
         "sources": [s[: MAX_SOURCE + 1] for s in sources],  # enough to be refused as too long
-        "robot": robot.model_dump(mode="json"),
+        "robot": robot.model_dump(mode="json", by_alias=True),
         "native": native or {},
     }
     try:
@@ -99,15 +100,15 @@ def prepare(payload: dict[str, Any]) -> None:
     from reelward.language.compiler import compile_reward
     from reelward.language.contract import trial_states
 
-    robot = Robot(**payload["robot"])
-    payload["fields"], payload["states"] = robot.fields, recorded_states(robot)
+    robot = robot_from(payload["robot"])
+    payload["fields"], payload["states"] = readable(robot), recorded_states(robot)
     compile_reward(  # so that torch loads what it loads on first use
         'def reward(s):\n    return {"a": (s.x * s.x).sum(dim=-1)}', [Field("x", (3,), "", "")]
     )
     payload["native"] = native_terms(payload["native"])
     for term in payload["native"].values():
         with contextlib.suppress(Exception):  # the contract test reports it
-            term(trial_states(robot.fields)["random"])
+            term(trial_states(payload["fields"])["random"])
 
 
 def check(payload: dict[str, Any]) -> list[dict[str, Any]]:
@@ -134,24 +135,32 @@ def tried(
     return Verdict(True, reward.digest, reward.period, reward.lines, inputs, len(reward.nodes))
 
 
-def recorded_states(robot: Robot) -> list[State]:
+def readable(robot: AnyRobot) -> list[Field]:
+    """The fields that a reward may read. Pictures are not among them: the language has no integers
+    of 8 bits."""
+    return [f for f in robot.fields if f.dtype == "float32"]
+
+
+def recorded_states(robot: AnyRobot) -> list[State]:
     """States of this robot in its simulator: at the start and after random actions."""
     import torch
 
-    from reelward.sim.cpu import CpuPhysics
-    from reelward.sim.env import Env
+    from reelward.sim.environment import make_env
 
-    env = Env(robot, CpuPhysics(robot, 8), seed=0, period=1.0)
+    env = make_env(robot, 8, seed=0, period=1.0)
     generator = torch.Generator().manual_seed(0)
     recorded: list[State] = []
     for step in range(STEPS + 1):
         if step % (STEPS // 2) == 0:
-            recorded.append({name: value.clone() for name, value in env.fields.items()})
-        env.step(2 * torch.rand(env.n, env.action_space.size, generator=generator) - 1)
+            recorded.append({f.name: env.fields[f.name].clone() for f in readable(robot)})
+        if isinstance(env.action_space, Discrete):
+            env.step(torch.randint(env.action_space.n, (env.n,), generator=generator))
+        else:
+            env.step(2 * torch.rand(env.n, env.action_space.size, generator=generator) - 1)
     return recorded
 
 
-def native_faults(named: Settings, robot: Robot) -> list[str]:
+def native_faults(named: Settings, robot: AnyRobot) -> list[str]:
     """What is wrong with the user's native terms, one line each: each is tried as a reward."""
     if not named:
         return []
@@ -159,7 +168,7 @@ def native_faults(named: Settings, robot: Robot) -> list[str]:
     faults = []
     for name, term in terms.items():
         text = f'def reward(s):\n    return {{"{name}": {name}(s)}}\n'
-        verdict = tried(text, robot.fields, states, {name: term})
+        verdict = tried(text, readable(robot), states, {name: term})
         faults += [f"native.{name}: {e.message}; {e.hint}" for e in verdict.errors]
     return faults
 

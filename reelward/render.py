@@ -132,6 +132,6 @@ def _raytracer(model: mujoco.MjModel, width: int, height: int) -> Draw:
 
 def available() -> str:
     """`egl`, or `raytracer` where OpenGL does not work off-screen."""
-    from reelward.sim.robot import load_robot
+    from reelward.sim.robot import load_mjcf
 
-    return Renderer(load_robot("biped"), 32, 32).kind
+    return Renderer(load_mjcf("biped"), 32, 32).kind

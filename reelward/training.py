@@ -31,7 +31,7 @@ MAX_WILD = 0.001
 CHECKPOINT_S = 20.0
 """Seconds between checkpoints where the setting `checkpoint_s` says nothing."""
 
-PRELOAD = ("reelward.training", "reelward.sim.cpu", "reelward.sim.env")
+PRELOAD = ("reelward.training", "reelward.sim.environment")
 """Modules that every training needs."""
 
 Figures = dict[str, float]

@@ -23,7 +23,8 @@ from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError
 from reelward.runtime.validation import nearest, read_yaml, validate
-from reelward.sim.robot import Robot, RobotError, load_robot
+from reelward.sim.robot import AnyRobot, load_robot
+from reelward.sim.schema import RobotError
 
 STAGES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
 
@@ -56,7 +57,7 @@ class Measured:
     goal: Annotated[float, Field(gt=0)] | None
 
 
-def measure_complaints(section: dict[str, Any], robot: Robot | None) -> list[str]:
+def measure_complaints(section: dict[str, Any], robot: AnyRobot | None) -> list[str]:
     known = get_type_hints(Measured)
     if found := [f"{k} is missing" for k in known if k not in section]:
         return found
@@ -83,7 +84,7 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
     robot = None
     try:
         robot = load_robot(str(shared.get("robot")))
-        if (params.get("train") or {}).get("symmetric") and not (robot.symmetric and robot.planar):
+        if (params.get("train") or {}).get("symmetric") and not robot.mirrors:
             why = (
                 f"{where}train.symmetric = true: {robot.name} is no planar robot with mirrored legs"
             )

@@ -16,7 +16,7 @@ from reelward.film import States, video
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
-from reelward.sim.robot import load_robot
+from reelward.sim.robot import load_mjcf
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Args:
 
 
 def main(args: Args) -> None:
-    robot = load_robot(args.robot)
+    robot = load_mjcf(args.robot)
     rollouts = sorted(args.rollouts.glob("*/states.npz"))
     with files.new_folder(args.out) as out, progress(len(rollouts), "drawing films") as bar:
         for path in rollouts:

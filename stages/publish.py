@@ -18,7 +18,7 @@ from pydantic import Field
 from reelward.film import States, video
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
-from reelward.sim.robot import load_robot
+from reelward.sim.robot import load_mjcf
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def main(args: Args) -> None:
     with files.new_folder(args.best_out) as out:
         shutil.copytree(args.best, out, dirs_exist_ok=True)
         states = States.unpack((args.best / "states.npz").read_bytes())
-        film = video(load_robot(args.robot), states, args.seconds)
+        film = video(load_mjcf(args.robot), states, args.seconds)
         (out / "video.mp4").write_bytes(film)
     files.write_text(args.reward_out, (args.rewards / "selected.py").read_text())
     files.write_text(args.history_out, history)

@@ -22,7 +22,7 @@ from reelward.language.native import Settings
 from reelward.records import Candidate, Candidates, CheckedCandidate, Proposal
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
-from reelward.sim.robot import Robot, load_robot
+from reelward.sim.robot import AnyRobot, load_robot
 from reelward.studies import ledger
 
 
@@ -56,7 +56,7 @@ def unchecked(candidate: Candidate, refusal: str | None) -> CheckedCandidate:
 
 
 def judged(
-    line: CheckedCandidate, source: str, verdict: Verdict, robot: Robot, native: Settings
+    line: CheckedCandidate, source: str, verdict: Verdict, robot: AnyRobot, native: Settings
 ) -> CheckedCandidate:
     """The line with the candidate's figures, or with why it is refused."""
     if not verdict.ok:

@@ -22,7 +22,7 @@ from reelward.rollout import artefacts, run
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
-from reelward.sim.robot import load_robot
+from reelward.sim.robot import load_mjcf
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Args:
 
 
 def main(args: Args) -> None:
-    robot = load_robot(args.robot)
+    robot = load_mjcf(args.robot)
     native = native_terms(read_native(args.native))
     measure = measures.load(args.measure, args.field, args.goal)
     index = files.read_record(args.policies / "index.json", Candidates)

@@ -19,7 +19,7 @@ from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
-from reelward.sim.robot import load_robot
+from reelward.sim.robot import load_mjcf
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Args:
 
 def main(args: Args) -> None:
     torch.manual_seed(args.seed)
-    robot = load_robot(args.robot)
+    robot = load_mjcf(args.robot)
     env = Env(robot, CpuPhysics(robot, 1), seed=args.seed)
     spaces = env.observation_space, env.action_space
     policy = Policy(About(*spaces, args.hidden, args.activation, robot.name), args.init_std)

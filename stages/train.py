@@ -41,9 +41,8 @@ from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError, ResourceError, StageError, TrainingError
 from reelward.runtime.progress import progress
 from reelward.runtime.workers import cores, spread
-from reelward.sim.cpu import CpuPhysics
-from reelward.sim.env import Env, Physics
-from reelward.sim.robot import Robot, load_robot
+from reelward.sim.environment import make_env
+from reelward.sim.robot import load_robot
 from reelward.training import (
     PRELOAD,
     Candidate,
@@ -292,15 +291,6 @@ class Learner:
         return [dict(zip(figures, row, strict=True)) for row in rows_of_figures]
 
 
-def simulate(robot: Robot, n: int, device: str, threads: int) -> Physics:
-    """The physics of N environments."""
-    if device == "cpu":
-        return CpuPhysics(robot, n, threads)
-    from reelward.sim.gpu import GpuPhysics  # Warp, which it imports, is slow to load
-
-    return GpuPhysics(robot, n)
-
-
 def begin(args: Args, job: Job, reward: WatchedReward, env: Environments) -> Candidate:
     """A candidate before its first step: with new weights, or those of the policy that it continues."""
     about = About(
@@ -333,13 +323,15 @@ def prepare(args: Args, jobs: Sequence[Job]) -> Learner:
     """Environments, rewards and policies at the start of several trainings."""
     robot, native = load_robot(args.robot), native_terms(read_native(args.native))
     rewards = [compile_reward(j.reward.read_text(), robot.fields, native=native) for j in jobs]
-    env = Env(
+    env = make_env(
         robot,
-        simulate(robot, len(jobs) * args.num_envs, args.device, jobs[0].threads),
+        len(jobs) * args.num_envs,
         seed=[job.seed for job in jobs],
         period=[reward.period for reward in rewards],
         symmetric=args.symmetric,
         staggered=True,
+        device=args.device,
+        threads=jobs[0].threads,
     )
     candidates = []
     for job, reward, fields in zip(jobs, rewards, env.fields_of_shares, strict=True):

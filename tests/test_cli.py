@@ -19,6 +19,8 @@ from reelward.studies.study import StudyError, hold
 from stages.__main__ import complaints
 
 ROBOTS = sorted(p.name for p in (ROOT / "robots").iterdir())
+WITH_ROOT = [r for r in ROBOTS if r != "cartpole"]
+"""robots that have a trunk, whose speed and posture the seed reward reads"""
 
 
 def params(folder: Path) -> dict:
@@ -308,7 +310,7 @@ def test_plan_says_why_in_words() -> None:
     ]
 
 
-@pytest.mark.parametrize("robot", ROBOTS)
+@pytest.mark.parametrize("robot", WITH_ROOT)
 def test_the_seed_reward_fits_every_robot(robot: str) -> None:
     source = (ROOT / "rewards/seed/selected.py").read_text()
     terms = compile_reward(source, load_robot(robot).fields).terms

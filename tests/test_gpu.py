@@ -15,15 +15,16 @@ from types import SimpleNamespace
 import mujoco
 import pytest
 import torch
+from test_processes import held, holder
 from test_robots import arm
 from test_sim import still
-from test_stage import holder
 from torch.utils._python_dispatch import TorchDispatchMode
 from trainings import ARGS, REWARD, job
 
 from reelward.policy import Policy
 from reelward.runtime import files
 from reelward.runtime.errors import ResourceError
+from reelward.sim import environment
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.gpu import GpuPhysics, graphed
@@ -148,7 +149,7 @@ def test_a_restored_environment_goes_on_identically():
 def test_a_training_runs_and_its_policy_walks_on_the_cpu(tmp_path, device, monkeypatch):
     if device == "cpu":
         monkeypatch.setattr(
-            train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+            environment, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
         )
     args = replace(ARGS, device=device, env_steps=256, num_envs=8, num_steps=16)
     todo = job(tmp_path)
@@ -163,7 +164,7 @@ def test_a_training_runs_and_its_policy_walks_on_the_cpu(tmp_path, device, monke
 def test_an_interrupted_training_goes_on_exactly(tmp_path, monkeypatch):
     """On Warp's CPU device, as above."""
     monkeypatch.setattr(
-        train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+        environment, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
     )
     monkeypatch.setenv("REELWARD_CHECKPOINT_S", "0")
     args = replace(ARGS, env_steps=128, num_envs=4, num_steps=8)
@@ -196,7 +197,7 @@ def test_candidates_at_once_are_each_what_it_is_alone(tmp_path, device, monkeypa
     """Rewards, clocks, seeds and starts differ; one has fewer steps to do, and one fails."""
     if device == "cpu":
         monkeypatch.setattr(
-            train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+            environment, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
         )
     args = replace(ARGS, device=device, env_steps=192, warm_env_steps=64, num_envs=4, num_steps=8)
 
@@ -231,7 +232,7 @@ def test_candidates_at_once_are_each_what_it_is_alone(tmp_path, device, monkeypa
 
 def test_a_term_of_the_users_own_that_fails_ends_its_candidate_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+        environment, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
     )
     params = tmp_path / "params.yaml"
     params.write_text("native: {mine: {function: 'tests.native_functions:raises'}}\n")
@@ -248,7 +249,7 @@ def test_a_term_of_the_users_own_that_fails_ends_its_candidate_alone(tmp_path, m
 def test_candidates_at_once_are_interrupted_and_go_on_exactly(tmp_path, monkeypatch):
     """On Warp's CPU device, as above."""
     monkeypatch.setattr(
-        train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+        environment, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
     )
     monkeypatch.setenv("REELWARD_CHECKPOINT_S", "0")
     args = replace(ARGS, env_steps=128, num_envs=4, num_steps=8)
@@ -290,7 +291,7 @@ class Readbacks(TorchDispatchMode):
 
 def test_more_steps_and_epochs_read_no_more_back(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        train, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
+        environment, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
     )
     small = replace(ARGS, num_envs=4, num_steps=2, num_minibatches=1, update_epochs=1)
     more = replace(small, num_steps=6, num_minibatches=3, update_epochs=2)
@@ -327,8 +328,8 @@ def test_a_gpu_is_one_training_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="one"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with holder("GPU one", tmp_path) as other:
-        assert other.stdout.readline() == "mine\n"
+    with holder("device_lock", "GPU one", TMPDIR=str(tmp_path)) as other:
+        assert held(other)
         threading.Timer(1.0, other.kill).start()
         begun = time.monotonic()
         with suppress(Exception):  # no GPU here, perhaps

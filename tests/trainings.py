@@ -14,7 +14,7 @@ def reward(s):
 '''
 
 ARGS = train.Args(
-    rewards=Path(), parent=Path(), out=Path(), robot="biped", native=Path("params.yaml"), seed=3,
+    rewards=Path(), parent=Path(), gait=Path(), out=Path(), robot="biped", native=Path("params.yaml"), seed=3,
     env_steps=2048, warm_env_steps=1024, device="cpu", num_envs=16, num_steps=16, num_minibatches=2,
     update_epochs=2, learning_rate=7e-4, warm_learning_rate=5e-4, final_learning_rate=0.1,
     gamma=0.98, gae_lambda=0.95, clip=0.2, value_coef=0.25, max_grad_norm=0.5, init_std=0.5,

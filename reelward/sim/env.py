@@ -66,7 +66,7 @@ class Env:
         symmetric: bool = False,
         staggered: bool = False,
     ) -> None:
-        if symmetric and not (robot.symmetric and robot.planar):
+        if symmetric and not robot.mirrors:
             raise ValueError(f"expected a planar robot with mirrored legs, got {robot.name}")
         self.robot, self.physics, self.device = robot, physics, physics.device
         self.n, self.dt = len(physics.qpos), robot.dt

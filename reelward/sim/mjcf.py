@@ -262,6 +262,11 @@ class Robot(BaseRobot):
         return bool(self.mj_model.jnt_type[0] == mujoco.mjtJoint.mjJNT_SLIDE)
 
     @property
+    def mirrors(self) -> bool:
+        """One policy can serve right and left."""
+        return self.symmetric and self.planar
+
+    @property
     def unobserved(self) -> int:
         """Leading coordinates of qpos that the policy does not see: the place on the ground."""
         return 2 if self.free else 1 if self.planar else 0

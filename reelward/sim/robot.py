@@ -8,12 +8,14 @@ and the robot card that a model reads.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from reelward.sim.gymnasium_robot import GymnasiumRobot
 from reelward.sim.mjcf import Robot
 from reelward.sim.schema import RobotError
 
@@ -23,7 +25,10 @@ FOLDERS = (Path("robots"), _PACKAGE / "robots", _PACKAGE.parent / "robots")
 installed package, beside the package in a clone"""
 
 
-def load_robot(name: str, *folders: Path) -> Robot:
+AnyRobot = Robot | GymnasiumRobot
+
+
+def load_robot(name: str, *folders: Path) -> AnyRobot:
     """The robot NAME of the first of `folders` (by default FOLDERS) that has it. Raises RobotError
     in one line."""
     searched = folders or FOLDERS
@@ -31,15 +36,29 @@ def load_robot(name: str, *folders: Path) -> Robot:
     if path is None:
         raise RobotError(_unknown(name, searched))
     try:
-        robot = Robot(name=name, folder=path.parent, **yaml.safe_load(path.read_text()))
-        robot.mj_model  # noqa: B018 - compiled at the door, so that a bad MJCF is named here
+        robot = robot_from(dict(name=name, folder=path.parent, **yaml.safe_load(path.read_text())))
+        robot.fields  # noqa: B018 - a bad MJCF or environment is refused here, by name
         return robot
     except ValidationError as e:
         first = e.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise RobotError(f"{path}: {where}: {first['msg']}") from e
     except (yaml.YAMLError, TypeError) as e:
-        raise RobotError(f"{path}: expected a mapping in YAML: {e}") from e
+        reason = " ".join(str(e).split())
+        raise RobotError(f"{path}: expected a mapping in YAML: {reason}") from e
+
+
+def robot_from(data: Mapping[str, Any]) -> AnyRobot:
+    """The robot of a YAML's contents, with name and folder. Raises pydantic's ValidationError."""
+    return GymnasiumRobot(**data) if "gymnasium" in data else Robot(**data)
+
+
+def load_mjcf(name: str, *folders: Path) -> Robot:
+    """As load_robot, for what needs joints and keypoints. Raises RobotError for other kinds."""
+    robot = load_robot(name, *folders)
+    if not isinstance(robot, Robot):
+        raise RobotError(f"robot {name}: expected a robot with an MJCF, got {robot.gymnasium}")
+    return robot
 
 
 def _unknown(name: str, folders: Sequence[Path]) -> str:

@@ -25,3 +25,8 @@ class BaseRobot(Strict):
     """the folder that holds its robot.yaml"""
     episode_s: PositiveFloat
     """time limit (s): it truncates an episode and does not count as a fall"""
+
+    @property
+    def mirrors(self) -> bool:
+        """One policy can serve right and left."""
+        return False

@@ -225,7 +225,8 @@ def _compiled(version: Version) -> tuple[Reward | None, str]:
     """The compiled reward, or None and the reason."""
     # Imported here: torch takes a second, and a version that does not exist is refused before.
     from reelward.language import RewardError, compile_reward
-    from reelward.sim.robot import RobotError, load_robot
+    from reelward.sim.robot import load_robot
+    from reelward.sim.schema import RobotError
 
     try:
         settings = yaml.safe_load(version.params)
