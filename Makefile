@@ -1,9 +1,9 @@
-# demo   a real video, a reward, a robot trained on it, a page: on branch study/demo
-# demo-models   the same loop with a critic that looks and an author that writes code; no key, no
-#        model: a script answers in their place, and every page says so. Branch study/demo-models
-# test   the same set-up, then lint and the tests
-# serve  Prefect's server and page, a worker and the deployments, on this machine; Ctrl-C ends them
-# The demos may be run again at any time: what is done is not done twice.
+# demo         a real video, a reward, a robot trained on it, one page: on branch study/demo
+# demo-models  the same loop with a critic that looks at pictures and an author that writes code; a
+#              script answers in place of the models, and every page says so: branch study/demo-models
+# test         the same set-up, then lint and the tests
+# serve        Prefect's server and page, a worker and the deployments on this machine; Ctrl-C ends them
+# Every demo may be run again at any time: finished work is not repeated.
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -16,16 +16,16 @@ demo: .venv/ready
 	python -m flows.learn --study demo --iterations 4
 	dvc repro
 	@echo
-	@echo "expert and learner side by side: $(CURDIR)/report/index.html"
-	@echo "this is branch study/demo: git log -p rewards/ tells how the reward grew, git switch - goes back"
-	@echo "for reelward, dvc and prefect in this shell: . .venv/bin/activate"
+	@echo "the report, expert and learner side by side: $(CURDIR)/report/index.html"
+	@echo "you are on branch study/demo: git log -p rewards/best.py shows how the reward grew, git switch - goes back"
+	@echo "to use reelward, dvc and prefect in this shell: . .venv/bin/activate"
 
 demo-models: .venv/ready
 	git show-ref --quiet study/demo-models || \
 	  reelward new demo-models --author scripted --critic scripted
 	python tests/scripted_server.py -- python -m flows.learn --study demo-models --iterations 3
 	@echo
-	@echo "a script answered in place of a model; what came of it: $(CURDIR)/report/index.html"
+	@echo "a script answered in place of the models; the report: $(CURDIR)/report/index.html"
 
 serve: .venv/ready
 	@exec python -m flows.serve
@@ -38,7 +38,7 @@ lint: .venv/ready
 	ruff format --check .
 	mypy reelward stages flows
 
-# torch first: its build decides what the rest may be.
+# torch comes first: its build decides which versions of the rest fit.
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "expected Python 3.11 or later; name one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }

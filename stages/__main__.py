@@ -1,8 +1,9 @@
-"""Hold all of params.yaml against what the stages take, before any work.
+"""Check params.yaml against the options of all stages, before any work.
 
-reads   params.yaml     a section a stage; robot, task, seed and native terms for all
+reads   params.yaml     one section for each stage; robot, task, seed and native terms for all
         dvc.yaml        which options a stage gets from elsewhere
-writes  params.ok       always the same bytes: a change that passes reruns nothing by itself
+
+writes  params.ok       always the same bytes, so that a change that passes reruns nothing by itself
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ STAGES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
 @dataclass(frozen=True)
 class Args:
     params: Path
-    """params.yaml"""
+    """The params.yaml to check."""
     out: Out
-    """file to write when all is well"""
+    """File to write when there is no complaint."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The critic compares each rollout with the expert.
 
 reads   expert/         motion.json, sheet.jpg
-        criteria.json   what the critic said it would judge by
-        rollouts/       c0/motion.json, sheet.jpg, stats.json ...
-        parent/         the parent's best: the same
-        file            what a person wrote, where a person is the critic
-writes  critique.json   for each candidate closeness, gates, four headings, failure, verdict; with a
-                        model all calls made for them
+        criteria.json   what the critic will judge by
+        rollouts/       of each candidate motion.json, sheet.jpg, stats.json
+        parent/         the parent's best: the same files
+        file            a person's critiques, where a person is the critic
+
+writes  critique.json   for each candidate the measured figures, gates, four headings, failure and
+                        verdict, and the calls to a model
 """
 
 from __future__ import annotations
@@ -30,37 +31,38 @@ from reelward.runtime.progress import progress
 @dataclass(frozen=True)
 class Args:
     expert: Path
-    """folder of the expert's keyframes"""
+    """Folder of the expert's keyframes."""
     criteria: Path
-    """criteria.json"""
+    """criteria.json of the expert."""
     rollouts: Path
-    """folder of the candidates' rollouts"""
+    """Folder of the candidates' rollouts."""
     parent: Path
-    """the parent's best"""
+    """Folder of the parent's best."""
     out: Out
-    """critique.json to write"""
+    """critique.json to write."""
     iteration: str
-    """name of this iteration"""
+    """Name of this iteration, such as iter-02."""
     task: str
-    """what is to be learned, in a sentence"""
+    """What the robot learns, in a sentence."""
     critic: CriticKind
-    """measured: figures alone; vlm: a model looks at the contact sheets; person: reads `file`"""
+    """Who compares: measured (figures alone), vlm (a model that looks at the contact sheets), or person
+    (the words in `file`)."""
     model: str | None
-    """of a vlm: its name on its server"""
+    """Name of the critic's model on its server; null without a model."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None
-    """of a vlm; null: its server's own"""
+    """Sampling temperature of the critic's model; null for its server's default."""
     max_tokens: Annotated[int, Field(ge=100)]
-    """most that a vlm writes in an answer"""
+    """Most tokens that the critic's model may write in an answer."""
     file: Path
-    """what a person wrote: see prompts/critiques.yaml"""
+    """YAML file of a person's critiques; prompts/critiques.yaml explains its form."""
     noise: Annotated[float, Field(ge=0, le=1)]
-    """closeness that another training seed moves; smaller gains are called the same"""
+    """Change of closeness that another training seed causes. A smaller gain is called the same."""
     measure: MeasureKind
-    """what good motion means: measure.kind of params.yaml"""
+    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
     field: str | None
-    """of the measure: measure.field"""
+    """Field that the measure fitness averages; null for gait."""
     goal: float | None
-    """of the measure: measure.goal"""
+    """Value of that field which counts as closeness 1; null for gait."""
 
 
 def view(folder: Path) -> View:

@@ -1,7 +1,8 @@
-"""The critic looks at the expert and fixes what robots will be judged by, before it sees one.
+"""The critic looks at the expert and fixes its criteria before it sees a robot.
 
 reads   expert/         motion.json and sheet.jpg
-writes  criteria.json   the motion in words, the criteria, and the calls made for them
+
+writes  criteria.json   the motion in words, the criteria, and the calls to a model
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ from reelward.runtime.entry import Out, run_stage
 @dataclass(frozen=True)
 class Args:
     expert: Path
-    """folder of the expert's keyframes"""
+    """Folder of the expert's keyframes."""
     out: Out
-    """criteria.json to write"""
+    """criteria.json to write."""
     task: str
-    """what is to be learned, in a sentence"""
+    """What the robot learns, in a sentence."""
     critic: CriticKind
-    """the critic; all but vlm judge by the figures"""
+    """The critic. All critics but vlm judge by figures and need no model."""
     model: str | None
-    """of a vlm"""
+    """Name of the critic's model on its server; null without a model."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None
-    """of a vlm; null: its server's own"""
+    """Sampling temperature of the critic's model; null for its server's default."""
     max_tokens: Annotated[int, Field(ge=100)]
-    """most that a vlm writes in an answer"""
+    """Most tokens that the critic's model may write in an answer."""
     measure: MeasureKind
-    """what good motion means: measure.kind of params.yaml"""
+    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
     field: str | None
-    """of the measure: measure.field"""
+    """Field that the measure fitness averages; null for gait."""
     goal: float | None
-    """of the measure: measure.goal"""
+    """Value of that field which counts as closeness 1; null for gait."""
 
 
 def main(args: Args) -> None:

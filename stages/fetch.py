@@ -1,6 +1,7 @@
 """Bring the video: one section of it, cut to the subject, encoded anew.
 
 reads   source          a file, an http(s) link, a page of a video site, a file in a wheel, or nothing
+
 writes  video.mp4       H.264 at a constant rate, no sound, nothing but pictures; empty without a source
         provenance.json where it comes from, its licence, digests of source and result, measures
 

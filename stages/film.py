@@ -1,6 +1,7 @@
-"""Draw the film of each rollout. Nothing is measured or selected on it.
+"""Draw the film of each rollout. Nothing is measured on it, and no selection depends on it.
 
-reads   rollouts/       c0/states.npz ...
+reads   rollouts/       states.npz of each candidate
+
 writes  films/          c0.mp4 ...
 """
 
@@ -22,13 +23,13 @@ from reelward.sim.robot import load_mjcf
 @dataclass(frozen=True)
 class Args:
     rollouts: Path
-    """folder of the rollouts"""
+    """Folder of the rollouts."""
     out: Out
-    """folder to create"""
+    """Folder to create."""
     robot: str
-    """robots/NAME"""
+    """Name of a robot in robots/."""
     seconds: Annotated[float, Field(gt=0, le=60)]
-    """length of a film"""
+    """Most seconds that a film shows."""
 
 
 def main(args: Args) -> None:

@@ -2,6 +2,7 @@
 
 reads   video           data/expert/video.mp4
         weights         data/pose: the pose model
+
 writes  keyframes/      sheet.jpg    numbered pictures of one cycle
                         tiles.json   the frames of these pictures
                         motion.json  descriptors, each with unit, uncertainty and whether it is usable

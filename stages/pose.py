@@ -1,6 +1,7 @@
-"""Bring the weights of the pose estimator (BlazePose: Bazarevsky et al. 2020, arXiv 2006.10204).
+"""Get the weights of the pose estimator (BlazePose: Bazarevsky et al. 2020, arXiv 2006.10204).
 
-reads   source          the wheel that holds them; nothing in it is run
+reads   source          the wheel that contains them; nothing in it is executed
+
 writes  pose/           pose_detection.tflite, pose_landmark_full.tflite, LICENSE, NOTICE
 """
 
@@ -32,15 +33,15 @@ pose_detection.tflite and pose_landmark_full.tflite are the BlazePose models of 
 @dataclass(frozen=True)
 class Args:
     out: Out
-    """folder to create"""
+    """Folder to create."""
     source: Annotated[
         str, Field(pattern=r"^pypi:[\w.-]+==[\w.+!-]+$", description="pypi:NAME==VERSION")
     ]
-    """pypi:NAME==VERSION"""
+    """Package that contains the weights, as pypi:NAME==VERSION."""
     detector_sha256: Digest
-    """of pose_detection.tflite"""
+    """SHA-256 of pose_detection.tflite."""
     landmark_sha256: Digest
-    """of pose_landmark_full.tflite"""
+    """SHA-256 of pose_landmark_full.tflite."""
 
 
 def main(args: Args) -> None:

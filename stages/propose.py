@@ -2,10 +2,11 @@
 
 reads   expert/         motion.json, sheet.jpg
         criteria.json   the expert in the critic's words
-        parent/         selected.py, feedback.json: the reward to go on from, and what came of it
-        parent_sheet    for an author that looks at the learner itself
-writes  proposal.json   every candidate as text, where its training starts, and why it is proposed;
-                        with a model all calls made for them
+        parent/         selected.py and feedback.json: the parent's reward and what it brought
+        parent_sheet    contact sheet of the parent's best, for an author that looks at it
+
+writes  proposal.json   of each candidate its text, where its training starts and why it is proposed,
+                        and the calls to a model
 """
 
 from __future__ import annotations
@@ -30,36 +31,37 @@ from reelward.sim.robot import load_mjcf
 @dataclass(frozen=True)
 class Args:
     expert: Path
-    """folder of the expert's keyframes"""
+    """Folder of the expert's keyframes."""
     criteria: Path
-    """criteria.json"""
+    """criteria.json of the expert."""
     parent: Path
-    """folder of the parent's reward and feedback"""
+    """Folder of the parent's selected.py and feedback.json."""
     parent_sheet: Path
-    """contact sheet of the parent's best"""
+    """Contact sheet of the parent's best."""
     out: Out
-    """proposal.json to write"""
+    """proposal.json to write."""
     robot: str
-    """robots/NAME"""
+    """Name of a robot in robots/."""
     native: Path
-    """params.yaml: its section `native` names the user's own terms"""
+    """params.yaml, whose section `native` names the user's own reward terms."""
     task: str
-    """what is to be learned, in a sentence"""
+    """What the robot learns, in a sentence."""
     critic_model: str | None
-    """of the critic; it must be within reach before anything is trained"""
+    """Name of the critic's model. Its server must answer before anything is trained."""
     author: AuthorKind
-    """measured: no model; llm: writes reward code; fixed: the parent's reward as it stands"""
+    """Who writes: measured (no model), llm (a model), or fixed (the parent's reward, unchanged)."""
     candidates: Annotated[int, Field(ge=1, le=16)]
-    """rewards to write"""
+    """Number of candidate rewards."""
     model: str | None
-    """of an llm: its name on its server"""
+    """Name of the author's model on its server; null without a model."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None
-    """of an llm; null: its server's own"""
+    """Sampling temperature of the author's model; null for its server's default."""
     max_tokens: Annotated[int, Field(ge=100)]
-    """most that an llm writes in an answer"""
+    """Most tokens that the author's model may write in an answer."""
     evidence: Evidence
-    """what an llm learns of the motion: the critic's words and the measured differences; the two
-    contact sheets, so that one model is critic and author; or nothing but its reward's figures"""
+    """What the author's model is told of the motion: critique (the critic's words and the measured
+    differences), sheets (the two contact sheets: one model is critic and author), or terms (nothing
+    but the figures of its reward's terms)."""
 
 
 def brief(args: Args) -> Brief:

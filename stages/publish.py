@@ -1,7 +1,8 @@
-"""Put the newest selection where it is looked for.
+"""Copy the newest selection to fixed places.
 
 reads   rewards/        selected.py, history.csv of the newest iteration
         best/           its policy, states and figures
+
 writes  rewards/best.py, rewards/history.csv, metrics.json, data/best/
 """
 
@@ -24,21 +25,21 @@ from reelward.sim.robot import load_mjcf
 @dataclass(frozen=True)
 class Args:
     rewards: Path
-    """folder of the newest iteration's reward"""
+    """Folder of the newest iteration's selected.py and history.csv."""
     best: Path
-    """its best"""
+    """Folder of the newest iteration's best."""
     robot: str
-    """robots/NAME"""
+    """Name of a robot in robots/."""
     seconds: Annotated[float, Field(gt=0, le=60)]
-    """length of the film"""
+    """Most seconds that the film shows."""
     reward_out: Out
-    """best.py to write"""
+    """best.py to write."""
     history_out: Out
-    """history.csv to write"""
+    """history.csv to write."""
     metrics_out: Out
-    """metrics.json to write"""
+    """metrics.json to write."""
     best_out: Out
-    """folder to create"""
+    """Folder to create."""
 
 
 def metrics(history: str) -> dict[str, float | str]:

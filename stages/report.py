@@ -4,6 +4,7 @@ reads   expert/         video.mp4, provenance.json, keyframes/, criteria.json
         iterations/     of the seed and every iteration of the ledger: best/, films/, rollouts/,
                         policies/, critique.json, proposal.json
         rewards/        selected.py, feedback.json
+
 writes  report/         index.html, which opens by double click, and media/ beside it
 
 report.html is the page, report.css its style and report.js its player; this file computes what
@@ -56,19 +57,19 @@ AUTHORS = {
 @dataclass(frozen=True)
 class Args:
     expert: Path
-    """folder of the expert"""
+    """Folder of the expert."""
     iterations: Path
-    """folder of the iterations"""
+    """Folder of the iterations."""
     rewards: Path
-    """folder of the rewards"""
+    """Folder of the rewards."""
     ledger: Path
-    """loop.yaml"""
+    """The ledger, loop.yaml."""
     out: Out
-    """folder to create"""
+    """Folder to create."""
     task: str
-    """the task in a sentence"""
+    """What the robot learns, in a sentence."""
     robot: str
-    """robots/NAME"""
+    """Name of a robot in robots/."""
 
 
 # --- what the page shows -----------------------------------------------------------------------

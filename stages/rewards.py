@@ -1,13 +1,13 @@
-"""Check each candidate and unpack it to where git keeps it.
+"""Check each candidate and write it to where git keeps it.
 
 reads   proposal.json
         loop.yaml       whether a person refused this iteration's rewards
-writes  candidates/     c0.py ... that compile and keep the contract, as tried in the jail;
-                        index.json: all of them, with the figures in their constants, or why one
-                        was refused
 
-A refused candidate shifts nothing: the others keep their names, and the iteration goes on. When
-all are refused the index says so, and the parent's best stays.
+writes  candidates/     c0.py ...: the rewards that compile and pass a trial in the jail; index.json:
+                        all candidates with the numbers in their constants, or why one was refused
+
+The other candidates keep their names when one is refused, and the iteration continues. When all are
+refused, the parent's best stays.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from reelward.studies import ledger
 @dataclass(frozen=True)
 class Args:
     proposal: Path
-    """proposal.json"""
+    """proposal.json of this iteration."""
     out: Out
-    """folder to create"""
+    """Folder to create."""
     robot: str
-    """robots/NAME"""
+    """Name of a robot in robots/."""
     ledger: Path
-    """loop.yaml"""
+    """The ledger, loop.yaml."""
     iteration: str
-    """name of this iteration"""
+    """Name of this iteration, such as iter-02."""
     native: Path
-    """params.yaml: its section `native` names the user's own terms"""
+    """params.yaml, whose section `native` names the user's own reward terms."""
 
 
 def unchecked(candidate: Candidate, refusal: str | None) -> CheckedCandidate:

@@ -1,9 +1,10 @@
-"""Run each policy and measure its motion as the expert's was.
+"""Run each policy and measure its motion as the expert's was measured.
 
 reads   policies/       c0.pt ..., index.json
-        rewards/        c0.py ...: the clock that the policy follows, the terms to report
+        rewards/        c0.py ...: the gait clock that the policy follows, the terms to report
+
 writes  rollouts/c0/    motion.json, track.npz, states.npz, stats.json, sheet.jpg
-        rollouts/index.json   which candidates were rolled out, which failed and why
+        rollouts/index.json   which candidates were rolled out, and why others were not
 """
 
 from __future__ import annotations
@@ -28,27 +29,27 @@ from reelward.sim.robot import load_mjcf
 @dataclass(frozen=True)
 class Args:
     policies: Path
-    """folder of the policies"""
+    """Folder of the policies."""
     rewards: Path
-    """folder of the candidate rewards"""
+    """Folder of the candidate rewards."""
     out: Out
-    """folder to create"""
+    """Folder to create."""
     robot: str
-    """robots/NAME"""
+    """Name of a robot in robots/."""
     native: Path
-    """params.yaml: its section `native` names the user's own terms"""
+    """params.yaml, whose section `native` names the user's own reward terms."""
     seed: Annotated[int, Field(ge=0)]
-    """of the start states"""
+    """Seed of the start states."""
     episodes: Annotated[int, Field(ge=1, le=64)]
-    """deterministic episodes to measure"""
+    """Number of deterministic episodes to measure."""
     seconds: Annotated[float, Field(gt=0, le=120)]
-    """length of each"""
+    """Length of an episode in seconds."""
     measure: MeasureKind
-    """what good motion means: measure.kind of params.yaml"""
+    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
     field: str | None
-    """of the measure: measure.field"""
+    """Field that the measure fitness averages; null for gait."""
     goal: float | None
-    """of the measure: measure.goal"""
+    """Value of that field which counts as closeness 1; null for gait."""
 
 
 def main(args: Args) -> None:

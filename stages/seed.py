@@ -25,25 +25,25 @@ from reelward.sim.robot import load_mjcf
 @dataclass(frozen=True)
 class Args:
     out: Out
-    """folder to create"""
+    """Folder to create."""
     robot: str
-    """robots/NAME"""
+    """Name of a robot in robots/."""
     seed: Annotated[int, Field(ge=0)]
-    """of the policy's weights and the start states"""
+    """Seed of the policy's weights and the start states."""
     hidden: Annotated[int, Field(gt=0)]
-    """width of the hidden layers, as in training"""
+    """Width of the hidden layers, as in training."""
     activation: Activation
-    """after each of them, as in training"""
+    """Activation function of the hidden layers, as in training."""
     init_std: Annotated[float, Field(gt=0)]
-    """deviation of the actions, as in training"""
+    """Standard deviation of the actions, as in training."""
     seconds: Annotated[float, Field(gt=0)]
-    """length of an episode"""
+    """Length of an episode in seconds."""
     measure: MeasureKind
-    """what good motion means: measure.kind of params.yaml"""
+    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
     field: str | None
-    """of the measure: measure.field"""
+    """Field that the measure fitness averages; null for gait."""
     goal: float | None
-    """of the measure: measure.goal"""
+    """Value of that field which counts as closeness 1; null for gait."""
 
 
 def main(args: Args) -> None:

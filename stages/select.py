@@ -1,14 +1,15 @@
-"""The best candidate; the parent's best where none beats it.
+"""Select the best candidate, or keep the parent's best where no candidate beats it.
 
 reads   critique.json, rollouts/, policies/ (with their learning curves), candidates/
-        parent's best/, and its selected.py, feedback.json, history.csv
-writes  selected.py     the reward to go on from
-        feedback.json   what came of it: for the next author
-        history.csv     the parent's, and a line for this iteration
-        best/           the pair's other half: the policy, with its film and figures
+        of the parent   best/, selected.py, feedback.json, history.csv
 
-The artefact is the pair of reward and policy, for a policy has a history: it went on from its
-parent's, and the reward alone, trained from scratch, need not give it again.
+writes  selected.py     the reward to continue from
+        feedback.json   what the iteration brought, for the next author
+        history.csv     the parent's history and a line for this iteration
+        best/           the policy that belongs to the reward, with its figures
+
+The result is the pair of reward and policy. The policy continued its parent's training, so the
+reward alone, trained from scratch, need not give the same policy.
 """
 
 from __future__ import annotations
@@ -30,35 +31,35 @@ from reelward.runtime.entry import Out, run_stage
 @dataclass(frozen=True)
 class Args:
     iteration: str
-    """name of this iteration"""
+    """Name of this iteration, such as iter-02."""
     critique: Path
-    """critique.json"""
+    """critique.json of this iteration."""
     rollouts: Path
-    """folder of the rollouts"""
+    """Folder of the rollouts."""
     policies: Path
-    """folder of the policies"""
+    """Folder of the policies."""
     candidates: Path
-    """folder of the candidate rewards"""
+    """Folder of the candidate rewards."""
     parent_best: Path
-    """the parent's best"""
+    """Folder of the parent's best."""
     parent_rewards: Path
-    """folder of the parent's selected.py, feedback.json and history.csv"""
+    """Folder of the parent's selected.py, feedback.json and history.csv."""
     selected_out: Out
-    """selected.py to write"""
+    """selected.py to write."""
     feedback_out: Out
-    """feedback.json to write"""
+    """feedback.json to write."""
     history_out: Out
-    """history.csv to write"""
+    """history.csv to write."""
     best_out: Out
-    """folder to create"""
+    """Folder to create."""
     min_gain: Annotated[float, Field(ge=0, le=1)]
-    """closeness that a candidate must gain to replace its parent"""
+    """Closeness that a candidate must gain to replace the parent's best."""
     measure: MeasureKind
-    """what good motion means: measure.kind of params.yaml"""
+    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
     field: str | None
-    """of the measure: measure.field"""
+    """Field that the measure fitness averages; null for gait."""
     goal: float | None
-    """of the measure: measure.goal"""
+    """Value of that field which counts as closeness 1; null for gait."""
 
 
 def main(args: Args) -> None:

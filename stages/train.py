@@ -3,6 +3,7 @@
 reads   rewards/        c0.py ...: the candidate rewards; index.json: where each training starts
         parent          policy.pt: the policy that a warm start continues
         gait.json       whether the expert's legs alternate
+
 writes  policies/       c0.pt ..., c0.csv ...: policy and learning curve of each candidate
         policies/index.json   the candidates, with the error of each that failed
 
