@@ -192,8 +192,8 @@ def reward(s):
 """
     with pytest.raises(RewardError) as caught:
         compile_reward(source, X)
-    found = [(e.code, e.line, e.col) for e in caught.value.errors]
-    assert found == [
+    errors = [(e.code, e.line, e.col) for e in caught.value.errors]
+    assert errors == [
         ("E_IMPORT", 1, 1),
         ("E_FIELD", 4, 9),
         ("E_OP", 5, 9),
