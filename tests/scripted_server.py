@@ -256,7 +256,7 @@ def drip(handler: _Handler) -> None:
     """An answer that never ends, one byte at a time."""
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(200):
+    for _ in range(400):
         handler.wfile.write(b" ")
         time.sleep(0.05)
 

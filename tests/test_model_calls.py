@@ -166,8 +166,8 @@ def test_an_unreachable_server_is_named_with_its_setting(
 def test_a_timeout_is_paid_for_and_retried_twice(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REELWARD_CALL_SECONDS", "0.3")
-    server = serve("ollama", lambda call: time.sleep(1) or GOOD)
+    monkeypatch.setenv("REELWARD_CALL_SECONDS", "0.6")
+    server = serve("ollama", lambda call: time.sleep(2) or GOOD)
     with pytest.raises(NetworkError, match="no answer in time"):
         ask()
     assert 2 <= len(server.calls) <= 3
@@ -183,7 +183,7 @@ def test_an_endless_answer_is_cut_off(
     begin = time.monotonic()
     with pytest.raises(NetworkError, match=why):
         ask()
-    assert time.monotonic() - begin < 6
+    assert time.monotonic() - begin < 15  # uncut it takes 20 s
 
 
 @pytest.mark.parametrize(
