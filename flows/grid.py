@@ -20,14 +20,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-from prefect.deployments import run_deployment
-from prefect.settings import PREFECT_API_URL
-
+from flows import command
 from flows.dvc_cli import DvcError, dvc, run
-from flows.learn import guard, main
 from reelward.studies import ledger
-from reelward.studies.study import LEDGER, StudyError, branch, git, validated
+from reelward.studies.git import StudyError, git
+from reelward.studies.settings import Choice, chosen
+from reelward.studies.study import LEDGER, branch
 
 STUDIES = Path("scratch/studies")
 DEPLOYMENT = "study/study"
@@ -67,7 +65,6 @@ def members(
     return found
 
 
-@flow(name="study")
 def study(
     grid: str = "grid",
     videos: list[str] | None = None,
@@ -90,17 +87,22 @@ def study(
         iterations: how many there are to be in each
         task: a sentence, for all of them
     """
+    from prefect.deployments import run_deployment
+    from prefect.settings import PREFECT_API_URL
+
+    from flows.tasks import end_server_with_us
+
     say = partial(print, flush=True)  # what a study says is in its own flow run
     served = PREFECT_API_URL.value() is not None
     if not served:
-        guard()
+        end_server_with_us()
     found = members(grid, videos or [], robots or [], seeds or [])
     travels = remotes()
     if travels:  # whatever the clone was told to fetch
         git("fetch", "--quiet", "origin", "+refs/heads/study/*:refs/remotes/origin/study/*")
     for member in found:
         if not branch(member.name):
-            validated(video=member.video, robot=member.robot)
+            chosen(Choice(video=member.video, robot=member.robot))
     for member in found:
         begin(member, task, travels, say)
     if len(found) == 1 or not served:
@@ -176,4 +178,4 @@ def go_on(member: Member, iterations: int, travels: bool, say: Say) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(study, "grid"))
+    sys.exit(command.run("grid", study))

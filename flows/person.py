@@ -23,7 +23,9 @@ from reelward.critics.person import Entry
 from reelward.runtime.files import read_json, write_text
 from reelward.runtime.validation import read_yaml
 from reelward.studies import ledger
-from reelward.studies.study import EXAMPLE, LEDGER, PARAMS, StudyError
+from reelward.studies.git import StudyError
+from reelward.studies.settings import PARAMS
+from reelward.studies.study import EXAMPLE, LEDGER
 
 PATIENCE = 30 * 24 * 3600
 """s that an answer may take"""

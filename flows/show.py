@@ -62,7 +62,7 @@ def selected(study: str, key: str, parent: str, commit: str, trailers: dict[str,
     emit_event(
         SELECTED,
         resource={
-            "prefect.resource.id": f"reelward.studies.study.{study}",
+            "prefect.resource.id": f"reelward.study.{study}",
             "prefect.resource.name": study,
         },
         payload={"study": study, "iteration": key, "commit": commit, **trailers},

@@ -1,5 +1,4 @@
-"""The command `reelward`: studies, the ledger, what a repro would do, rewards by hand and side by
-side."""
+"""Make and extend studies, see what would run, check and compare rewards."""
 
 from __future__ import annotations
 
@@ -30,34 +29,34 @@ def new(
 ) -> None:
     """Begin a study: a git branch study/NAME with its settings and no results.
 
+    Precedence of settings: the options here, the preset, the study that --from names, params.yaml.
+
     Args:
-        name: of the study
-        from_: a study whose settings and best reward this one starts from
-        preset: presets/NAME.yaml, settings that go together; another robot brings its own
-        robot: robots/NAME
-        video: a file, a link, a page of a video site, or pypi:NAME==VERSION/path
-        task: a sentence
-        seed: of its trainings
-        author: the model that writes rewards, by its name on its server; measured: none
-        critic: the model that looks, likewise; person: you write what you see
+        name: The study's name.
+        from_: A study whose settings and best reward this one starts from.
+        preset: A file in presets/, without .yaml. By default, another robot brings its own preset.
+        robot: A folder in robots/.
+        video: A file, a link, a page of a video site, or pypi:NAME==VERSION/path.
+        task: What to learn, in a sentence.
+        seed: The seed of all trainings.
+        author: Who writes rewards: measured (no model), or the name of a model on its server.
+        critic: Who judges: measured (no model), person (you), or the name of a model on its server.
     """
     from reelward.runtime.locks import lock
     from reelward.studies import study
+    from reelward.studies.settings import Choice
 
-    with lock(study.LEDGER):  # a flow at work here commits to the branch that it is on
-        study.new(
-            name, from_, preset, robot=robot, video=video, task=task,
-            seed=None if seed is None else str(seed), author=author, critic=critic,
-        )  # fmt: skip
+    with lock(study.LEDGER):  # a running flow commits to the branch that is checked out here
+        study.new(name, Choice(preset, robot, video, task, seed, author, critic), from_)
     print(f"on branch study/{name}; next: dvc repro, or python -m flows.learn --iterations 3")
 
 
 @app.command
 def extend(to: int | None = None) -> None:
-    """Append iterations to the ledger, each going on from the one before.
+    """Append iterations to the ledger, each a child of the one before.
 
     Args:
-        to: how many there are to be; by default one more
+        to: The number of iterations in all. By default one more than there are.
     """
     from reelward.runtime.locks import lock
     from reelward.studies import study
@@ -69,22 +68,24 @@ def extend(to: int | None = None) -> None:
 
 @app.command
 def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
-    """Say which trainings and paid calls the next dvc repro would run, and why.
+    """List the trainings and paid calls that the next `dvc repro` would run, and why.
 
     Args:
-        as_json: every stage, for programs
+        as_json: Print every stage as JSON.
     """
-    from reelward.studies.plan import plan as make
+    from reelward.studies import plan as planning
 
-    steps = make()
+    steps = planning.plan()
     if as_json:
         print(json.dumps([dataclasses.asdict(s) for s in steps], indent=1))
         return
-    dear = [s for s in steps if s.kind != "free"]
-    for s in dear:
-        when = "" if s.certain else "maybe: "
-        print(f"{s.kind:10}{s.stage:20}{when}{'; '.join(s.why)}")
-    print(f"{len(dear)} trainings or paid calls and {len(steps) - len(dear)} free stages to run")
+    costly = [s for s in steps if s.kind != "free"]
+    for s in costly:
+        maybe = "" if s.certain else "maybe: "
+        print(f"{s.kind:10}{s.stage:20}{maybe}{'; '.join(s.why)}")
+    print(
+        f"{len(costly)} trainings or paid calls and {len(steps) - len(costly)} free stages to run"
+    )
 
 
 @app.command
@@ -131,10 +132,10 @@ def diff(
 
 @app.command
 def doctor() -> None:
-    """Look whether this machine can do it all; each failure names the command that mends it."""
-    from reelward.doctor import doctor as look
+    """Check this machine. Each failure names the command that helps."""
+    from reelward.doctor import doctor as examine
 
-    raise SystemExit(look())
+    raise SystemExit(examine())
 
 
 @app.command
@@ -145,14 +146,14 @@ def check(
     require_jail: bool = False,
     params: Path | None = None,
 ) -> None:
-    """Check a reward file against a robot, in a jail and without executing it.
+    """Check a reward file for a robot, in a sandbox.
 
     Args:
-        file: Python syntax, never executed as Python
-        robot: robots/NAME
-        as_json: for programs
-        require_jail: refuse to try it where a layer of the jail is missing
-        params: the file that names native terms; by default the params.yaml here, if there is one
+        file: A reward. It has Python syntax and is never executed as Python.
+        robot: A folder in robots/.
+        as_json: Print the result as JSON.
+        require_jail: Refuse to evaluate the reward where a layer of the sandbox is missing.
+        params: The file that names native terms. By default params.yaml, where there is one.
     """
     from reelward.checking import cli_check
 
@@ -161,11 +162,11 @@ def check(
 
 @app.command
 def fields(robot: str, as_json: Annotated[bool, arg(name="json")] = False) -> None:
-    """List what a reward may read of a robot: fields, shapes, units, meaning.
+    """List the fields that a reward may read: names, shapes, units and meanings.
 
     Args:
-        robot: robots/NAME
-        as_json: for programs
+        robot: A folder in robots/.
+        as_json: Print the fields as JSON.
     """
     from reelward.checking import cli_fields
 

@@ -1,37 +1,40 @@
-"""A copy of the house in a repository of its own, and a tiny study that was really run in it."""
+"""A copy of the repository in a git repository of its own, and a tiny study that really ran in it."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from filelock import FileLock
+
+from reelward.studies.settings import Value, applied
 
 ROOT = Path(__file__).parents[1]
 
-DEADLINE = 120.0
-"""s to wait for what comes in a second on an idle machine"""
+DEADLINE = 180.0
+"""s to wait for what takes a second or two on an idle machine"""
 
-TINY = {
-    "candidates": 2, "env_steps": 8192, "warm_env_steps": 8192, "num_envs": 32, "hidden": 16,
-    "num_minibatches": 2, "update_epochs": 1, "episodes": 1, "seconds": 2.0, "video_seconds": 0.5,
+TINY: dict[str, Value] = {
+    "propose.candidates": 2, "train.env_steps": 8192, "train.warm_env_steps": 8192,
+    "train.num_envs": 32, "train.hidden": 16, "train.num_minibatches": 2, "train.update_epochs": 1,
+    "rollout.episodes": 1, "rollout.seconds": 2.0, "film.seconds": 0.5,
 }  # fmt: skip
-"""What makes a whole pipeline small; everything else stays as it is."""
+"""what makes a whole pipeline small"""
 
 
-def settle(folder: Path, **values: object) -> None:
-    """Set values in params.yaml, by key."""
+def settle(folder: Path, values: dict[str, Value]) -> None:
+    """Set values in params.yaml by their places."""
     path = folder / "params.yaml"
-    text = path.read_text()
-    for key, value in values.items():
-        text, found = re.subn(rf"^(\s+{key}:) [^\s#]+", rf"\1 {value}", text, flags=re.M)
-        assert found == 1, key
-    path.write_text(text)
+    path.write_text(applied(path.read_text(), values))
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -42,13 +45,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(folder: Path, *args: str, code: int = 0, **more: str) -> str:
-    """What a command says in `folder`; it must end with `code`."""
-    done = subprocess.run(
+    """The output of a command in `folder`; it must end with `code`."""
+    process = subprocess.run(
         args, cwd=folder, env=environment(**more), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    assert process.returncode == code, process.stdout
+    return process.stdout
 
 
 def reelward(folder: Path, *args: str, code: int = 0, **more: str) -> str:
@@ -59,9 +62,17 @@ def dvc(folder: Path, *args: str, code: int = 0) -> str:
     return run(folder, sys.executable, "-m", "dvc", *args, code=code)
 
 
-def ran(said: str) -> list[str]:
+def ran(output: str) -> list[str]:
     """The stages that a repro ran, in order."""
-    return re.findall(r"Running stage '([^']+)'", said)
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def until(condition: Callable[[], object], poll: float = 0.05) -> bool:
+    """Wait for a condition. False where it is not met within DEADLINE."""
+    deadline = time.monotonic() + DEADLINE
+    while not (met := condition()) and time.monotonic() < deadline:
+        time.sleep(poll)
+    return bool(met)
 
 
 def copy(source: Path, target: Path) -> Path:
@@ -70,7 +81,7 @@ def copy(source: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working tree as one commit on a branch `main`, without results."""
+    """The working tree as one commit on a branch `main`, without results. Do not write into it."""
     folder = tmp_path_factory.mktemp("house") / "house"
     folder.mkdir()
     listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -79,34 +90,50 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     run(folder, "git", "init", "--quiet", "--initial-branch", "main")
+    run(folder, "git", "config", "gc.auto", "0")  # git must not work on in the background
+    run(folder, "git", "config", "maintenance.auto", "false")
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "The house")
     return folder
 
 
+class Finished(NamedTuple):
+    """A tiny study of one iteration, made by the flow."""
+
+    archive: Path
+    """the folder as a tar, from which each test takes a copy"""
+    output: str
+    """of the flow"""
+
+    def unpack(self, target: Path) -> Path:
+        with tarfile.open(self.archive) as archive:
+            archive.extractall(target, filter="tar")
+        return target
+
+
 @pytest.fixture(scope="session")
-def study(house: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A tiny study of one iteration, made by the flow once for all processes of pytest -> its
-    folder and what the flow said. Do not write into it: take a copy."""
+def finished(house: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The tiny study, made once for all processes of pytest."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder, said = base / "study", base / "study.txt"
-    with open(base / "study.lock", "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not said.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            copy(house, folder)
+    archive, output = base / "study.tar", base / "study.txt"
+    with FileLock(base / "study.lock"):
+        if not archive.exists():
+            folder = copy(house, tmp_path_factory.mktemp("study") / "study")
             reelward(folder, "new", "tiny")
-            settle(folder, **TINY)
+            settle(folder, TINY)
             text = run(folder, sys.executable, "-m", "flows.learn", "--iterations", "1")
-            said.write_text(text)
-    return folder, said.read_text()
+            output.write_text(text)
+            with tarfile.open(archive.with_suffix(".new"), "w") as new:
+                new.add(folder, ".")
+            archive.with_suffix(".new").rename(archive)
+    return Finished(archive, output.read_text())
 
 
 @pytest.fixture
-def mine(study: tuple[Path, str], tmp_path: Path) -> Path:
+def mine(finished: Finished, tmp_path: Path) -> Path:
     """A copy of the tiny study to do anything to."""
-    return copy(study[0], tmp_path / "mine")
+    return finished.unpack(tmp_path / "mine")
 
 
 @pytest.fixture

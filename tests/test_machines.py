@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
-from conftest import copy, dvc, environment, ran, run
+from conftest import DEADLINE, copy, dvc, environment, ran, run, until
 
 from flows.grid import members
-from reelward.studies.study import StudyError
+from reelward.studies.git import StudyError
 
 PIPELINE = """\
 vars: [loop.yaml]
@@ -60,7 +62,7 @@ if what in ("keyframes", "train", "report"):
     with open(os.environ["BOOK"], "a") as book:
         book.write(" ".join((os.environ["MACHINE"], what, *args[1:])) + "\\n")
     if args[-1] == os.environ.get("HANGS"):
-        time.sleep(600)
+        time.sleep(3600)
     out = Path(args[0])
     out.mkdir(parents=True)
     (out / "x").write_text(" ".join(args))
@@ -101,9 +103,6 @@ def origin(house: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):
     """Prefect's server for all of them: its address."""
-    import socket
-    from urllib.request import urlopen
-
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -113,14 +112,15 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         env=environment(PREFECT_HOME=str(tmp_path_factory.mktemp("prefect")), PREFECT_API_URL=url),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 180
-    while True:
-        try:
-            urlopen(f"{url}/health", timeout=1).close()
-            break
-        except OSError:
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.2)
+
+    def answers() -> bool:
+        assert process.poll() is None
+        with suppress(OSError):
+            urlopen(f"{url}/health", timeout=10).close()
+            return True
+        return False
+
+    assert until(answers)
     yield url
     below = psutil.Process(process.pid).children(recursive=True)
     for p in (*below, process):
@@ -147,7 +147,7 @@ def grid(folder: Path, env: dict[str, str], *args: str) -> subprocess.Popen[str]
 
 
 def finished(process: subprocess.Popen[str]) -> str:
-    text, _ = process.communicate(timeout=300)
+    text, _ = process.communicate(timeout=3 * DEADLINE)
     assert process.returncode == 0, text
     return text
 
@@ -169,7 +169,7 @@ async def deploy(url: str) -> None:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.actions import WorkPoolCreate
 
-    from flows.grid import study
+    from flows.deployed import study
 
     async with PrefectClient(url) as client:
         await client.create_work_pool(WorkPoolCreate(name="here", type="process"))
@@ -197,15 +197,12 @@ def test_a_grid_on_two_machines_one_of_which_dies(
     dies = grid(one, envs["one"] | {"HANGS": "iter-01"}, "--seeds", "1", "--iterations", "2")
     lives = grid(two, envs["two"], "--seeds", "2", "--iterations", "1")
     finished(lives)
-    deadline = time.monotonic() + 300
-    while "one train 1 iter-01" not in book.read_text():
-        assert dies.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
+    assert until(lambda: dies.poll() is not None or "one train 1 iter-01" in book.read_text())
     below = psutil.Process(dies.pid).children(recursive=True)
     assert any("stages.toy" in " ".join(p.cmdline()) for p in below)
     dies.kill()
     dies.wait()
-    _, alive = psutil.wait_procs(below, timeout=3)
+    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
     dies.communicate()
 
@@ -294,7 +291,7 @@ def test_results_travel_through_s3(origin: Path, tmp_path: Path) -> None:
         "s = S('127.0.0.1', 0, verbose=False); s.start(); url = 'http://%s:%d' % s.get_host_and_port();"
         "boto3.client('s3', endpoint_url=url, region_name='us-east-1', aws_access_key_id='a',"
         " aws_secret_access_key='b').create_bucket(Bucket='studies');"
-        "print(url, flush=True); time.sleep(600)"
+        "print(url, flush=True); time.sleep(3600)"
     )
     server = subprocess.Popen((sys.executable, "-c", code), text=True, stdout=subprocess.PIPE)
     try:

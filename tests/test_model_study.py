@@ -54,7 +54,7 @@ def check_replay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_study_with_models_pays_once_and_leaves_no_key(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle(mine, author="llm", critic="vlm")
+    settle(mine, {"propose.author": "llm", "critique.critic": "vlm"})
     rename_model(mine, "null ", "scripted ")
     with Server("openai", key=KEY) as server:
         refused = repro(mine, server, "sk-wrong-key-0123456789", code=255)

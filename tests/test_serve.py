@@ -1,6 +1,5 @@
-"""The flows as Prefect's deployments: one server for all of this file, as `make serve` starts it.
-
-What a person answers, what stops a run, and that nothing is left behind by either.
+"""The flows as Prefect's deployments, on one server for this file, as `make serve` starts it: a person's
+answers, and that a run that is stopped leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from conftest import copy, dvc, environment, run, settle
+from conftest import DEADLINE, Finished, dvc, environment, run, settle
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -40,7 +39,7 @@ class Served:
     client: SyncPrefectClient
     env: dict[str, str]
 
-    def until(self, what: Callable[[], Any], seconds: float = 240) -> Any:
+    def until(self, what: Callable[[], Any], seconds: float = 2 * DEADLINE) -> Any:
         """What `what` gives once it is true."""
         deadline = time.monotonic() + seconds
         while not (got := what()):
@@ -106,14 +105,12 @@ class Served:
                     return below
             return []
 
-        self.until(found)
-        time.sleep(1)
-        return found()
+        return self.until(found)
 
 
 @pytest.fixture(scope="module")
-def served(study: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = copy(study[0], tmp_path_factory.mktemp("served") / "served")
+def served(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = finished.unpack(tmp_path_factory.mktemp("served") / "served")
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = str(s.getsockname()[1])
@@ -141,22 +138,21 @@ def index(folder: Path) -> list[dict[str, Any]]:
 
 
 def gone(below: list[psutil.Process]) -> bool:
-    """What a run started ends within 3 s; it may need a little longer to tell the server."""
-    _, alive = psutil.wait_procs(below[1:], timeout=3)
-    _, telling = psutil.wait_procs(below[:1], timeout=10)
-    return not alive and not telling
+    """Whether all processes of a run end."""
+    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
+    return not alive
 
 
 def test_a_critique_by_hand_is_asked_for_and_its_report_published(served: Served) -> None:
     folder = served.folder
-    settle(folder, critic="file", file="critiques.yaml")
+    settle(folder, {"critique.critic": "person", "critique.file": "critiques.yaml"})
     (folder / "LICENSE").write_text("edited, and not the study's business")
     trained = (folder / "data/iterations/iter-00/policies/SHA256SUMS").read_bytes()
     begun = served.learn_by_command(study="tiny", iterations=1, ask=True)
     names = [c["name"] for c in index(folder)]
     for name in names:
         asked = served.answer(begun, f"critique-iter-00-{name}", **SAID)
-        assert f"rollouts/{name}/video.mp4" in asked
+        assert f"films/{name}.mp4" in asked
     assert served.ended(begun) == "Completed"
 
     text = (folder / "critiques.yaml").read_text()
@@ -183,7 +179,7 @@ def test_a_critique_by_hand_is_asked_for_and_its_report_published(served: Served
 
 
 def test_an_approved_training_keeps_others_off_and_is_cancelled(served: Served) -> None:
-    settle(served.folder, env_steps=4000000)
+    settle(served.folder, {"train.env_steps": 40_000_000})
     begun = served.learn(study="tiny", iterations=1, ask=True)
     question = served.asked(begun, "approve-iter-00")
     assert "+++ rewards/iter-00/candidates/c0.py" in question and "**c0**" in question
@@ -246,5 +242,5 @@ def test_ctrl_c_ends_all(served: Served) -> None:
     below = [process, *process.children(recursive=True)]
     assert len(below) >= 6  # with the server and its worker
     process.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(below, timeout=20)
+    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
     assert alive == [] and served.process.wait() == 0

@@ -47,19 +47,16 @@ class Program:
 def trace(
     nodes: Sequence[Node], outputs: Sequence[int], native: Mapping[str, NativeTerm]
 ) -> fx.Graph:
-    """The nodes as plain torch calls. Placeholders: the state, each field read, each constant; the last
-    two have their node as `meta["source"]`."""
+    """The nodes as plain torch calls. Placeholders: the state, each field read, each constant."""
     graph = fx.Graph()
     tracer = fx.proxy.GraphAppendingTracer(graph)
 
-    def placeholder(name: str, source: Node | None = None) -> fx.Proxy:
-        node = graph.placeholder(name)
-        node.meta["source"] = source
-        return fx.Proxy(node, tracer)
+    def placeholder(name: str) -> fx.Proxy:
+        return fx.Proxy(graph.placeholder(name), tracer)
 
     state = placeholder("state")
     given = {
-        i: placeholder(f"{kind}_{i}", node)
+        i: placeholder(f"{kind}_{i}")
         for kind in ("input", "const")
         for i, node in enumerate(nodes)
         if node.op == kind
@@ -72,11 +69,7 @@ def trace(
             call = graph.call_function(native[node.args[0]], (state.node,))
             values.append(fx.Proxy(call, tracer))
         else:
-            args = [_argument(arg, values) for arg in node.args]
-            run = OPS[node.op].run
-            if node.op == "pow" and not isinstance(args[0], fx.Proxy) and args[0] < 0:
-                run = torch.pow  # torch.fx writes -3 ** x, which is -(3 ** x)
-            values.append(run(*args))
+            values.append(OPS[node.op].run(*(_argument(arg, values) for arg in node.args)))
     graph.output(tuple(values[i].node for i in outputs))
     return graph
 

@@ -1,4 +1,4 @@
-"""The values of the language other than numbers, words, tuples, lists, dicts and `graph.Tensor`."""
+"""The values of the language beside numbers, words, tuples, lists, dicts and `graph.Tensor`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from reelward.language.graph import Tensor, shape_text
 
 
 class Scope:
-    """Names and their values. Names that are not here are looked up in `parent`.
-
-    A deep copy copies the values too, except where the scope is `shared`, as module and library are.
-    """
+    """Names and their values; what is not here is looked up in `parent`. Copied with all it holds."""
 
     def __init__(self, parent: Scope | None = None, shared: bool = False) -> None:
         self.parent, self.shared, self.names = parent, shared, dict[str, Any]()
@@ -59,7 +56,7 @@ class Function:
 
 
 class Single:
-    """A value without parts, which copies of a scope share."""
+    """A value without parts: the same object in every copy of a scope."""
 
     def __deepcopy__(self, memo: object) -> Single:
         return self
@@ -80,7 +77,7 @@ class Native(Single):
 
 @dataclass(frozen=True)
 class Module(Single):
-    """torch, numpy or math, the prefix of a name."""
+    """torch, numpy or math: a prefix that is read and dropped."""
 
     name: str
 
@@ -99,16 +96,16 @@ class Dtype(Single):
 
 
 class Skipped(Single):
-    """A device or a type: accepted, without effect."""
+    """A device: accepted and of no effect."""
 
 
 class Poison(Single):
-    """The value of an expression that was refused; using it is not reported again."""
+    """The value of an expression that was refused; whatever uses it says nothing more."""
 
 
 @dataclass(frozen=True)
 class Half(Single):
-    """A name to which the two branches of an `if` over tensors give values of different kinds."""
+    """A name that the two branches of an `if` over tensors leave in different kinds."""
 
     name: str
     line: int
@@ -133,7 +130,7 @@ def is_number(value: object) -> bool:
 
 
 def describe(value: object) -> str:
-    """The kind of a value in a few words, for messages."""
+    """A value's kind in a few words, for messages."""
     match value:
         case Tensor():
             return f"a tensor {shape_text(value.meta)}" + (

@@ -27,7 +27,7 @@ from rich.text import Text
 from reelward.records import Feedback
 from reelward.studies import ledger
 from reelward.studies.changes import changed_constants, text_difference
-from reelward.studies.study import StudyError, git
+from reelward.studies.git import StudyError, git
 
 if TYPE_CHECKING:
     from reelward.language import Reward
