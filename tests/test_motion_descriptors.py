@@ -214,7 +214,7 @@ def figure(value, uncertainty=0.0, usable=True):
     return Descriptor(value, "", uncertainty, usable)
 
 
-def made(subject, descriptors):
+def motion(subject, descriptors):
     return Motion(subject, 50.0, 8.0, 1.0, 1.0, None, descriptors)
 
 
@@ -230,7 +230,7 @@ def test_closeness_by_hand():
     learner = {"speed": figure(0.44), "step": figure(0.60), "duty": figure(0.75)}
     bones = ("shoulder", "right_hip", "right_ankle", "right_toe", "left_hip", "left_ankle")
     got = compare(
-        made("person", expert), replace(made("robot:x", learner), keypoints=bones, survival=0.8)
+        motion("person", expert), replace(motion("robot:x", learner), keypoints=bones, survival=0.8)
     )
     parts = {row.name: row.part for row in got.usable_rows}
     assert parts == pytest.approx({"speed": 0.75, "step": 0.5, "duty": 0.0, "lag": 0.0})

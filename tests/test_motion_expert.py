@@ -140,6 +140,15 @@ def test_the_person_at_the_given_place_is_followed():
     )
 
 
+def test_the_cycles_of_a_shot_are_counted_in_the_videos_own_time(tmp_path):
+    """Four cycles of 1.25 s, played four times as fast as the world: two of them are enough."""
+    path = tmp_path / "beast.mp4"
+    path.write_bytes(encode_mp4([f.image for f in beasts(0.25)], 24.0, quality=18))
+    expert = measure(path, PoseModel(weights()), replace(WISH, time_scale=4.0), quiet)
+    assert expert.ranks[0].parts["cycles"] == 1.0
+    assert reference(expert.subject, 4.0).period.value == pytest.approx(5.0, rel=0.01)
+
+
 def test_a_video_without_a_subject_is_refused(tmp_path):
     path = tmp_path / "empty.mp4"
     path.write_bytes(encode_mp4([scenery(180, 320)] * 60, 30.0))

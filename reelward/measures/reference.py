@@ -28,7 +28,7 @@ KNEE_ERROR = 25.0
 DUTY_ERROR = 0.15
 """For a symmetric gait, the stances of the two feet differ by no more than this (cycles)."""
 TURNS = 0.25
-"""legs that are less than this (cycles) apart leap together, and neither is spared"""
+"""legs that are less than this (cycles) apart leap together, so their skews show no limp"""
 CAMERA_KNOWN = 0.8
 """fraction of the frames in which the camera's motion must be known for a speed"""
 FAR_LEG_KNOWN = 0.5
@@ -104,7 +104,7 @@ def silhouette_motion(outline: Silhouette, time_scale: float | None) -> Motion:
     track, period = outline.track, outline.period
     assert period is not None
     air = np.array([outline.flying[a:b].mean() for a, b in spans(track, period)])
-    # The time for which a picture is held is the shortest that can be told apart.
+    # The time for which a picture is held is the shortest that the film can show.
     dropped, frames = outline.duplicates, len(track)
     step = (dropped + 1) / (frames - dropped) / track.fps / period.value
     descriptors = unusable("an outline has no joints, and no leg length to measure by")
@@ -193,7 +193,7 @@ def _in_world(period: Period | None, time_scale: float | None) -> Period | None:
 def _common(period: Period | None, time_scale: float | None) -> tuple[str, ...]:
     notes = []
     if period is None:
-        notes.append("no period found: the pictures are equal shares of the movement")
+        notes.append("no period found: the pictures divide the movement into equal parts")
     if time_scale is None:
         notes.append(
             "time scale unknown: speed and cadence are left out, the period is the video's"
