@@ -79,7 +79,16 @@ def preset(name: str, robot: str, **changes: Any) -> train.Args:
     options |= yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text())["train"]
     options |= {"env_steps": 10**12, "warm_env_steps": 1} | changes
     here = Path()
-    return train.Args(here, here, here, robot=robot, native=PARAMS, seed=0, **options)
+    return train.Args(
+        rewards=here,
+        parent=here,
+        gait=here,
+        out=here,
+        robot=robot,
+        native=PARAMS,
+        seed=0,
+        **options,
+    )
 
 
 def fastest(name: str, robot: str, **changes: Any) -> train.Args:

@@ -296,7 +296,8 @@ def _trained(name: str, robot: Robot, source: str, seed: int, folder: Path) -> P
         at.mkdir(parents=True, exist_ok=True)
         (at / "reward.py").write_text(source)
         native = Path(__file__).parents[1] / "params.yaml"
-        args = train.Args(at, at, at, robot.name, native, seed, **work)
+        unused = dict.fromkeys(("rewards", "parent", "gait", "out"), at)
+        args = train.Args(**unused, robot=robot.name, native=native, seed=seed, **work)
         job = train.Job("expert", at / "reward.py", None, seed, at, at / "scratch")
         with mock.patch.object(train, "load_robot", lambda _: robot):
             train.learn_alone(args, job, lambda steps: None)

@@ -33,7 +33,7 @@ def batch(fields: Any, n: int) -> dict[str, torch.Tensor]:
 
 
 def plain(source: str, fields: Any, state: dict[str, torch.Tensor]) -> Callable[[], Any]:
-    """The text executed as Python on plain tensors: what others do."""
+    """The text executed as Python on plain tensors."""
     names = dict(library())
     exec(compile(source, "reward", "exec"), names)
     s = State(**state)
@@ -46,8 +46,8 @@ def plain(source: str, fields: Any, state: dict[str, torch.Tensor]) -> Callable[
 
 
 def alternating(calls: dict[str, Callable[[], Any]], rounds: int = 40) -> dict[str, float]:
-    """Median µs of processor time of each call; they take turns, so that a busy machine troubles
-    all alike."""
+    """Median processor time of each call in µs. The calls take turns, so that other load on the machine
+    affects all of them alike."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds + 5):
         for name, call in calls.items():

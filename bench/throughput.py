@@ -29,6 +29,7 @@ import tyro
 from parallel import Gate, side_by_side
 
 from reelward.runtime.workers import cores
+from reelward.sim.env import Env
 from reelward.sim.robot import Robot, load_robot
 from stages import train
 
@@ -82,6 +83,7 @@ def training(work: Work, seed: int, gate: Gate) -> Speed:
             learner.update()
         # On a GPU calls return before the work is done: only collect and update can be told apart.
         if args.device == "cpu":
+            assert isinstance(env, Env)
             env.physics.step = watch.around("physics", env.physics.step)  # type: ignore[method-assign]
             (only,) = learner.candidates
             only.reward.terms = watch.around("reward", only.reward.terms)

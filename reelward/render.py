@@ -1,6 +1,6 @@
-"""Off-screen pictures from the side: OpenGL through EGL where it works, else a ray tracer.
+"""Pictures of a robot from the side: OpenGL through EGL where it works, else a ray tracer.
 
-Both need no display; the ray tracer (mujoco_warp on Warp's CPU device) needs no system package.
+Neither needs a display. The ray tracer (mujoco_warp on Warp's CPU device) needs no system package.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FOVY = 40.0
 
 
 def _scene(robot: Robot) -> mujoco.MjModel:
-    """The robot's model with a light sky, a quiet floor, and a camera on a rig that we move."""
+    """The robot's model with a light sky, a plain floor, and a camera on a movable body."""
     spec = robot.spec()
     for texture in spec.textures:
         if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
@@ -28,19 +28,19 @@ def _scene(robot: Robot) -> mujoco.MjModel:
         elif texture.builtin == mujoco.mjtBuiltin.mjBUILTIN_CHECKER:
             texture.rgb1, texture.rgb2 = (0.78, 0.80, 0.82), (0.86, 0.87, 0.88)
     for material in spec.materials:
-        material.reflectance = 0.0  # a mirroring floor doubles the legs
+        material.reflectance = 0.0  # in a reflecting floor, legs appear twice
     for geom in spec.geoms:
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.rgba = (1, 1, 1, 1)
     rig = spec.worldbody.add_body(name="camera rig", mocap=True)
     rig.add_camera(name="side", fovy=FOVY, xyaxes=[1, 0, 0, 0, 0, 1])
     model = compiled(spec)
-    model.vis.quality.shadowsize = 0  # nine tenths of the time of a software picture
+    model.vis.quality.shadowsize = 0  # shadows take nine tenths of the time in software
     return model
 
 
 class Renderer:
-    """Pictures `[height, width, 3]` uint8 of one robot; the camera rolls along beside its root."""
+    """Pictures uint8 `[height, width, 3]` of one robot; the camera moves along beside its root."""
 
     def __init__(self, robot: Robot, width: int, height: int) -> None:
         self.robot, self.width, self.height = robot, width, height
@@ -53,7 +53,7 @@ class Renderer:
 
     @property
     def pixels_per_metre(self) -> float:
-        """In the plane of the robot."""
+        """Pixels per metre in the plane of the robot."""
         return self.height / 2 / (self.robot.camera.distance * math.tan(math.radians(FOVY / 2)))
 
     def frame(self, qpos: np.ndarray) -> np.ndarray:
@@ -84,9 +84,11 @@ def _backend(model: mujoco.MjModel, width: int, height: int) -> tuple[str, Draw]
     if wanted != "raytracer":
         try:
             return "egl", _opengl(model, width, height)
-        except Exception as e:  # whatever a missing or broken driver raises
+        except Exception as e:  # a missing or broken driver raises anything
             if wanted == "egl":
-                raise ResourceError(f"EGL does not work here: {e}") from e
+                raise ResourceError(
+                    f"expected EGL to work, got: {e}; set renderer to auto or raytracer"
+                ) from e
     return "raytracer", _raytracer(model, width, height)
 
 

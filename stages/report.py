@@ -38,6 +38,7 @@ from reelward.records import (
 )
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
+from reelward.sim.robot import load_robot
 from reelward.studies import ledger
 from reelward.studies.changes import RewardChange, reward_change
 
@@ -312,7 +313,7 @@ def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> 
         candidates=[
             candidate(c, judgement.candidates.get(c.name), folder, out) for c in index.candidates
         ],
-        change=reward_change(before, after, titles),
+        change=reward_change(before, after, titles, load_robot(args.robot).fields),
         trained_steps=steps,
         curves=plots,
         cycle=cycle_plots(expert, best.motion),

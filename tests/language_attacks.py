@@ -1,4 +1,4 @@
-"""Texts that must never become a reward, by what they are after. MARK is a file they try to make."""
+"""Texts that must never become a reward, by what they try. MARK is a file that they try to create."""
 
 MARK = "/tmp/reelward-attack-marker"
 

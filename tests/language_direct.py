@@ -109,11 +109,11 @@ def prepare(requests: list[dict[str, str]]) -> None:
 
 
 def answers(requests: list[dict[str, str]]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for request in requests:
         try:
             state = states(request["robot"])
-            found.append(run(request["source"], state, request["robot"]))
+            results.append(run(request["source"], state, request["robot"]))
         except Exception as error:
-            found.append({"error": f"{type(error).__name__}: {error}"})
-    return found
+            results.append({"error": f"{type(error).__name__}: {error}"})
+    return results

@@ -1,4 +1,4 @@
-"""A small made-up robot, four of its states, and what an expression is worth on them."""
+"""The fields of a small made-up robot, four of its states, and the value of an expression on them."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 from scripted_server import MODEL
 
 from reelward.models.chat import Chat
-from reelward.models.schemas import Described
+from reelward.models.schemas import DescriptionAnswer
 from reelward.models.spend import Budget, SpendLog, Spent
 from reelward.records import ModelSettings
 
@@ -29,9 +29,11 @@ def new_chat(model: str = MODEL, temperature: float | None = None) -> Chat:
     return Chat("critic", ModelSettings(name=model, temperature=temperature, max_tokens=500))
 
 
-def ask(text: str = "What is it?", chat: Chat | None = None, pictures: int = 0) -> Described:
+def ask(
+    text: str = "What is it?", chat: Chat | None = None, pictures: int = 0
+) -> DescriptionAnswer:
     chat = chat or new_chat()
-    return chat.ask(Described, [chat.user(text, [sheet(120)] * pictures)])
+    return chat.ask(DescriptionAnswer, [chat.user(text, [sheet(120)] * pictures)])
 
 
 def spent() -> Spent:

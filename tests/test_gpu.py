@@ -19,7 +19,7 @@ from test_processes import held, holder
 from test_robots import arm
 from test_sim import still
 from torch.utils._python_dispatch import TorchDispatchMode
-from trainings import ARGS, REWARD, job
+from trainings import ARGS, REWARD, job, stage_args
 
 from reelward.policy import Policy
 from reelward.runtime import files
@@ -308,13 +308,10 @@ def test_more_steps_and_epochs_read_no_more_back(tmp_path, monkeypatch):
 def test_the_wrong_kind_of_device_is_refused(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    (tmp_path / "c0.py").write_text(REWARD)
-    candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 1, "error": None}
-    files.write_json(tmp_path / "index.json", {"alternate": True, "candidates": [candidate]})
-    out: Path = tmp_path / "policies"
+    args = stage_args(tmp_path, device="cuda")
     with pytest.raises(ResourceError, match="expected a CUDA GPU, found none"):
-        train.main(replace(ARGS, rewards=tmp_path, parent=tmp_path, out=out, device="cuda"))
-    assert not out.exists()
+        train.main(args)
+    assert not args.out.exists()
 
 
 def test_a_solver_that_the_gpu_has_not_is_refused_in_one_line():

@@ -11,6 +11,7 @@ import yaml
 from gymnasium.envs.classic_control import CartPoleEnv
 from trainings import ARGS, trained
 
+from reelward.checking import checked
 from reelward.policy import Policy
 from reelward.sim.environment import make_env
 from reelward.sim.gymnasium_env import GymnasiumEnv
@@ -224,6 +225,14 @@ def test_a_bad_robot_is_refused_in_one_line(tmp_path, changes, complaint):
     with pytest.raises(RobotError, match=complaint) as error:
         own(tmp_path, data, **changes)
     assert "\n" not in str(error.value)
+
+
+def test_rewards_are_checked_on_its_fields():
+    text = 'def reward(s):\n    return {{"a": {}}}\n'
+    good = checked(text.format("s.task_reward - s.pole_angle.abs()"), load_robot("cartpole"))
+    assert good.ok and good.inputs == ("pole_angle", "task_reward")
+    bad = checked(text.format("s.image.sum(dim=-1)"), load_robot("cartpole"))
+    assert [e.code for e in bad.errors] == ["E_FIELD"]
 
 
 def test_a_policy_learns_to_balance_the_pole(tmp_path):

@@ -25,6 +25,7 @@ FIELDS = load_robot("biped").fields
     ("2 ** s.x", [0.5, math.sqrt(2), 4, 16]),
     ("s.x // 1 + s.x % 1", [-1, 0.5, 2, 4]),
     ("-s.x", [1, -0.5, -2, -4]),
+    ("(-3) ** s.v.argmax(dim=1) + (-2.0) ** s.x.long()", [8.5, 10, 13, 17]),
     ("abs(s.x)", [1, 0.5, 2, 4]),
     ("torch.abs(s.x)", [1, 0.5, 2, 4]),
     ("np.abs(s.x)", [1, 0.5, 2, 4]),
@@ -83,6 +84,13 @@ FIELDS = load_robot("biped").fields
 ])  # fmt: skip
 def test_an_expression_means_what_it_means_in_torch(expression, expected):
     assert value(expression) == expected
+
+
+@pytest.mark.parametrize("op", ["+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!="])
+def test_a_negative_number_on_the_left_keeps_its_sign(op):
+    """The compiled graph is run as Python that torch.fx writes; its precedence must not matter."""
+    expected = [float(eval(f"(-3) {op} x")) for x in (-1.0, 0.5, 2.0, 4.0)]
+    assert value(f"(-3) {op} s.x") == expected
 
 
 def test_every_operation_of_the_table_runs():
@@ -184,8 +192,8 @@ def reward(s):
 """
     with pytest.raises(RewardError) as caught:
         compile_reward(source, X)
-    found = [(e.code, e.line, e.col) for e in caught.value.errors]
-    assert found == [
+    errors = [(e.code, e.line, e.col) for e in caught.value.errors]
+    assert errors == [
         ("E_IMPORT", 1, 1),
         ("E_FIELD", 4, 9),
         ("E_OP", 5, 9),

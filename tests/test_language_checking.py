@@ -1,4 +1,4 @@
-"""What is tried beyond types: the contract, the watch in training, `reelward check` and the page."""
+"""What is tried after compiling: the contract, the watch in training, `reelward check`, the page."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_contract_tries_native_terms_and_recorded_states():
         return state["x"] + len(memory)
 
     assert any(
-        "asked again" in f.message
+        "computed again" in f.message
         for f in check_contract(compile_reward(text, X, native={"style": remembers}), X)
     )
     wild = [STATE | {"x": torch.full((4,), 2 * BOUND)}]

@@ -1,4 +1,4 @@
-"""The reward language against those who write it: attackers, chance, and honest models.
+"""The reward language against attacks, random texts and rewards as models write them.
 
 REELWARD_CASES sets how many random cases there are (default 300; 100000 for a long run).
 """
@@ -58,7 +58,7 @@ def test_an_attack_is_refused_with_a_place_and_no_effect(name):
 
 
 def direct(requests: list[tuple[str, str]]) -> list[dict]:
-    """What the texts give when executed as Python, in the jail."""
+    """The terms of the texts when they are executed as Python, in the jail."""
     asked = [{"source": s, "robot": r} for s, r in requests]
     batches = [asked[i : i + 400] for i in range(0, len(asked), 400)]
     return [a for b in batches for a in jailed("tests.language_direct:answers", b, timeout=120)]

@@ -50,7 +50,7 @@ def test_every_term_of_a_compiled_reward_has_its_line():
     from reelward.language.compiler import compile_reward
     from reelward.language.errors import RewardError
 
-    fields, found = load_robot("biped").fields, 0
+    fields, compiled = load_robot("biped").fields, 0
     for path in REWARDS.glob("*.py"):
         try:
             reward = compile_reward(path.read_text(), fields)
@@ -59,5 +59,5 @@ def test_every_term_of_a_compiled_reward_has_its_line():
         spans = term_spans(path.read_text(), fields)
         assert tuple(spans) == reward.terms, path.name
         assert all(reward.lines[name] in lines for name, lines in spans.items()), path.name
-        found += 1
-    assert found > 30
+        compiled += 1
+    assert compiled > 30

@@ -50,11 +50,14 @@ def test_a_column_of_a_field_counts_up_to_its_goal(value: float, closeness: floa
     assert measure.compare(NO_EXPERT, motion).closeness == pytest.approx(closeness)
 
 
-def test_who_falls_at_once_has_no_fitness():
+def test_a_motion_without_the_field_has_no_fitness():
     measure = measures.load("fitness", "task_reward", 8.0)
     motion = measure.of(HOPPER, episodes([0, 0], task_reward=REWARDS))
     assert not motion.descriptors["task_reward"].usable
-    assert measure.compare(NO_EXPERT, motion).closeness == 0.0
+    for learner in (motion, NO_EXPERT):
+        comparison = measure.compare(NO_EXPERT, learner)
+        assert comparison.closeness == 0.0
+        assert [row.name for row in comparison.usable_rows] == ["task_reward"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from scripted_server import Server, completion
 
 from reelward.models.chat import NoAnswer
 from reelward.models.prompts import render
-from reelward.models.schemas import Critique, Described, Written, parse, plain
+from reelward.models.schemas import CritiqueAnswer, DescriptionAnswer, RewardAnswer, parse, plain
 
 pytest_plugins = ("model_fixtures",)
 pytestmark = pytest.mark.usefixtures("project")
@@ -93,7 +93,7 @@ def test_a_refusal_is_accepted_at_once(replies: Callable[..., Server], turn: Any
     ],
 )
 def test_an_answer_is_found_in_its_wrapping(text: str) -> None:
-    assert parse(text, Described).description.startswith("walks")
+    assert parse(text, DescriptionAnswer).description.startswith("walks")
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_nothing_beyond_the_schema_is_an_answer(change: dict[str, Any], why: str
         "wrong": "slow", "rewrite": "speed", "remove": "", "add": "", "failure": "wrong_speed",
         "closer": "A", "confidence": 0.5,
     }  # fmt: skip
-    assert parse(json.dumps(valid | {"confidence": 1}), Critique).closer == "A"
+    assert parse(json.dumps(valid | {"confidence": 1}), CritiqueAnswer).closer == "A"
     with pytest.raises(ValueError, match=why):
-        parse(json.dumps(valid | change), Critique)
+        parse(json.dumps(valid | change), CritiqueAnswer)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_nothing_beyond_the_schema_is_an_answer(change: dict[str, Any], why: str
 )
 def test_json_is_parsed_strictly(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        parse(text, Described)
+        parse(text, DescriptionAnswer)
 
 
 def test_a_text_is_one_line_that_cannot_leave_its_block() -> None:
@@ -141,21 +141,21 @@ def test_a_text_is_one_line_that_cannot_leave_its_block() -> None:
 
 def test_half_a_character_in_a_reward_is_malformed() -> None:
     with pytest.raises(ValueError, match="reward: .*half of one"):
-        parse('{"note": "n", "reward": "\\ud83d"}', Written)
+        parse('{"note": "n", "reward": "\\ud83d"}', RewardAnswer)
 
 
 def test_a_reward_without_json_is_accepted() -> None:
     code = '"""Go."""\ndef reward(s):\n    return {"a": s.time}\n'
-    answer = parse(f"Sure:\n```python\n{code}```\nHave fun", Written)
+    answer = parse(f"Sure:\n```python\n{code}```\nHave fun", RewardAnswer)
     assert answer.reward == code and answer.note == "Go."
     with pytest.raises(ValueError):
-        parse(f"```python\n{code}```\nor\n```python\n{code}```", Written)
+        parse(f"```python\n{code}```\nor\n```python\n{code}```", RewardAnswer)
 
 
 # --- schemas and prompts ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schema", [Critique, Described, Written])
+@pytest.mark.parametrize("schema", [CritiqueAnswer, DescriptionAnswer, RewardAnswer])
 def test_schemas_use_only_what_every_server_knows(schema: Any) -> None:
     form = schema.form()
     assert set(form) == {"type", "properties", "required", "additionalProperties"}
@@ -166,10 +166,10 @@ def test_schemas_use_only_what_every_server_knows(schema: Any) -> None:
 @pytest.mark.parametrize(
     ("schema", "values"),
     [
-        (Described, {"description": "", "criteria": [""]}),
-        (Critique, {name: "" for name in ("wrong", "rewrite", "remove", "add")}
+        (DescriptionAnswer, {"description": "", "criteria": [""]}),
+        (CritiqueAnswer, {name: "" for name in ("wrong", "rewrite", "remove", "add")}
          | {"failure": "none", "closer": "A", "confidence": 0.5}),
-        (Written, {"note": "", "reward": "x"}),
+        (RewardAnswer, {"note": "", "reward": "x"}),
     ],
 )  # fmt: skip
 def test_every_length_is_stated_before_it_is_enforced(schema: Any, values: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ def test_every_length_is_stated_before_it_is_enforced(schema: Any, values: dict[
             kept = getattr(parse(json.dumps(values | {name: value}), schema), name)
             assert (kept == value) == (extra == 0)
             assert str(kept).strip("[]'").endswith("..." if extra else "x")
-    assert lengths == {Described: 2, Critique: 4, Written: 1}[schema]
+    assert lengths == {DescriptionAnswer: 2, CritiqueAnswer: 4, RewardAnswer: 1}[schema]
 
 
 def test_a_prompt_with_a_missing_value_is_an_error() -> None:

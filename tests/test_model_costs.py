@@ -65,7 +65,7 @@ def test_replay_answers_from_the_store_alone(
 def test_a_damaged_record_counts_as_missing(tmp_path: Path) -> None:
     store = Store(tmp_path / "calls", replay=False)
     request = Request(
-        role="critic", model="m", answer="Critique", max_tokens=9, temperature=None, repeat=0,
+        role="critic", model="m", answer="CritiqueAnswer", max_tokens=9, temperature=None, repeat=0,
         messages=(Message(role="user", text="Well?"),),
     )  # fmt: skip
     reply = Reply(

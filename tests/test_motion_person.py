@@ -7,7 +7,7 @@ import pytest
 from clips import scenery
 from skeleton import LEG, walker
 
-from reelward.measures.descriptors import SKEWS, SPECS
+from reelward.measures.descriptors import SKEWS
 from reelward.measures.gait import alternate
 from reelward.measures.reference import distrust, reference
 from reelward.motion import person
@@ -80,15 +80,17 @@ def test_the_toes_tell_forward_on_the_spot():
 
 def test_each_shortcoming_of_a_view_makes_its_descriptors_unusable():
     seen = from_points(seen_from(walker(fps=30), 1), 600, count=8, stature=1.65, time_scale=1.0)
-    assert set(distrust(seen)) == {"lean", "sway"}
-    assert set(distrust(replace(seen, camera=0.1))) == {"lean", "sway", "speed"}
+    always = set(distrust(seen))
+    assert {"lean", "sway"} <= always and not {"speed", "step", "knee"} & always
+    assert set(distrust(replace(seen, camera=0.1))) - always == {"speed"}
     hidden = seen.track.confidence * (np.array(seen.track.names) != "left_ankle")
     doubts = distrust(replace(seen, track=replace(seen.track, confidence=hidden)))
-    assert set(doubts) == {"lean", "sway", "step", "lag", "airborne"}
+    assert set(doubts) - always == {"step", "lag", "airborne"}
     points = seen.track.points.copy()
     points[:, NAMES.index("right_shoulder"), 0] += 30
     doubts = distrust(replace(seen, track=replace(seen.track, points=points)))
-    assert set(doubts) == set(SPECS) - {"cadence", "bob"}
+    assert {"speed", "step", "knee", "duty", "lag"} <= set(doubts)
+    assert not {"cadence", "bob"} & set(doubts)
 
 
 @pytest.mark.parametrize("crouch, usable", [(0.05, False), (0.2, True)])

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
-from motions import BIPED, EXPERT
-from test_train import ARGS
+from motions import BIPED, brief
+from trainings import stage_args
 
 from reelward.authors import measured
+from reelward.authors.draft import Draft, read
 from reelward.checking import cli_check, native_faults
 from reelward.language import NativeError, compile_reward, native_terms
+from reelward.records import Candidates, Stats
 from reelward.runtime import files
 from reelward.runtime.errors import ResourceError
 from reelward.studies import ledger
@@ -73,70 +74,71 @@ def test_params_are_held_against_the_functions():
 
 
 def test_the_measured_author_weighs_them_and_changes_nothing_without():
-    plain = measured.propose(BIPED, EXPERT, None, {}, task="walk", count=2)
-    made = measured.propose(BIPED, EXPERT, None, {}, task="walk", count=2, native=["low"])
-    for without, with_it in zip(plain, made, strict=True):
+    plain = measured.propose(brief(count=2)).candidates
+    weighed = measured.propose(brief(count=2, native=LOW)).candidates
+    for without, with_it in zip(plain, weighed, strict=True):
         lines = [line for line in with_it.source.splitlines() if "low" not in line]
         assert lines == without.source.splitlines()
         assert '"low": WEIGHT["low"] * low(s),' in with_it.source
-    heavier = made[0].source.replace('"low": 1.0', '"low": 2.5')
+    heavier = weighed[0].source.replace('"low": 1.0', '"low": 2.5')
     parent = compile_reward(heavier, BIPED.fields, native=native_terms(LOW))
-    draft = measured.read(parent, measured.Draft({}, {}), ["low"])
+    draft = read(parent, Draft({}, {}), ["low"])
     assert draft is not None and draft.weights["low"] == 2.5
-    assert measured.read(parent, measured.Draft({}, {})) is None
+    assert read(parent, Draft({}, {})) is None
+
+
+def rollouts(args: train.Args, out: Path) -> None:
+    rollout.main(
+        rollout.Args(
+            policies=args.out, rewards=args.rewards, out=out, robot="biped", native=args.native,
+            seed=1, episodes=1, seconds=1.0, measure="gait", field=None, goal=None,
+        )
+    )  # fmt: skip
 
 
 def test_a_native_term_goes_through_every_stage(tmp_path: Path, capsys: pytest.CaptureFixture):
-    """Candidates are tried in the jail, trained, filmed; another keyword is another training."""
+    """Candidates are checked in the jail, trained and measured; another keyword is another training."""
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump({"native": LOW}))
     (tmp_path / "loop.yaml").write_text(ledger.FIRST)
-    made = measured.propose(BIPED, EXPERT, None, {}, task="walk", count=1, native=["low"])[0]
-    files.write_json(
-        tmp_path / "proposal.json",
-        {"alternate": True, "candidates": [vars(made) | {"error": None}]},
-    )
-    given = (tmp_path / "candidates", "biped", tmp_path / "loop.yaml", "iter-00", params)
-    rewards.main(rewards.Args(tmp_path / "proposal.json", *given))
-    (good,) = files.read_json(tmp_path / "candidates/index.json")["candidates"]
-    assert good["error"] is None and good["weights"]["low"] == 1.0 and "low" in good["terms"]
-
-    small = replace(
-        ARGS, rewards=tmp_path / "candidates", parent=tmp_path, out=tmp_path / "policies",
-        native=params, env_steps=512,
+    files.write_record(tmp_path / "proposal.json", measured.propose(brief(count=1, native=LOW)))
+    small = stage_args(tmp_path, native=params, env_steps=512)
+    rewards.main(
+        rewards.Args(
+            tmp_path / "proposal.json", small.rewards, "biped", tmp_path / "loop.yaml", "iter-00",
+            params,
+        )
     )  # fmt: skip
+    (good,) = files.read_record(small.rewards / "index.json", Candidates).candidates
+    assert good.error is None and good.weights["low"] == 1.0 and "low" in good.terms
+
     train.main(small)
-    shown = rollout.Args(
-        small.out, small.rewards, tmp_path / "rollouts", "biped", params, 1, 1, 1.0, 0.2
-    )
-    rollout.main(shown)
-    assert 0 < files.read_json(tmp_path / "rollouts/c0/stats.json")["term_means"]["low"] < 1
+    rollouts(small, tmp_path / "rollouts")
+    stats = files.read_record(tmp_path / "rollouts/c0/stats.json", Stats)
+    assert 0 < stats.term_means["low"] < 1
     assert "term/low" in (small.out / "c0.csv").read_text().splitlines()[0]
 
-    before = train.jobs(small, [good], small.out)[0].scratch
+    before = train.plan(small, [good], small.out)[0].checkpoints
     params.write_text(yaml.safe_dump({"native": {"low": LOW["low"] | {"height": 0.9}}}))
-    assert train.jobs(small, [good], small.out)[0].scratch != before
+    assert train.plan(small, [good], small.out)[0].checkpoints != before
 
-    reward = tmp_path / "candidates/c0.py"
-    assert cli_check(reward, "biped", params=params) == 0
+    assert cli_check(small.rewards / "c0.py", "biped", params=params) == 0
     assert "low" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ending", ["raises", "dies"])
 def test_a_failed_training_is_kept_only_where_its_reward_is_to_blame(tmp_path: Path, ending: str):
-    """What failed by its reward is marked, even all of them; what was killed is tried again."""
+    """A candidate that failed by its reward is marked, even if all did; one that was killed is not,
+    so that it is trained again."""
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump({"native": {"mine": {"function": f"{HERE}:{ending}"}}}))
-    (tmp_path / "c0.py").write_text('PERIOD = 1\ndef reward(s):\n    return {"a": mine(s)}\n')
-    candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 0, "error": None}
-    files.write_json(tmp_path / "index.json", {"alternate": True, "candidates": [candidate]})
-    args = replace(ARGS, rewards=tmp_path, out=tmp_path / "policies", native=params, env_steps=256)
+    reward = 'PERIOD = 1\ndef reward(s):\n    return {"a": mine(s)}\n'
+    args = stage_args(tmp_path, reward, native=params, env_steps=256)
     if ending == "raises":
         train.main(args)
-        (made,) = files.read_json(args.out / "index.json")["candidates"]
-        assert "native term 'mine' raised KeyError" in made["error"]
-        shown = (args.out, tmp_path, tmp_path / "rollouts", "biped", params, 1, 1, 1.0, 0.2)
-        rollout.main(rollout.Args(*shown))
+        (failed,) = files.read_record(args.out / "index.json", Candidates).candidates
+        assert "native term 'mine' raised KeyError" in str(failed.error)
+        rollouts(args, tmp_path / "rollouts")
         assert not list((tmp_path / "rollouts").rglob("motion.json"))
     else:
         with pytest.raises(ResourceError, match="c0: ended with exit code -9; what was"):

@@ -9,36 +9,49 @@ from pathlib import Path
 import yaml
 from conftest import reelward, run
 
-DESCRIPTOR = """
-
-DESCRIPTORS += (
-    Spec(
-        name="hip_low",
-        unit="leg lengths",
-        meaning="lowest height of the hip over the lowest sole",
-        measure=lambda v, a, b: float(v.hip_height[a:b].min()) / v.scale.leg,
-        tolerance=0.1,
-        weight=1.0,
-        too_small="the hip sinks too low",
-        too_large="the hip never sinks",
+RECORD = """    Spec(
+        "nod", "degrees", "range of the line from hip to head",
+        over=lambda v, a, b: float(np.ptp(limb(v.track, "head", "hip")[a:b])),
+        keypoints=lambda names: {"head", "hip"} <= set(names),
+        weight=0.5, tolerance=2.0, too_small="the head is too still", too_large="the head nods",
+        term="upright",
     ),
-)
+)  # fmt: skip
 """
 
-USES_IT = """
-from skeleton import walker
+USES = """
+from skeleton import LEG, walker
+from reelward.critics.measured import headings
+from reelward.loop import history
 from reelward.measures import load
-from reelward.records import MeasureKind
+from reelward.measures.describe import robot_motion
+from reelward.motion.record import from_json, to_json
+from reelward.records import Critique, Feedback
+
+expert, learner = (robot_motion(walker(sway=s), "biped", LEG, 1.0) for s in (4.0, 5.0))
+comparison = load("gait").compare(from_json(to_json(expert)), learner)
+(row,) = (row for row in comparison.rows if row.name == "nod")
+assert abs(row.expert - 4.0) < 0.1 and abs(row.off - 0.5) < 0.1, row
+assert "the head nods" in headings(comparison)["wrong"]
+critique = Critique(**dict(comparison), verdict="same", measured_verdict="same")
+lines = history("", Feedback(critique=critique), "c0", list(load("gait").figures)).splitlines()
+assert lines[0].endswith(",nod") and lines[1].split(",")[-1] == str(row.learner), lines
 """
 
 
-def python(folder: Path, code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False,
-        env={"PYTHONPATH": f"{folder}:{folder / 'tests'}", "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_a_descriptor_is_one_file(desk: Path) -> None:
+    """The trunk sways by 4 degrees in the expert and by 5 in the learner, and the head with it."""
+    path = desk / "reelward/measures/descriptors.py"
+    head, tail = path.read_text().split(")  # fmt: skip\n", 1)
+    lines = head.replace("import lag, level, slope", "import lag, level, limb, slope")
+    path.write_text(lines + RECORD + tail)
+    for command in (["-c", USES], ["-m", "reelward.measures"]):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=desk, capture_output=True, text=True, check=False,
+            env={"PYTHONPATH": f"{desk}:{desk / 'tests'}", "PATH": "/usr/bin:/bin"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert "nod" in done.stdout
 
 
 def test_a_robot_is_one_file(desk: Path) -> None:
@@ -46,7 +59,7 @@ def test_a_robot_is_one_file(desk: Path) -> None:
     robot["episode_s"] = 3.0
     (desk / "robots/pogo").mkdir()
     (desk / "robots/pogo/robot.yaml").write_text(yaml.safe_dump(robot))
-    assert "joint_pos" in reelward(desk, "fields", "pogo")
+    assert "joint_pos" in reelward(desk, "fields", "--robot", "pogo")
     run(desk, "git", "add", "--all")
     run(desk, "git", "commit", "--quiet", "--message", "Add a robot")
     reelward(desk, "new", "jump", "--robot", "pogo")

@@ -15,7 +15,8 @@ from reelward.measures.reference import NO_EXPERT
 from reelward.motion.record import to_json
 from reelward.records import Criteria, ModelCalls
 from reelward.runtime import files
-from reelward.studies.changes import reward_change
+from reelward.sim.robot import load_robot
+from reelward.studies.changes import RewardChange, reward_change
 from stages import report
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -148,21 +149,43 @@ def test_an_iteration_whose_candidates_were_all_refused(tmp_path: Path) -> None:
 
 def test_a_change_names_terms_constants_and_lines() -> None:
     before = (
-        'TARGET = {"speed": 1.0, "bob": 0.1}\nK = 2\n\n\ndef reward(s):\n    return {"a": s.up}\n'
+        'TARGET = {"speed": 1.0, "bob": 0.1}\nK = 2\n\n\ndef reward(s):\n    return {"a": s.time}\n'
     )
-    after = 'TARGET = {"speed": 1.3}\nK = 2\nJ = K + 1\nPERIOD = 1.2\n\n\ndef reward(s):\n    return {"b": s.up}\n'
-    change = reward_change(
-        before, after, ("rewards/seed/selected.py", "rewards/iter-00/selected.py")
-    )
+    after = """\
+TARGET = {"speed": 1.3}
+K = 2
+J = K + 1
+PERIOD = 1.2
+
+
+def reward(s):
+    return {"b": s.time}
+"""
+    change = changed(before, after)
     assert change.added == ["b"] and change.removed == ["a"]
     assert change.constants == {
         "TARGET speed": (1.0, 1.3), "PERIOD": (None, 1.2), "TARGET bob": (0.1, None),
     }  # fmt: skip
-    titles = ["--- rewards/seed/selected.py", "+++ rewards/iter-00/selected.py"]
-    assert change.difference[:2] == titles
-    assert '-    return {"a": s.up}' in change.difference
-    assert '+    return {"b": s.up}' in change.difference
-    assert reward_change(after, after, ("before", "after")).difference == []
+    assert change.difference[:2] == ["--- old.py", "+++ new.py"]
+    assert '-    return {"a": s.time}' in change.difference
+    assert '+    return {"b": s.time}' in change.difference
+    assert changed(after, after).difference == []
+
+
+def changed(before: str, after: str) -> RewardChange:
+    return reward_change(before, after, ("old.py", "new.py"), load_robot("biped").fields)
+
+
+def test_terms_are_found_however_they_are_written() -> None:
+    rewards = Path(__file__).parent / "rewards"
+    comprehension = (rewards / "comprehension_terms.py").read_text()
+    by_element = (rewards / "typed_signature.py").read_text()
+    change = changed(comprehension, by_element)
+    assert change.added == ["run", "cost"]
+    still = ["still_right_hip", "still_left_hip", "still_right_knee", "still_left_knee"]
+    assert change.removed == [*still, "forward"]
+    nested = 'W = {"a": {"b": 1.0}}\n\n\ndef reward(s):\n    return {"a": W["a"]["b"] * s.time}\n'
+    assert changed(by_element, nested).added == ["a"]
 
 
 def test_the_change_and_its_reason_are_on_the_page(finished: Study, page: Page) -> None:

@@ -3,24 +3,20 @@
 import csv
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT
-from test_loop import motion
-from trainings import ARGS, REWARD, job, trained
+from trainings import ARGS, REWARD, job, stage_args, trained
 
 from reelward import rollout
 from reelward.language import compile_reward
-from reelward.motion.record import to_json
 from reelward.policy import About, Policy
 from reelward.runtime import files
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.robot import load_robot
-from reelward.studies import ledger
-from stages import propose, rewards, train
+from stages import train
 
 
 def batch(rewards, values, next_values, terminated, truncated) -> train.Batch:
@@ -122,24 +118,11 @@ def test_a_reward_that_is_not_finite_ends_the_training_by_name(tmp_path):
         train.learn_alone(ARGS, job(tmp_path, reward=bad), lambda steps: None)
 
 
-@pytest.mark.parametrize(("lag", "mirrored"), [(0.48, True), (0.03, False)])
-def test_the_policy_mirrors_legs_that_alternate(tmp_path: Path, lag: float, mirrored: bool):
-    files.write_json(tmp_path / "expert/motion.json", to_json(motion(lag=lag)))
-    args = propose.Args(
-        expert=tmp_path / "expert", criteria=tmp_path, parent=tmp_path, parent_best=tmp_path,
-        out=tmp_path / "proposal.json", robot="biped", native=ROOT / "params.yaml", task="walk",
-        critic="measured", author="measured", candidates=1, model=None, temperature=None,
-        max_tokens=1000, evidence="critique",
-    )  # fmt: skip
-    files.write_text(tmp_path / "selected.py", "def reward(s):\n    return {}\n")
-    files.write_json(tmp_path / "feedback.json", {})
-    propose.main(args)
-    files.write_text(tmp_path / "loop.yaml", ledger.FIRST)
-    given = ("biped", tmp_path / "loop.yaml", "iter-00", ROOT / "params.yaml")
-    rewards.main(rewards.Args(args.out, tmp_path / "rewards", *given))
-    short = {"rewards": tmp_path / "rewards", "out": tmp_path / "policies", "env_steps": 256}
-    train.main(replace(ARGS, native=ROOT / "params.yaml", **short))
-    assert Policy.load(tmp_path / "policies/c0.pt").about.symmetric is mirrored
+@pytest.mark.parametrize("alternate", [True, False])
+def test_the_policy_is_symmetric_if_the_legs_of_the_expert_alternate(tmp_path, alternate):
+    args = stage_args(tmp_path, alternate=alternate, native=ROOT / "params.yaml", env_steps=256)
+    train.main(args)
+    assert Policy.load(tmp_path / "policies/c0.pt").about.symmetric is alternate
 
 
 def test_a_rollout_survives_a_term_that_is_not_finite_now_and_then():
@@ -154,7 +137,7 @@ def test_a_rollout_survives_a_term_that_is_not_finite_now_and_then():
     times = torch.arange(1, 16) * robot.dt - 0.05
     expected = times[times > 0].log().sum().item() / 15
     assert done.lived.tolist() == [15, 15]
-    assert rollout.statistics(done)["term_means"] == pytest.approx(
+    assert rollout.statistics(done).term_means == pytest.approx(
         {"late": expected, "one": 1.0}, abs=1e-4
     )
 

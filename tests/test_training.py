@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from trainings import ARGS, REWARD, job, results, trained
+from trainings import ARGS, REWARD, candidate, job, results, trained
 
 from reelward.runtime.checkpoints import Checkpoints
 from reelward.runtime.errors import TrainingError
@@ -158,13 +158,12 @@ def test_checkpoints_are_named_by_what_defines_the_training(tmp_path):
     for name in ("c0", "c1"):
         (tmp_path / f"{name}.py").write_text(REWARD if name == "c0" else REWARD + "# other\n")
     (tmp_path / "policy.pt").write_bytes(b"weights")
-    args = replace(ARGS, rewards=tmp_path, parent=tmp_path)
+    args = replace(ARGS, rewards=tmp_path, parent=tmp_path / "policy.pt")
 
-    def folder(args=args, **change) -> str:
-        candidate = {"name": "c0", "file": "c0.py", "start": "scratch", "seed": 1} | change
-        return train.plan(args, [candidate], tmp_path)[0].checkpoints.name
+    def folder(args=args, **changes) -> str:
+        return train.plan(args, [candidate(**changes)], tmp_path)[0].checkpoints.name
 
-    assert {folder(name="c5"), folder(replace(args, out=Path("elsewhere")))} == {folder()}
+    assert {folder(note="other"), folder(replace(args, out=Path("elsewhere")))} == {folder()}
     others = [
         folder(seed=2), folder(file="c1.py"), folder(start="warm"), folder(replace(args, seed=9)),
         folder(replace(args, gamma=0.9)), folder(replace(args, robot="walker2d")),

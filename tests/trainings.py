@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from reelward.records import Candidates, CheckedCandidate, Gait
+from reelward.runtime import files
 from reelward.training import Job
 from stages import train
 
@@ -29,6 +31,23 @@ def job(folder: Path, name: str = "c0", reward: str = REWARD, start: Path | None
     out = folder / "out"
     out.mkdir(exist_ok=True)
     return replace(Job(name, source, start, 3, out, folder / "checkpoints" / name), **changes)
+
+
+def candidate(name: str = "c0", **changes) -> CheckedCandidate:
+    """A candidate's line of the index."""
+    start = CheckedCandidate(
+        name=name, start="scratch", seed=0, note="", file=f"{name}.py", error=None
+    )
+    return start.model_copy(update=changes)
+
+
+def stage_args(folder: Path, reward: str = REWARD, alternate: bool = True, **changes) -> train.Args:
+    """Options of the stage for one candidate, with its inputs written to `folder`."""
+    files.write_text(folder / "rewards/c0.py", reward)
+    files.write_record(folder / "rewards/index.json", Candidates(candidates=(candidate(),)))
+    files.write_record(folder / "gait.json", Gait(alternate=alternate))
+    inputs = {"rewards": folder / "rewards", "gait": folder / "gait.json"}
+    return replace(ARGS, **inputs, parent=folder / "policy.pt", out=folder / "policies", **changes)
 
 
 def results(folder: Path, name: str = "c0") -> tuple[bytes, bytes]:

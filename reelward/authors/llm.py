@@ -20,7 +20,7 @@ from reelward.language.native import native_card, native_terms
 from reelward.language.source import MAX_SOURCE
 from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import Variables, figure, render
-from reelward.models.schemas import Written
+from reelward.models.schemas import RewardAnswer
 from reelward.models.server import ready
 from reelward.records import Candidate, Proposal, Start, Training, Trial
 
@@ -71,7 +71,7 @@ def _write(chat: Chat, brief: Brief, prompt: str) -> Result:
     result = Result("", "", None)
     try:
         for _ in range(1 + REPAIRS):
-            answer = chat.ask(Written, messages)
+            answer = chat.ask(RewardAnswer, messages)
             source = _without_fence(answer.reward)
             verdict = checked(source, brief.robot, brief.native)
             if verdict.ok:
@@ -81,7 +81,7 @@ def _write(chat: Chat, brief: Brief, prompt: str) -> Result:
             result = Result(source, answer.note, "\n".join(errors))
             if repeated:
                 break  # the model does not find the mistake
-            mend = render("mend", errors=errors[:ERRORS], form=form(Written))
+            mend = render("mend", errors=errors[:ERRORS], form=form(RewardAnswer))
             messages.append(chat.user(mend))
     except NoAnswer as e:
         return result._replace(error=str(e))
@@ -113,7 +113,7 @@ def _variables(brief: Brief) -> Variables:
     robot, feedback = brief.robot, brief.feedback
     variables: Variables = {
         "task": brief.task, "count": brief.count, "first": not feedback.trials,
-        "parent": brief.parent, "form": form(Written),
+        "parent": brief.parent, "form": form(RewardAnswer),
         "robot": f"{robot.name}, leg {robot.leg_length_m:.3g} m, a step is {robot.dt:.3g} s",
         "fields": robot_card(robot.fields), "library": library_table(),
         "max_terms": MAX_TERMS, "max_kib": MAX_SOURCE // 1024,

@@ -31,15 +31,15 @@ def library_table() -> str:
 
 
 def operations_table() -> str:
-    """Every operation that a text can write, by the arguments it takes."""
+    """Every operation of the language, grouped by its arguments."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, op in OPS.items():
         spellings = [s for s, meant in SPELLINGS.items() if meant == name and s not in SPECIAL]
         if spellings:
-            shown = [_param(p, DEFAULTS[name]) for p in op.params]
+            params = [_param(p, DEFAULTS[name]) for p in op.params]
             first, *others = spellings
             also = f" ({', '.join(others)})" if others else ""
-            groups[", ".join(shown)].append(f"{first}{also}")
+            groups[", ".join(params)].append(f"{first}{also}")
     rows = ["| arguments | operations |", "|---|---|"]
     rows += [f"| `{args}` | {', '.join(names)} |" for args, names in groups.items()]
     rows.append(f"| as in torch | {', '.join(SPECIAL)} |")
@@ -82,7 +82,7 @@ TABLES = {"library": library_table, "operations": operations_table, "errors": er
 
 
 def filled(page: str) -> str:
-    """`page` with the table between `<!-- NAME -->` and `<!-- /NAME -->` written anew."""
+    """`page` with each table between `<!-- NAME -->` and `<!-- /NAME -->` replaced by the current one."""
     return re.sub(
         r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)",
         lambda m: f"{m[1]}{TABLES[m[2]]()}\n{m[3]}",

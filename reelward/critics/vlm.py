@@ -11,8 +11,7 @@ from reelward.critics.measured import judged
 from reelward.measures.base import Measure
 from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import figure, render
-from reelward.models.schemas import Critique as Answer
-from reelward.models.schemas import Described
+from reelward.models.schemas import CritiqueAnswer, DescriptionAnswer
 from reelward.models.server import ready
 from reelward.records import HEADINGS, Criteria, Critique, Judgement, ModelSettings, Verdict
 from reelward.runtime.errors import InputError
@@ -26,10 +25,10 @@ def describe(measure: Measure, expert: View, task: str, model: ModelSettings) ->
         {"name": row.name, "value": figure(row.expert), "unit": row.unit}
         for row in measure.compare(expert.motion, expert.motion).usable_rows
     ]
-    prompt = render("describe", task=task, figures=figures, form=form(Described))
+    prompt = render("describe", task=task, figures=figures, form=form(DescriptionAnswer))
     sheets = [expert.sheet] if expert.sheet else []
     try:
-        answer = chat.ask(Described, [chat.user(prompt, sheets)])
+        answer = chat.ask(DescriptionAnswer, [chat.user(prompt, sheets)])
     except NoAnswer as e:
         raise InputError(
             f"{model.name} did not describe the expert: {e}; name another model in critique.model"
@@ -64,7 +63,7 @@ def _judged(chat: Chat, scene: Scene, learner: View) -> Critique:
             robots = dict(sorted({letter: learner, other: scene.parent}.items()))
             sheets = [v.sheet for v in (scene.expert, *robots.values()) if v.sheet]
             message = chat.user(_prompt(scene, robots, letter), sheets)
-            answer = chat.ask(Answer, [message])
+            answer = chat.ask(CritiqueAnswer, [message])
             verdicts.append(_verdict(answer.closer, letter))
             words = words or answer.model_dump(include={*HEADINGS, "failure", "confidence"})
     except NoAnswer as e:
@@ -98,7 +97,7 @@ def _prompt(scene: Scene, robots: dict[str, View], judged: str) -> str:
         "critique", task=scene.task, judged=judged, pictures=pictures,
         criteria=scene.criteria.criteria, figures=figures,
         lived={letter: _lived(robot) for letter, robot in robots.items()},
-        terms=", ".join(stats.term_means if stats else ()) or "none", form=form(Answer),
+        terms=", ".join(stats.term_means if stats else ()) or "none", form=form(CritiqueAnswer),
     )  # fmt: skip
 
 

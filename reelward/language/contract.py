@@ -1,4 +1,4 @@
-"""The contract test: what the types cannot tell is tried on states."""
+"""The contract of a reward, tried on states: what shapes and types cannot show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reelward.sim.field import Field
 
 State = Mapping[str, torch.Tensor]
 BOUND = 1e4
-"""what a term may reach on plausible states"""
+"""the largest size of a term on plausible states"""
 
 
 def trial_states(fields: Sequence[Field], seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
@@ -47,32 +47,32 @@ def trial_states(fields: Sequence[Field], seed: int = 0) -> dict[str, dict[str, 
 def check_contract(
     reward: Reward, fields: Sequence[Field], states: Iterable[State] | None = None
 ) -> list[Diagnostic]:
-    """What is wrong with `reward` on trial states and on recorded `states`; empty when nothing is.
+    """The faults of `reward` on trial states and on recorded `states`; empty where it has none.
 
-    Every term is float32 [N], finite, at most 1e4 (on plausible states), the same when asked again,
-    the same for an environment whatever the others are, and leaves the state as it is.
+    Every term must be float32 [N]; finite; at most `BOUND` on plausible states; the same when it is
+    computed again; the same for an environment whatever the others are. The state must stay unchanged.
     """
     trials: dict[str, State] = dict(trial_states(fields))
     trials |= {f"recorded {i}": state for i, state in enumerate(states or ())}
-    found: dict[tuple[str, str], Diagnostic] = {}
+    diagnostics: dict[tuple[str, str], Diagnostic] = {}
     for name, state in trials.items():
         try:
             faults = list(_faults(reward, name, state))
-        except (RuntimeError, ArithmeticError) as error:  # of torch, whose types do not tell it
+        except (RuntimeError, ArithmeticError) as error:
             why = str(error).partition("\n")[0][:200]
             message = f"the reward cannot be computed on {name} states: {why}"
             hint = "guard it: turn whole numbers into floats, clamp a divisor away from 0"
-            found.setdefault(("", hint), Diagnostic("E_CONTRACT", 0, 0, message, hint))
+            diagnostics.setdefault(("", hint), Diagnostic("E_CONTRACT", 0, 0, message, hint))
             continue
         for term, message, hint in faults:
             line = reward.lines.get(term, 0)
-            found.setdefault(
+            diagnostics.setdefault(
                 (term, hint),
                 Diagnostic(
                     "E_CONTRACT", line, 0, f"term {term!r} {message} on {name} states", hint
                 ),
             )
-    return list(found.values())
+    return list(diagnostics.values())
 
 
 def _faults(reward: Reward, name: str, state: State) -> Iterable[tuple[str, str, str]]:
@@ -102,7 +102,7 @@ def _faults(reward: Reward, name: str, state: State) -> Iterable[tuple[str, str,
                 (f"keep it within {BOUND:g}: clamp it or use a kernel"),
             )
         elif not torch.equal(x, again[term]):
-            yield term, "differs when asked again", "a reward is the same for the same state"
+            yield term, "differs when computed again", "a reward is the same for the same state"
         elif x.data_ptr() in memory or x.requires_grad:
             yield term, "is the state's own memory", "return a new tensor"
         for how, (index, other) in picked.items():

@@ -21,7 +21,7 @@ CODES = {
     "E_STATIC": "this must be known while compiling, but differs between environments",
     "E_STATE": "a reward changes nothing: no memory, no writing into tensors",
     "E_REWARD": "the file as a whole: `def reward(s)` returns a dict of named terms, each [N]",
-    "E_CONTRACT": "on trial states a term is not finite, not bounded, not pure or not independent",
+    "E_CONTRACT": "on trial states a term is not finite, too large, or depends on more than the state of its environment",
 }
 
 
@@ -52,7 +52,7 @@ class RewardError(ValueError):
 
 
 class Fail(Exception):
-    """A mistake on its way to the innermost expression, which knows the place."""
+    """A mistake without its place, which the innermost expression around it adds."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class Fail(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint: the known names most like `name`, or all of them when they are few."""
+    """A hint: the known names most similar to `name`, or all of them where they are few."""
     known = sorted(set(known))
     close = difflib.get_close_matches(name[:60], known, n=3, cutoff=0.5)
     close += [k for k in known if k not in close and (name in k or k in name)][: 3 - len(close)]

@@ -1,4 +1,4 @@
-"""The typed graph: every node is checked when it is added, whoever adds it.
+"""The typed graph: every node is checked when it is added.
 
 Shapes and dtypes come from running the operation twice on made-up tensors: first without environments,
 which takes no memory however large the result would be, then with a prime number of environments that is
@@ -91,7 +91,7 @@ class Graph:
         self._total = 0
 
     def add(self, name: str, *args: Any, line: int = 0) -> Tensor:
-        """The tensor of `name(*args)`, made once however often it is asked for. Raises Fail."""
+        """The tensor of `name(*args)`; the same tensor each time for the same arguments. Raises Fail."""
         op = OPS[name]
         args = tuple(self._fitted(op, arg, line) for arg in args)
         for i, arg in enumerate(args):
@@ -104,7 +104,7 @@ class Graph:
         if tensor.data is not None and name != "const":
             tensor = self.const(tensor.data, line)
         else:
-            if tensor.dtype != PICTURE:  # only looked at, never copied
+            if tensor.dtype != PICTURE:  # a view of the picture, which takes no memory
                 self._total += tensor.meta.numel() // (N if tensor.batched else 1)
             if len(self.nodes) >= MAX_NODES or self._total > MAX_TOTAL:
                 raise OverflowError(

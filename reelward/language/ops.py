@@ -1,6 +1,6 @@
-"""The closed table of operations: all that a reward can ever compute.
+"""The closed table of operations: a reward can compute these and nothing else.
 
-An argument of an operation is one of six kinds, told by the first letters of its name in the table:
+An argument of an operation is one of six kinds. The first letters of its name in the table name the kind:
 
     x, y, z   a value: a tensor or a number         dim    an axis that is reduced, scanned or indexed
     xs        one or more values (comes last)       flag   True or False
@@ -24,7 +24,7 @@ class Op:
     params: tuple[str, ...]
     run: Callable[..., Any]
     lift: bool = False
-    """numbers become tensors first (torch takes none here)"""
+    """torch takes tensors only, so numbers become tensors first"""
     floats: bool = False
     """truth values and integers become float32 first"""
     view: bool = False
@@ -184,7 +184,7 @@ _op("reshape", "x shape", lambda x, shape: x.reshape(x.shape[0], *shape), view=T
 _op("expand", "x shape", lambda x, shape: x.expand(x.shape[0], *shape), view=True)
 _op("fill", "x shape k_value", lambda x, s, v: x.new_full((x.shape[0], *s), v))
 
-# where values come from; the interpreter of the graph binds these
+# where values come from; `program.trace` gives them their values
 _op("input", "k_name", lambda name: None, view=True)
 _op("const", "k_data k_dtype", lambda data, dtype: torch.tensor(data, dtype=DTYPES[dtype]))
 _op("native", "k_name", lambda name: None, view=True)

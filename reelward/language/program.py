@@ -47,16 +47,19 @@ class Program:
 def trace(
     nodes: Sequence[Node], outputs: Sequence[int], native: Mapping[str, NativeTerm]
 ) -> fx.Graph:
-    """The nodes as plain torch calls. Placeholders: the state, each field read, each constant."""
+    """The nodes as plain torch calls. Placeholders: the state, each field read, each constant; the last
+    two have their node as `meta["source"]`."""
     graph = fx.Graph()
     tracer = fx.proxy.GraphAppendingTracer(graph)
 
-    def placeholder(name: str) -> fx.Proxy:
-        return fx.Proxy(graph.placeholder(name), tracer)
+    def placeholder(name: str, source: Node | None = None) -> fx.Proxy:
+        node = graph.placeholder(name)
+        node.meta["source"] = source
+        return fx.Proxy(node, tracer)
 
     state = placeholder("state")
     given = {
-        i: placeholder(f"{kind}_{i}")
+        i: placeholder(f"{kind}_{i}", node)
         for kind in ("input", "const")
         for i, node in enumerate(nodes)
         if node.op == kind
@@ -69,7 +72,11 @@ def trace(
             call = graph.call_function(native[node.args[0]], (state.node,))
             values.append(fx.Proxy(call, tracer))
         else:
-            values.append(OPS[node.op].run(*(_argument(arg, values) for arg in node.args)))
+            args = [_argument(arg, values) for arg in node.args]
+            run = OPS[node.op].run
+            if node.op == "pow" and not isinstance(args[0], fx.Proxy) and args[0] < 0:
+                run = torch.pow  # torch.fx writes -3 ** x, which is -(3 ** x)
+            values.append(run(*args))
     graph.output(tuple(values[i].node for i in outputs))
     return graph
 

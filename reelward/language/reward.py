@@ -12,6 +12,7 @@ import torch
 
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.graph import Graph, Node, Ref, Tensor
+from reelward.language.plain_torch import plain_torch
 from reelward.language.program import NativeTerm, Program, State
 
 
@@ -44,7 +45,8 @@ class Reward:
         """the native terms that it calls"""
         self.inputs = frozenset(graph.fields if self.native else read)
         """the fields it reads"""
-        self.digest = self._digest({name: graph.fields[name].shape for name in self.inputs})
+        self.fields = tuple(f for name, f in graph.fields.items() if name in self.inputs)
+        self.digest = self._digest({f.name: f.shape for f in self.fields})
         checked = {name: _checked(name, native[name]) for name in self.native}
         self._program = Program(self.nodes, tuple(self.outputs.values()), checked)
 
@@ -55,6 +57,11 @@ class Reward:
         """The mean of each term over N states that are given as arrays `[N, *shape]`."""
         tensors = {name: torch.as_tensor(x, dtype=torch.float32) for name, x in state.items()}
         return {name: float(value.mean()) for name, value in self(tensors).items()}
+
+    def as_torch(self) -> str:
+        """The reward as the text of one function `reward(s) -> dict[str, Tensor]` that needs nothing
+        but torch, and the native terms that it calls, by their names."""
+        return plain_torch(self._program.graph, self.terms, self.fields, self.period)
 
     def _digest(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
         """SHA-256 of the text and of what it compiled to."""
@@ -105,4 +112,5 @@ def _checked(name: str, function: NativeTerm) -> Callable[[State], torch.Tensor]
             raise fault(f"gave {list(result.shape)} {result.dtype}", f"return float32 [{n}]")
         return result
 
+    call.__name__ = name
     return call

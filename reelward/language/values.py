@@ -1,4 +1,4 @@
-"""The values of the language beside numbers, words, tuples, lists, dicts and `graph.Tensor`."""
+"""The values of the language other than numbers, words, tuples, lists, dicts and `graph.Tensor`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from reelward.language.graph import Tensor, shape_text
 
 
 class Scope:
-    """Names and their values; what is not here is looked up in `parent`. Copied with all it holds."""
+    """Names and their values. Names that are not here are looked up in `parent`.
+
+    A deep copy copies the values too, except where the scope is `shared`, as module and library are.
+    """
 
     def __init__(self, parent: Scope | None = None, shared: bool = False) -> None:
         self.parent, self.shared, self.names = parent, shared, dict[str, Any]()
@@ -56,7 +59,7 @@ class Function:
 
 
 class Single:
-    """A value without parts: the same object in every copy of a scope."""
+    """A value without parts, which copies of a scope share."""
 
     def __deepcopy__(self, memo: object) -> Single:
         return self
@@ -77,7 +80,7 @@ class Native(Single):
 
 @dataclass(frozen=True)
 class Module(Single):
-    """torch, numpy or math: a prefix that is read and dropped."""
+    """torch, numpy or math, the prefix of a name."""
 
     name: str
 
@@ -96,16 +99,16 @@ class Dtype(Single):
 
 
 class Skipped(Single):
-    """A device: accepted and of no effect."""
+    """A device or a type: accepted, without effect."""
 
 
 class Poison(Single):
-    """The value of an expression that was refused; whatever uses it says nothing more."""
+    """The value of an expression that was refused; using it is not reported again."""
 
 
 @dataclass(frozen=True)
 class Half(Single):
-    """A name that the two branches of an `if` over tensors leave in different kinds."""
+    """A name to which the two branches of an `if` over tensors give values of different kinds."""
 
     name: str
     line: int
@@ -130,7 +133,7 @@ def is_number(value: object) -> bool:
 
 
 def describe(value: object) -> str:
-    """A value's kind in a few words, for messages."""
+    """The kind of a value in a few words, for messages."""
     match value:
         case Tensor():
             return f"a tensor {shape_text(value.meta)}" + (

@@ -1,4 +1,4 @@
-"""Values that are not finite, while a policy trains: masked at once, counted, reported by name."""
+"""Values of terms that are not finite while a policy trains: masked, counted, and reported by name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Watch:
         self.bad: torch.Tensor | float = 0.0
 
     def masked(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The terms `[terms, N]` with 0 for what is not finite. Counts on their own device, without
-        waiting for it."""
+        """The terms `[terms, N]`, values that are not finite as 0. The count stays on the device of the
+        terms, so that nothing waits for it."""
         stacked = torch.stack([terms[name] for name in self.reward.terms])
         finite = stacked.isfinite()
         self.bad = self.bad + (~finite).sum(dim=1)
@@ -29,12 +29,12 @@ class Watch:
         return torch.where(finite, stacked, 0.0)
 
     def check(self) -> None:
-        """Raises RewardError with each term's name and line whose share is above the limit."""
+        """Raises RewardError that names each term whose share is above the limit, with its line."""
         if not self.seen:
             return
         shares = (torch.as_tensor(self.bad).cpu() / self.seen).tolist()
         self.bad, self.seen = 0.0, 0
-        wild = [
+        errors = [
             Diagnostic(
                 "E_CONTRACT",
                 self.reward.lines[name],
@@ -45,5 +45,5 @@ class Watch:
             for name, share in zip(self.reward.terms, shares, strict=True)
             if share > self.limit
         ]
-        if wild:
-            raise RewardError(wild)
+        if errors:
+            raise RewardError(errors)

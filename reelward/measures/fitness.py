@@ -81,8 +81,8 @@ class Fitness:
 
     def compare(self, expert: Motion, learner: Motion) -> Comparison:
         """The closeness is the mean over the goal, within 0 and 1. The expert counts for nothing."""
-        figure = learner.descriptors[self.field]
-        value = figure.value if figure.usable else None
+        figure = learner.descriptors.get(self.field)
+        value = figure.value if figure and figure.usable else None
         closeness = 0.0 if value is None else round(min(max(value / self.goal, 0.0), 1.0), 6)
         row = Row(
             name=self.field,

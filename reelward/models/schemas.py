@@ -91,7 +91,7 @@ class Answer(BaseModel):
 A = TypeVar("A", bound=Answer)
 
 
-class Described(Answer):
+class DescriptionAnswer(Answer):
     """The expert's motion in words, and the criteria for every learner."""
 
     description: Annotated[str, _line(DESCRIPTION)] = Field(
@@ -111,7 +111,7 @@ Failure = Literal[
 ]  # fmt: skip
 
 
-class Critique(Answer):
+class CritiqueAnswer(Answer):
     """The four headings of a critique (arXiv 2410.09286), and the fields that code acts on."""
 
     wrong: Annotated[str, _line(HEADING)] = Field(
@@ -133,7 +133,7 @@ class Critique(Answer):
     confidence: Annotated[float, Field(ge=0, le=1)] = Field(description="from 0 to 1")
 
 
-class Written(Answer):
+class RewardAnswer(Answer):
     """A whole reward file."""
 
     note: Annotated[str, _line(NOTE)] = Field(

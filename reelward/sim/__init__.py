@@ -5,7 +5,7 @@ import os
 
 
 def _gl() -> str:
-    """EGL where its library is there; MuJoCo's import fails when it is asked for and is not."""
+    """EGL where its library is installed. Without it, MuJoCo's import would fail if EGL were asked for."""
     try:
         ctypes.CDLL("libEGL.so.1")
         return "egl"

@@ -1,6 +1,6 @@
-"""N simulations on one device: mujoco_warp, with torch looking at the same memory.
+"""N simulations on a CUDA GPU: mujoco_warp, whose memory torch reads and writes.
 
-The device is a CUDA GPU; Warp's CPU device runs the same code slowly, for tests.
+Tests run the same code, slowly, on Warp's CPU device.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from reelward.sim.mjcf import Robot
 from reelward.sim.schema import RobotError
 
 MAX_VALUE = 1e10
-"""a coordinate or velocity beyond it is lost: MuJoCo's own limit"""
+"""a simulation with a greater coordinate or velocity has diverged: MuJoCo's own limit"""
 FLAIL_S = 5.0
-"""s of a robot thrown about, which tell how many contacts it can have"""
+"""seconds of random motion from which the number of possible contacts is estimated"""
 FULL = ~int(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)
-"""overflows that lose a contact; a solver that stops at its limit has lost none"""
+"""overflows that lose a contact; one of the solver's iterations loses none"""
 
 
 class GpuPhysics:
-    """Steps N copies of a robot; the same protocol and the same fields as CpuPhysics, in float32.
+    """Steps N copies of a robot, with the interface of CpuPhysics, in float32.
 
-    A pyramid that stands for a friction cone is turned otherwise about the normal of a capsule's contact
-    than MuJoCo turns it: in the plane the two agree to float32, in space only with elliptic cones,
-    else they part like two models of equal right.
+    MuJoCo and mujoco_warp orient pyramidal friction cones differently at contacts of capsules.
+    Planar robots agree with CpuPhysics to float32; trajectories in space agree with elliptic cones
+    and diverge with pyramidal ones, where both are valid.
 
-    A control step and the refreshing of the derived fields are each one CUDA graph. Nothing is read
-    back: simulations that are lost, or had more contacts than there is room for, are put back to the
-    model's posture and flagged in `diverged`.
+    A control step and the refresh of the derived arrays are one CUDA graph each. Nothing is read
+    back: a simulation that diverged, or had more contacts than there is room for, is put back to
+    the model's posture and flagged in `diverged`.
 
-    A GPU is this process's alone from here on: another one that wants it waits for this one's end.
+    The process holds a lock on the GPU until it ends; another process waits for it.
     """
 
     everywhere = True
@@ -56,9 +56,9 @@ class GpuPhysics:
         if self.device.type == "cuda":
             if not wp.get_cuda_device_count():
                 raise ResourceError(
-                    "Warp found no CUDA GPU, though torch did: it needs driver 580 or later"
+                    "expected a CUDA GPU for Warp, found none, though torch found one; install driver 580 or later"
                 )
-            print("reelward: compiling the physics, minutes at first", file=sys.stderr)
+            print("reelward: compiling the physics; the first time takes minutes", file=sys.stderr)
         model, start = robot.mj_model, mujoco.MjData(robot.mj_model)
         mujoco.mj_forward(model, start)
         contacts, rows = _room(model)
@@ -73,13 +73,13 @@ class GpuPhysics:
             self._data = mjw.put_data(model, start, nworld=n, nconmax=contacts, njmax=rows)
         self.qpos, self.qvel, self.ctrl = (self.output(f) for f in ("qpos", "qvel", "ctrl"))
         self.diverged = torch.zeros(n, dtype=torch.bool, device=self.device)
-        """simulations that were lost in the last step"""
+        """simulations that diverged in the last step"""
         self._warmstart, self._overflow = self.output("qacc_warmstart"), self.output("overflow")
         self._forces = self.output("actuator_force"), self.output("sensordata")
         self._qpos0 = torch.as_tensor(model.qpos0, dtype=torch.float32, device=self.device)
         self._substeps = robot.substeps
         self._problem = (
-            "" if early else "the driver is older than CUDA 12.4: the solver never stops early"
+            "" if early else "the driver is older than CUDA 12.4, so the solver never stops early"
         )
         self._steps = self._captured(self._step)
         self._refresh = self._captured(self._derive)
@@ -88,7 +88,7 @@ class GpuPhysics:
             print(f"reelward: physics on {self._wp_device.name} {how}", file=sys.stderr)
 
     def output(self, name: str) -> Tensor:
-        """A live view of a Data field, float32 `[N, ...]`, refreshed by every call."""
+        """A live view of an array of mjData, float32 `[N, ...]`, refreshed by every call."""
         return wp.to_torch(getattr(self._data, name))
 
     def step(self, substeps: int) -> None:
@@ -106,12 +106,12 @@ class GpuPhysics:
         self._refresh()
 
     def forward(self, rows: Tensor) -> None:
-        """Refresh the derived fields after states were written: of all simulations, whatever `rows`.
-        The warm start stays: the solver prefers a better beginning where there is one."""
+        """Refresh the derived arrays after states were written: of all simulations, whatever `rows`.
+        The warm start stays; the solver takes a better start where it has one."""
         self._refresh()
 
     def state(self) -> Tensor:
-        """The whole integration state, warm start included."""
+        """The whole integration state with the solver's warm start."""
         return torch.cat((self.qpos, self.qvel, self._warmstart), 1).cpu()
 
     def load_state(self, state: Tensor, rows: slice = slice(None)) -> None:
@@ -121,21 +121,21 @@ class GpuPhysics:
             memory[rows] = part
         self._refresh()
 
-    # --- what the graphs hold -------------------------------------------------------------------
+    # --- contents of the graphs -------------------------------------------------------------------
 
     def _step(self) -> None:
         for _ in range(self._substeps):
             mjw.step(self._model, self._data)
 
     def _derive(self) -> None:
-        """Everything that depends on positions and velocities alone; forces and sensors stay those
-        of the last physics step."""
+        """Refresh what depends on positions and velocities alone; forces and sensors stay those of
+        the last physics step."""
         mjw.fwd_kinematics(self._model, self._data)
         mjw.transmission(self._model, self._data)
         mjw.fwd_velocity(self._model, self._data)
 
     def _captured(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work` in torch's stream: as a CUDA graph where one can be captured."""
+        """`work` in torch's stream, as a CUDA graph where one can be captured."""
         device = self._wp_device
         with wp.ScopedDevice(device):
             work()  # compiles the kernels
@@ -168,8 +168,8 @@ class GpuPhysics:
 
 
 def _room(model: mujoco.MjModel) -> tuple[int, int]:
-    """Contacts and constraint rows to make room for in each simulation: twice as many as the robot
-    had at most while it flailed and lay on the ground."""
+    """Contacts and constraint rows to make room for in each simulation: twice the maximum during
+    random motion, in which the robot also falls and lies on the ground."""
     data, rng = mujoco.MjData(model), np.random.default_rng(0)
     contacts = rows = 0
     low, high = model.actuator_ctrlrange.T
@@ -182,9 +182,11 @@ def _room(model: mujoco.MjModel) -> tuple[int, int]:
 
 
 def graphed(what: str, work: Callable[..., Any], *given: Tensor) -> Callable[..., Any]:
-    """`work` on CUDA tensors like `given` as one CUDA graph, whose results live until the next call
-    and which reads whatever else `work` reads from the same memory; as it is, and `what` is said to
-    be slower, where it cannot be captured."""
+    """`work` as one CUDA graph for tensors of the sizes of `given`.
+
+    Its results are overwritten by the next call. Everything else that `work` reads must stay at the
+    same memory. Where `work` cannot be captured it is returned as it is, and a line says that `what`
+    is slower."""
     device, graph = given[0].device, torch.cuda.CUDAGraph()
     held = [x.clone() for x in given]
     stream, pool = torch.cuda.current_stream(device), torch.cuda.graph_pool_handle()

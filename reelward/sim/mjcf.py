@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import mujoco
-from pydantic import Field as Choice
+from pydantic import Field as Key
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from reelward.sim.field import Field
@@ -115,7 +115,7 @@ class Robot(BaseRobot):
     keypoints: dict[str, tuple[str, float, float, float]]
     """body, and the position in its frame (m)"""
     feet: dict[str, Foot] = {}
-    actuation: Annotated[Torques | Targets, Choice(discriminator="kind")] = Torques()
+    actuation: Annotated[Torques | Targets, Key(discriminator="kind")] = Torques()
     symmetric: bool
     """right_* and left_* are mirror images of each other"""
     velocity_clip: PositiveFloat | None = None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from reelward.sim.field import Field
 
 Constants = Mapping[str, object]
 """Module constants of a reward by name: numbers, strings, tables and lists of them."""
@@ -65,32 +68,33 @@ class RewardChange:
     source: str
 
 
-def reward_change(before: str, after: str, titles: tuple[str, str]) -> RewardChange:
-    """What changed from the reward `before` to the reward `after`; `titles` name their files."""
-    (old, old_terms), (new, new_terms) = anatomy(before), anatomy(after)
+def reward_change(
+    before: str, after: str, titles: tuple[str, str], fields: Sequence[Field]
+) -> RewardChange:
+    """What changed from the reward `before` to the reward `after`; `titles` name their files, and
+    `fields` are the robot's."""
+    # Imported here: it loads torch, which the other functions do without.
+    from reelward.language.spans import term_spans
+
+    old, new = term_spans(before, fields), term_spans(after, fields)
     return RewardChange(
-        sorted(new_terms - old_terms),
-        sorted(old_terms - new_terms),
-        changed_constants(old, new),
+        [name for name in new if name not in old],
+        [name for name in old if name not in new],
+        changed_constants(_constants(before), _constants(after)),
         text_difference(before, after, *titles),
         after,
     )
 
 
-def anatomy(source: str) -> tuple[Constants, set[str]]:
-    """Constants and names of the terms in the text of a reward."""
+def _constants(source: str) -> Constants:
+    """The module constants that are written as plain values; one that is computed from others is left
+    out, and its change is in the text."""
     constants: dict[str, object] = {}
-    terms: set[str] = set()
     for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef) and node.name == "reward":
-            keys = [k for d in ast.walk(node) if isinstance(d, ast.Dict) for k in d.keys]
-            terms |= {str(k.value) for k in keys if isinstance(k, ast.Constant)}
-        elif isinstance(node, ast.Assign) and isinstance(name := node.targets[0], ast.Name):
-            try:
+        if isinstance(node, ast.Assign) and isinstance(name := node.targets[0], ast.Name):
+            with contextlib.suppress(ValueError):
                 constants[name.id] = _tuples(ast.literal_eval(node.value))
-            except ValueError:  # computed from other constants: the text shows its change
-                continue
-    return constants, terms
+    return constants
 
 
 def _tuples(value: object) -> object:

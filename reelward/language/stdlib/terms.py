@@ -1,8 +1,9 @@
-"""Reward terms over the robot's fields, each [N]: rewards run from 0 to 1, costs from -1 to 0.
+"""Reward terms over the robot's fields, one number for each environment, [N].
 
-Phase 0 is the landing of the first foot (the right one); the others follow evenly, so the left one half
-a cycle later, or land with it where `together` is said, or as they do in `turns` and `follow`. `step`, and
-a `skew`, ask for a right and a left leg.
+Rewards run from 0 to 1, costs from -1 to 0. The gait clock's phase counts cycles from 0 to 1. The first foot
+(the right one) lands at phase 0 and the others follow at even distances: the left one at 0.5. With
+`together=True` all feet land at phase 0. `turns` and `follow` take the landings as numbers instead. `step`, and
+a `skew`, need a right and a left leg. Lengths are in m, angles in rad, times in s, speeds in m/s.
 """
 
 import torch
@@ -19,44 +20,46 @@ from reelward.language.stdlib.shaping import (
 
 
 def alive(s):
-    """1 in every step that the episode lasts."""
+    """1 in every step: a reward for each step that the episode lasts."""
     return 1.0
 
 
 def speed(s, target, width):
-    """Forward speed near `target` m/s: 0.5 at `width` m/s from it, with a slope however far away."""
+    """0 to 1: forward speed near `target` (m/s). 1 at the target, 0.5 at `width` m/s from it, with a slope
+    at every distance."""
     return long_tail(s.root_vel[:, 0] - target, width)
 
 
 def upright(s, lean=0.0, width=0.25):
-    """Trunk pitch near `lean` rad (positive leans forward)."""
+    """0 to 1: pitch of the trunk near `lean` (rad, positive leans forward), 0.37 at `width` rad from it."""
     return kernel(s.root_rpy[:, 1] - lean, width)
 
 
 def height(s, target, width):
-    """Height of the root near `target` m."""
+    """0 to 1: height of the root near `target` (m), 0.37 at `width` m from it."""
     return kernel(s.root_pos[:, 2] - target, width)
 
 
 def hip(s, height, width):
-    """Height of the hip near `height` m: 0.5 at `width` m from it, with a slope however far away."""
+    """0 to 1: height of the hip near `height` (m). 0.5 at `width` m from it, with a slope at every distance."""
     return long_tail(s.keypoint_pos["hip"][:, 2] - height, width)
 
 
 def straight(s, width=0.3):
-    """No drift to the side: sideways speed near 0 m/s."""
+    """0 to 1: sideways speed near 0, 0.37 at `width` m/s."""
     return kernel(s.root_vel[:, 1], width)
 
 
 def heading(s, target=0.0, width=0.3):
-    """Yaw near `target` rad, the short way round."""
+    """0 to 1: yaw near `target` (rad), measured the short way round, 0.37 at `width` rad from it."""
     away = s.root_rpy[:, 2] - target
     return kernel(torch.atan2(torch.sin(away), torch.cos(away)), width)
 
 
 def clock(s, duty, together=False, skew=0.0):
-    """Each foot stands for the share `duty` of its cycle and swings for the rest. Who limps stands on
-    the right foot for `skew` more, on the left one for as much less and lands as much later with it."""
+    """0 to 1: each foot stands during the share `duty` (0 to 1) of its cycle and swings in the rest.
+    `skew` (share of the cycle) models a limp: the right foot stands for `skew` longer, the left one for `skew`
+    less, and the left one lands `skew` cycles later."""
     feet = s.foot_contact.shape[1]
     obeyed = 0.0
     for i in range(feet):
@@ -69,8 +72,8 @@ def clock(s, duty, together=False, skew=0.0):
 
 
 def turns(s, duty, landings):
-    """Each foot has its own `landings`: [phase of the cycle, share of it that it stands in units of
-    `duty`]."""
+    """0 to 1: each foot stands and swings at its own times. `landings` maps a foot's name to [phase at
+    which it lands (cycles), time that it stands as a multiple of `duty` (share of the cycle)]."""
     obeyed = 0.0
     for side in s.foot_contact.names:
         landing, share = landings[side]
@@ -81,14 +84,15 @@ def turns(s, duty, landings):
 
 
 def step(s, length, width):
-    """Distance of the ankles along x, as the clock wants it: `length` m when a foot lands."""
+    """0 to 1: distance of the ankles along x follows the clock: `length` m when a foot lands, 0.37 at
+    `width` m from that."""
     apart = s.keypoint_pos["right_ankle"][:, 0] - s.keypoint_pos["left_ankle"][:, 0]
     return kernel(apart - length * gait_clock(s.phase, 0.03), width)
 
 
 def knee(s, bend, duty, width, stand=0.09, together=False):
-    """Each knee is bent by `stand` rad while its foot stands, and by `bend` more in mid-swing, as
-    people walk."""
+    """0 to 1: each knee is bent by `stand` rad while its foot stands, and by `bend` rad more in the middle of
+    its swing. `duty` is the share of the cycle that a foot stands; 0.37 at `width` rad from that."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
@@ -98,7 +102,8 @@ def knee(s, bend, duty, width, stand=0.09, together=False):
 
 
 def thigh(s, swing, width, offset=0.0, together=False):
-    """Each thigh swings by `swing` rad (range) about `offset` rad, in front when its foot lands."""
+    """0 to 1: each thigh swings over a range of `swing` rad around `offset` rad, foremost when its foot
+    lands; 0.37 at `width` rad from that."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
@@ -108,9 +113,10 @@ def thigh(s, swing, width, offset=0.0, together=False):
 
 
 def follow(s, angle, reach, course, width, skew=0.0):
-    """An angle of each leg (`thigh_angle`, `flexion`) follows its `course`: [mean (rad), cosine and sine
-    of each harmonic, of range 1], with a range of `reach` rad: 0.5 at `width` rad from it. Of who limps
-    the first leg's is `skew` wider, the other's as much narrower."""
+    """0 to 1: an angle of each leg follows its course over the cycle with a range of `reach` rad; 0.5 at
+    `width` rad from it. `angle` is `thigh_angle` or `flexion`; `course` maps a foot's name to [mean (rad), then a
+    cosine and a sine for each harmonic, scaled to a range of 1]. `skew` (rad) models a limp: the first leg's range
+    is `skew` wider, the second one's as much narrower."""
     sides = s.foot_contact.names
     wanted = 0.0
     for i, side in enumerate(sides):
@@ -121,28 +127,29 @@ def follow(s, angle, reach, course, width, skew=0.0):
 
 
 def thigh_angle(s, side):
-    """Angle of the thigh of `side` from the vertical, rad; positive with the knee in front."""
+    """Angle of the thigh of `side` from the vertical (rad), positive with the knee in front of the hip."""
     thigh_vector = s.keypoint_pos[f"{side}_knee"] - s.keypoint_pos[f"{side}_hip"]
     return torch.atan2(thigh_vector[:, 0], -thigh_vector[:, 2])
 
 
 def bob(s, height, range, width, lowest=0.03, together=False):
-    """The hip rises and falls with every landing, twice a cycle on two legs: `range` m from lowest
-    (at phase `lowest`) to highest, about `height` m."""
+    """0 to 1: the hip rises and falls with each landing (twice a cycle on two legs) around `height` m, over
+    `range` m, lowest at phase `lowest` (cycles); 0.37 at `width` m from that."""
     landings = 1 if together else s.foot_contact.shape[1]
     wave = gait_clock(landings * (s.phase - lowest))
     return kernel(s.keypoint_pos["hip"][:, 2] - height + range / 2 * wave, width)
 
 
 def heave(s, height, reach, course, width):
-    """The hip rises and falls along its `course`, [mean, cosine and sine of each harmonic, of range 1],
-    by `reach` m about the `height` m at which it is carried: 0.5 at `width` m from it."""
+    """0 to 1: the hip rises and falls around `height` m along its `course`, over `reach` m; 0.5 at `width` m
+    from that. `course` is [mean, then a cosine and a sine for each harmonic, scaled to a range of 1]."""
     wanted = height + reach * (course[0] + wave(s.phase, course))
     return long_tail(s.keypoint_pos["hip"][:, 2] - wanted, width)
 
 
 def clearance(s, target, width):
-    """Each foot is `target` m high, or higher, in the middle of its swing."""
+    """0 to 1: each foot is at least `target` m high in the middle of its swing, 0.37 where `width` m are
+    missing."""
     feet = s.foot_height.shape[1]
     cleared = 0.0
     for i in range(feet):
@@ -152,27 +159,28 @@ def clearance(s, target, width):
 
 
 def airtime(s, target, width):
-    """Feet in the air have been there for about `target` s or less: swings neither linger nor patter."""
+    """0 to 1: 1 while no foot has been in the air for longer than `target` s, 0.37 at `width` s more."""
     late = torch.relu(s.air_time - target)
     return kernel(late.max(dim=-1).values, width)
 
 
 def slip(s):
-    """Cost of feet that slide while they stand; -1 when all do at 2 m/s or more."""
+    """-1 to 0: cost of feet that slide while they touch the ground; -1 when all of them do at 2 m/s or more."""
     sliding = s.foot_vel[:, :, 0:2].norm(dim=-1).clamp(0.0, 2.0) / 2
     return -(s.foot_contact * sliding).mean(dim=-1)
 
 
 def smooth(s):
-    """Cost of actions that change from step to step: mean square, at most 1 a motor."""
+    """-1 to 0: cost of actions that change between steps, the mean over actuators of the square, each at
+    most 1."""
     return -torch.square(s.action - s.prev_action).clamp(0.0, 1.0).mean(dim=-1)
 
 
 def effort(s):
-    """Cost of large actions; -1 with every motor at its limit."""
+    """-1 to 0: cost of large actions, the mean of their squares; -1 with every actuator at its limit."""
     return -torch.square(s.action).clamp(0.0, 1.0).mean(dim=-1)
 
 
 def energy(s, scale=2400.0):
-    """Cost of mechanical power; -1 at `scale` W or more."""
+    """-1 to 0: cost of mechanical power; -1 at `scale` W or more."""
     return -(s.power.abs() / scale).clamp(0.0, 1.0)
