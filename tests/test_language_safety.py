@@ -19,6 +19,8 @@ from language_direct import states
 from language_programs import random_numpy_program, random_program
 
 from reelward.language import Reward, RewardError, check_contract, compile_reward
+from reelward.language.graph import Ref, run_on
+from reelward.language.ops import OPS
 from reelward.runtime.jail import jailed
 from reelward.sim.robot import load_robot
 
@@ -120,6 +122,31 @@ def test_realistic_rewards_are_accepted_or_mended_by_the_hint(capsys):
         sources, robots, rewards, direct(list(zip(sources, robots, strict=True))), strict=True
     ):
         assert_equal(reward, expected, robot, source)
+
+
+def node_by_node(reward: Reward, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The terms, each node of the graph computed by its row of the table."""
+    values: list[torch.Tensor] = []
+    for node in reward.nodes:
+        args = [values[a.node] if isinstance(a, Ref) else a for a in node.args]
+        values.append(state[args[0]] if node.op == "input" else run_on(OPS[node.op], args))
+    return {name: values[i] for name, i in reward.outputs.items()}
+
+
+def test_the_generated_function_computes_the_graph_to_the_bit():
+    texts = [p.read_text() for p in REWARDS] + [random_program(1000 + i) for i in range(CASES // 5)]
+    compiled = 0
+    for source in texts:
+        robot = (re.findall(r"^# robot: (\w+)", source) or ["biped"])[0]
+        try:
+            reward = compile_reward(source, load_robot(robot).fields)
+        except RewardError:
+            continue
+        compiled += 1
+        expected = node_by_node(reward, states(robot))
+        for name, x in reward(states(robot)).items():
+            assert x.numpy().tobytes() == expected[name].numpy().tobytes(), f"{name}\n{source}"
+    assert compiled > 60
 
 
 def fate(source: str) -> str:

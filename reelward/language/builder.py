@@ -26,6 +26,7 @@ from reelward.language.values import (
     Count,
     Extreme,
     Function,
+    Kwargs,
     Scope,
     Silent,
     State,
@@ -179,7 +180,7 @@ class Builder:
             "loop over a list, a tuple, a dict or a range known while compiling",
         )
 
-    def mapping(self, value: Any) -> dict[str, Any]:
+    def mapping(self, value: Any) -> Kwargs:
         if isinstance(value, dict):
             return value
         raise Fail("E_TYPE", f"** of {describe(value)}", "use a dict")

@@ -12,8 +12,8 @@ from typing import Any
 from reelward.language.builder import Builder
 from reelward.language.errors import Fail, nearest
 from reelward.language.graph import Tensor
-from reelward.language.tensors import Args, Call, Kwargs, shape
-from reelward.language.values import describe, is_number
+from reelward.language.tensors import Call, shape
+from reelward.language.values import Args, Kwargs, describe, is_number
 
 
 class Frozen(dict[Any, Any]):

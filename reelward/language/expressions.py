@@ -19,9 +19,11 @@ from reelward.language.values import (
     COUNT,
     POISON,
     STATE,
+    Args,
     Builtin,
     Function,
     Half,
+    Kwargs,
     Module,
     Native,
     Scope,
@@ -59,9 +61,7 @@ class Expressions(Builder, ABC):
         self.depth = 0
 
     @abstractmethod
-    def inline(
-        self, function: Function, args: Sequence[Any], kwargs: dict[str, Any], node: ast.AST
-    ) -> Any:
+    def inline(self, function: Function, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
         """What the function returns for these arguments; `node` is the call."""
 
     def expr(self, node: ast.expr, scope: Scope) -> Any:
@@ -212,7 +212,7 @@ class Expressions(Builder, ABC):
     def call(self, node: ast.Call, scope: Scope) -> Any:
         function = self.sound(node.func, scope)
         args = self.elements(node.args, scope)
-        kwargs: dict[str, Any] = {}
+        kwargs: Kwargs = {}
         for keyword in node.keywords:
             if keyword.arg is None:
                 kwargs |= self.mapping(self.sound(keyword.value, scope))

@@ -248,6 +248,8 @@ def _shape_hint(tensors: list[Tensor]) -> str:
     ranks = {t.meta.ndim for t in tensors if t.batched}
     if len(ranks) > 1:
         return "pick a column (x[:, 0]), reduce (x.sum(dim=-1)) or add an axis (x[:, None])"
+    if any(t.dtype == "bool" for t in tensors):
+        return "turn conditions into numbers first: x.float()"
     return "axis 0 is the environments, the robot's axes follow" if tensors else ""
 
 

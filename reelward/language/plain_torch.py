@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +36,9 @@ def plain_torch(
     results = [
         f'        "{t}": {writer.bare(n)},' for t, n in zip(terms, writer.results, strict=True)
     ]
-    device = [f'    device = s["{f.name}"].device' for f in fields[:1] if writer.constants]
+    device = [
+        f"    device = s[{json.dumps(f.name)}].device" for f in fields[:1] if writer.constants
+    ]
     return "\n".join(
         [
             "import torch",
@@ -60,7 +63,9 @@ def plain_torch(
 
 def _described(field: Field, period: float | None) -> list[str]:
     shape = ", ".join(["N", *map(str, field.shape)])
-    lines = [f'    s["{field.name}"]  {field.dtype} [{shape}], {field.unit}: {field.meaning}']
+    lines = [
+        f"    s[{json.dumps(field.name)}]  {field.dtype} [{shape}], {field.unit}: {field.meaning}"
+    ]
     if field.name == "phase" and period:
         lines.append(f"        the cycle takes {period:g} s")
     if field.names:
@@ -153,7 +158,7 @@ class _Writer:
         if source is None:
             return "s", True
         if source.op == "input":
-            return f's["{source.args[0]}"]', True
+            return f"s[{json.dumps(source.args[0])}]", True
         self.constants += 1
         return f"torch.tensor({source.args[0]!r}, device=device)", True
 

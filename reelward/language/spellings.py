@@ -15,12 +15,14 @@ from reelward.language.containers import FUNCTIONS, METHODS, element, method
 from reelward.language.errors import Fail, nearest
 from reelward.language.graph import Tensor
 from reelward.language.ops import DEFAULTS, OPS, SPELLINGS
-from reelward.language.tensors import Args, Call, Kwargs
+from reelward.language.tensors import Call
 from reelward.language.values import (
     SKIPPED,
+    Args,
     Builtin,
     Dtype,
     Extreme,
+    Kwargs,
     Module,
     Skipped,
     describe,

@@ -17,7 +17,7 @@ from reelward.language.graph import Tensor
 from reelward.language.joins import End, Join, branch, reachable
 from reelward.language.operators import binary
 from reelward.language.spellings import MODULES
-from reelward.language.values import POISON, Function, Module, Scope, Silent
+from reelward.language.values import POISON, Args, Function, Kwargs, Module, Scope, Silent
 
 MAX_CALLS = 16
 
@@ -149,9 +149,7 @@ class Interpreter(Expressions):
         end = Join(self, test, originals, both).merge(scope, node.lineno)
         return End.REST_DONE if after and end is End.FALLS_THROUGH else end
 
-    def inline(
-        self, function: Function, args: Sequence[Any], kwargs: dict[str, Any], node: ast.AST
-    ) -> Any:
+    def inline(self, function: Function, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
         if len(self.calls) >= MAX_CALLS:
             raise Fail(
                 "E_LIMIT",
@@ -171,7 +169,7 @@ class Interpreter(Expressions):
         return None if result is End.FALLS_THROUGH else result
 
 
-def _bind(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _bind(function: Function, args: Args, kwargs: Kwargs) -> Kwargs:
     """The arguments of a call by name. Raises Fail."""
     a = function.node.args
     positional = [p.arg for p in (*a.posonlyargs, *a.args)]

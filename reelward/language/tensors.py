@@ -12,10 +12,8 @@ from typing import Any
 from reelward.language.builder import Builder
 from reelward.language.errors import Fail, nearest
 from reelward.language.graph import Tensor, shape_text
-from reelward.language.values import COUNT, describe, is_number
+from reelward.language.values import COUNT, Args, Kwargs, describe, is_number
 
-Args = Sequence[Any]
-Kwargs = dict[str, Any]
 Call = Callable[[Any, Args, Kwargs], Any]
 """what a name means: (builder, arguments, keyword arguments) -> value"""
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from reelward.language.graph import Tensor, shape_text
+
+Args = Sequence[Any]
+"""values of the language, as arguments by place"""
+Kwargs = dict[str, Any]
+"""values of the language, by name"""
 
 
 class Scope:
@@ -18,7 +23,7 @@ class Scope:
     """
 
     def __init__(self, parent: Scope | None = None, shared: bool = False) -> None:
-        self.parent, self.shared, self.names = parent, shared, dict[str, Any]()
+        self.parent, self.shared, self.names = parent, shared, Kwargs()
 
     def find(self, name: str) -> Scope | None:
         scope: Scope | None = self
