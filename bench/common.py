@@ -25,7 +25,7 @@ from reelward.policy import Policy  # noqa: E402
 from reelward.runtime.workers import cores  # noqa: E402
 from reelward.sim.cpu import CpuPhysics  # noqa: E402
 from reelward.sim.env import Env  # noqa: E402
-from reelward.sim.robot import load_robot  # noqa: E402
+from reelward.sim.robot import load_mjcf  # noqa: E402
 from reelward.training import Job  # noqa: E402
 from stages import train  # noqa: E402
 
@@ -111,7 +111,7 @@ def learner(
 def evaluate(policy: Policy, task: Task, robot_name: str, episodes: int = 8) -> float:
     """Mean return of whole episodes under the most likely actions. The velocity is that of
     Gymnasium: distance over a control step."""
-    robot = load_robot(robot_name)
+    robot = load_mjcf(robot_name)
     env = Env(robot, CpuPhysics(robot, episodes), seed=1)
     alive, total = torch.ones(episodes, dtype=torch.bool), torch.zeros(episodes)
     for _ in range(EPISODE):

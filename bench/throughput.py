@@ -30,7 +30,7 @@ from parallel import Gate, side_by_side
 
 from reelward.runtime.workers import cores
 from reelward.sim.env import Env
-from reelward.sim.robot import Robot, load_robot
+from reelward.sim.robot import load_mjcf
 from stages import train
 
 
@@ -112,7 +112,7 @@ def env_steps(learner: train.Learner) -> int:
 def bare_physics(robot_name: str, seconds: float, seed: int, gate: Gate) -> float:
     """Env-steps a second of mj_step under random actions, with the start states and falls of
     training."""
-    robot = load_robot(robot_name)
+    robot = load_mjcf(robot_name)
     model, rng = robot.mj_model, np.random.default_rng(seed)
     data, reset = mujoco.MjData(model), robot.reset
     low, high = model.actuator_ctrlrange.T
@@ -140,7 +140,7 @@ def bare_physics_on_gpu(robot_name: str, n: int, seconds: float, seed: int, gate
     """The same of mujoco_warp with N environments, without resets."""
     from reelward.sim.gpu import GpuPhysics
 
-    robot: Robot = load_robot(robot_name)
+    robot = load_mjcf(robot_name)
     physics = GpuPhysics(robot, n)
 
     def sixteen_steps() -> None:

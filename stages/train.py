@@ -13,10 +13,11 @@ PPO"): orthogonal initialisation, normalised and clipped observations, rewards d
 deviation of the discounted return, advantages normalised in each minibatch, the value bootstrapped
 at time limits but not at falls, a learning rate that decays linearly, a clipped gradient norm.
 
-Read `gae`, `ppo_loss`, `Learner.collect`, `Learner.update`, and `learn`, the loop of the last two. C candidates can train at once, each as if it were alone: tensors are `[T, C, N, ...]` with T
-steps and N environments of each candidate. On a CPU C is 1, with one process a core; on a GPU all
-candidates share one simulation. Rewards, checkpoints and learning curves are in reelward/training.py,
-networks in reelward/policy.py.
+The algorithm is `gae` and `ppo_loss`, `Learner.collect` and `Learner.update`, and `learn`, the loop of
+the last two. C candidates can train at once, each as if it were alone: tensors are `[T, C, N, ...]`
+with T steps and N environments of each candidate. On a CPU C is 1, with one process a core; on a GPU
+all candidates share one simulation. Networks are in reelward/policy.py; rewards, checkpoints and
+learning curves are in reelward/training.py.
 
 Training is measured in env-steps, never in seconds: on one kind of CPU the same seed gives the same
 bytes. (A GPU finds contacts in no fixed order.)
@@ -237,15 +238,14 @@ class Learner:
         batch.next_values = torch.where(batch.truncated > 0, batch.next_values, following)
 
         steps = args.num_steps * args.num_envs
-        figures = []
-        for i, (c, share) in enumerate(
-            zip(self.candidates, (diverged / steps).tolist(), strict=True)
-        ):
+        for c, share in zip(self.candidates, (diverged / steps).tolist(), strict=True):
             c.env_steps += steps
             c.reward.check(share)
-            falls = {"falls": float(batch.terminated[:, i].sum())}
-            figures.append(self.episodes.means(i) | falls | c.reward.means())
-        return figures
+        falls = batch.terminated.sum((0, 2)).tolist()
+        return [
+            self.episodes.means(i) | {"falls": falls[i]} | c.reward.means()
+            for i, c in enumerate(self.candidates)
+        ]
 
     def update(self) -> list[Figures]:
         """Improve the policies on the batch. Returns figures of each candidate, of the last minibatch."""
@@ -322,6 +322,8 @@ def begin(args: Args, job: Job, reward: WatchedReward, env: Environments) -> Can
 
 def prepare(args: Args, jobs: Sequence[Job]) -> Learner:
     """Environments, rewards and policies at the start of several trainings."""
+    if args.device == "cpu":
+        torch.set_num_threads(1)  # more would take the cores of the other processes
     robot, native = load_robot(args.robot), native_terms(read_native(args.native))
     rewards = [compile_reward(j.reward.read_text(), robot.fields, native=native) for j in jobs]
     env = make_env(
