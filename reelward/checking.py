@@ -101,7 +101,7 @@ def prepare(payload: dict[str, Any]) -> None:
     from reelward.language.contract import trial_states
 
     robot = robot_from(payload["robot"])
-    payload["fields"], payload["states"] = readable(robot), recorded_states(robot)
+    payload["fields"], payload["states"] = robot.fields, recorded_states(robot)
     compile_reward(  # so that torch loads what it loads on first use
         'def reward(s):\n    return {"a": (s.x * s.x).sum(dim=-1)}', [Field("x", (3,), "", "")]
     )
@@ -135,12 +135,6 @@ def tried(
     return Verdict(True, reward.digest, reward.period, reward.lines, inputs, len(reward.nodes))
 
 
-def readable(robot: AnyRobot) -> list[Field]:
-    """The fields that a reward may read. Pictures are not among them: the language has no integers
-    of 8 bits."""
-    return [f for f in robot.fields if f.dtype == "float32"]
-
-
 def recorded_states(robot: AnyRobot) -> list[State]:
     """States of this robot in its simulator: at the start and after random actions."""
     import torch
@@ -152,7 +146,7 @@ def recorded_states(robot: AnyRobot) -> list[State]:
     recorded: list[State] = []
     for step in range(STEPS + 1):
         if step % (STEPS // 2) == 0:
-            recorded.append({f.name: env.fields[f.name].clone() for f in readable(robot)})
+            recorded.append({f.name: env.fields[f.name].clone() for f in robot.fields})
         if isinstance(env.action_space, Discrete):
             env.step(torch.randint(env.action_space.n, (env.n,), generator=generator))
         else:
@@ -168,7 +162,7 @@ def native_faults(named: Settings, robot: AnyRobot) -> list[str]:
     faults = []
     for name, term in terms.items():
         text = f'def reward(s):\n    return {{"{name}": {name}(s)}}\n'
-        verdict = tried(text, readable(robot), states, {name: term})
+        verdict = tried(text, robot.fields, states, {name: term})
         faults += [f"native.{name}: {e.message}; {e.hint}" for e in verdict.errors]
     return faults
 

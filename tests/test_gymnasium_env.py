@@ -231,7 +231,10 @@ def test_rewards_are_checked_on_its_fields():
     text = 'def reward(s):\n    return {{"a": {}}}\n'
     good = checked(text.format("s.task_reward - s.pole_angle.abs()"), load_robot("cartpole"))
     assert good.ok and good.inputs == ("pole_angle", "task_reward")
-    bad = checked(text.format("s.image.sum(dim=-1)"), load_robot("cartpole"))
+    region = "s.image[:, 100:120, 140:160].mean(dim=(1, 2, 3)) / 255"
+    seen = checked(text.format(region), load_robot("cartpole"))
+    assert seen.ok and seen.inputs == ("image",)
+    bad = checked(text.format("s.root_vel[:, 0]"), load_robot("cartpole"))
     assert [e.code for e in bad.errors] == ["E_FIELD"]
 
 
