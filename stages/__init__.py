@@ -1,8 +1,18 @@
 """The stages: one file each, `python -m stages.NAME --help`."""
 
 import os
+import sys
+from pathlib import Path
 
 from reelward.runtime.processes import die_with_parent
 
 if "DVC_STAGE" in os.environ:
     die_with_parent()  # before the seconds in which a stage imports what it needs
+
+if sys.argv[0] == "-m" and {"-h", "--help"} & set(sys.argv):  # likewise
+    from reelward.usage import usage
+
+    name = sys.orig_argv[sys.orig_argv.index("-m") + 1]
+    file = name.partition(".")[2] or "__main__"
+    print(usage(Path(__file__).with_name(f"{file}.py"), name))
+    sys.exit()

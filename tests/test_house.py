@@ -25,7 +25,7 @@ from reelward.studies.plan import MODEL
 LAYERS = (
     {"runtime"},
     {"records"},
-    {"sim"},
+    {"sim", "usage"},
     {"policy", "language", "motion", "models"},
     {"render", "measures", "checking", "pages", "training"},
     {"film", "authors", "critics", "loop"},

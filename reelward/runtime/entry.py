@@ -20,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-import tyro
 from pydantic import TypeAdapter, ValidationError
 
 from reelward.runtime.errors import InputError
@@ -85,9 +84,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(Args: type[A], argv: list[str]) -> A:
     """The options as `Args`, a dataclass without defaults. Raises InputError with a line for each
-    option that is wrong. `--help` prints a page and exits."""
-    if {"-h", "--help"} & set(argv):
-        tyro.cli(Args, args=["--help"], description=sys.modules[Args.__module__].__doc__)
+    option that is wrong."""
     parser = _Parser(add_help=False, allow_abbrev=False)
     hints = get_type_hints(Args, include_extras=True)
     for name, hint in hints.items():
