@@ -35,7 +35,7 @@ LAYERS = (
 )
 """The packages and modules of reelward; each may import those of lower layers, and itself."""
 
-PLUMBING = ("reelward/runtime/", "reelward/records.py")
+PLUMBING = ("reelward/__init__.py", "reelward/runtime/", "reelward/records.py")
 """How a stage runs, and the form of its files. No result depends on it, so no stage does."""
 
 ONLY = {
