@@ -5,21 +5,24 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reelward.film import States
+from reelward.film import Recording, Replay, States, drawable, pack, pictures
 from reelward.language import Reward
 from reelward.measures.base import LEAST_S, START_UP_S, Episodes, Measure
 from reelward.motion.cycle import Pick, best_cycle, by_energy, gait_signal, landings, phases
 from reelward.motion.record import Motion, to_json
-from reelward.motion.sheet import Tile, body_height, sheet
-from reelward.motion.track import Track, pack
+from reelward.motion.sheet import Place, Tile, body_height, sheet
+from reelward.motion.track import Track
+from reelward.motion.track import pack as pack_track
 from reelward.motion.video import encode_jpeg
 from reelward.policy import Policy
 from reelward.records import Stats
 from reelward.render import Renderer
 from reelward.runtime.files import json_text
-from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
-from reelward.sim.robot import Robot
+from reelward.sim.environment import make_env
+from reelward.sim.gymnasium_env import GymnasiumEnv
+from reelward.sim.mjcf import Robot
+from reelward.sim.robot import AnyRobot
 
 TILES = 8
 TILE_SIDE = 320
@@ -27,7 +30,7 @@ TILE_SIDE = 320
 
 @torch.no_grad()
 def run(
-    robot: Robot,
+    robot: AnyRobot,
     policy: Policy,
     reward: Reward | None,
     *,
@@ -38,26 +41,32 @@ def run(
 ) -> Episodes:
     """Episodes under the policy's most likely action, each from its own start state. `fields` are
     recorded at each step."""
-    env = Env(
+    env = make_env(
         robot,
-        CpuPhysics(robot, episodes),
+        episodes,
         seed=seed,
         period=reward.period if reward else None,
         symmetric=policy.about.symmetric,
     )
+    seeds = env.seeds if isinstance(env, GymnasiumEnv) else ()
     steps = round(seconds / robot.dt)
-    qpos = np.zeros((steps, episodes, robot.mj_model.nq))
+    joints = env.physics.qpos.shape[1] if isinstance(env, Env) else 0
+    qpos = np.zeros((steps, episodes, joints))
     points = np.zeros((steps, episodes, len(robot.keypoints), 3), np.float32)
+    actions = []
     recorded: dict[str, list[np.ndarray]] = {name: [] for name in fields}
     lived = torch.full((episodes,), steps)
     alive = torch.ones(episodes, dtype=torch.bool)
     sums: dict[str, float] = {}
     for t in range(steps):
-        terminated, _ = env.step(policy.act(env.observe()))
+        action = policy.act(env.observe())
+        actions.append(action.numpy())
+        terminated, _ = env.step(action)
         lived[alive & terminated] = t
         alive &= ~terminated
-        qpos[t] = env.physics.qpos.numpy()
-        points[t] = env.fields["keypoint_pos"].numpy()
+        if isinstance(env, Env):
+            qpos[t] = env.physics.qpos.numpy()
+            points[t] = env.fields["keypoint_pos"].numpy()
         for name in fields:
             recorded[name].append(env.fields[name].numpy().copy())
         for name, value in (reward(env.fields) if reward else {}).items():
@@ -68,7 +77,7 @@ def run(
     total = max(int(lived.sum()), 1)
     terms = {name: value / total for name, value in sums.items()}
     arrays = {name: np.stack(values) for name, values in recorded.items()}
-    return Episodes(qpos, points, lived.numpy(), terms, robot.dt, arrays)
+    return Episodes(qpos, points, lived.numpy(), terms, robot.dt, np.stack(actions), seeds, arrays)
 
 
 def statistics(episodes: Episodes) -> Stats:
@@ -81,32 +90,44 @@ def statistics(episodes: Episodes) -> Stats:
     )
 
 
-def artefacts(robot: Robot, episodes: Episodes, measure: Measure) -> dict[str, bytes]:
+def artefacts(robot: AnyRobot, episodes: Episodes, measure: Measure) -> dict[str, bytes]:
     """The files of a rollout by name. Track, states and contact sheet show the longest episode."""
     motion = measure.of(robot, episodes)
-    track = episodes.tracks(robot)[int(np.argmax(episodes.lived))]
-    states = longest(episodes)
+    recording = longest(episodes)
     contents = {
         "motion.json": json_text(to_json(motion)).encode(),
         "stats.json": json_text(statistics(episodes).model_dump(mode="json")).encode(),
-        "track.npz": pack(track),
-        "states.npz": states.pack(),
+        "states.npz": pack(recording),
     }
-    if picture := contact_sheet(robot, states, track, motion):
-        contents["sheet.jpg"] = picture
+    if isinstance(recording, Replay):
+        sheets = {"sheet.jpg": _snapshots(robot, recording)} if drawable(robot) else {}
+        return contents | sheets
+    track = episodes.tracks(robot)[int(np.argmax(episodes.lived))]
+    contents["track.npz"] = pack_track(track)
+    if len(track) >= TILES:
+        assert isinstance(robot, Robot)
+        contents["sheet.jpg"] = _contact_sheet(robot, recording, track, motion)
     return contents
 
 
-def longest(episodes: Episodes) -> States:
+def longest(episodes: Episodes) -> Recording:
     """The longest episode, up to its fall."""
     best = int(np.argmax(episodes.lived))
-    return States(episodes.qpos[: max(int(episodes.lived[best]), 1), best], episodes.dt)
+    length = max(int(episodes.lived[best]), 1)
+    if episodes.seeds:
+        return Replay(episodes.seeds[best], episodes.actions[:length, best], episodes.dt)
+    return States(episodes.qpos[:length, best], episodes.dt)
 
 
-def contact_sheet(robot: Robot, states: States, track: Track, motion: Motion) -> bytes | None:
-    """Numbered pictures of one cycle as a JPEG, None where the episode is too short for it."""
-    if len(track) < TILES:
-        return None
+def _snapshots(robot: AnyRobot, replay: Replay) -> bytes:
+    """Numbered pictures at equal times as a JPEG."""
+    steps = sorted({round(x) for x in np.linspace(0, len(replay.actions) - 1, TILES)})
+    shots = zip(steps, pictures(robot, replay, steps), strict=True)
+    return encode_jpeg(sheet([Tile(image, time=step * replay.dt) for step, image in shots]))
+
+
+def _contact_sheet(robot: Robot, states: States, track: Track, motion: Motion) -> bytes:
+    """Numbered pictures of one cycle as a JPEG."""
     camera = Renderer(robot, TILE_SIDE, TILE_SIDE)
     return encode_jpeg(sheet(_tiles(camera, states.qpos, track, _picks(track, motion))))
 
@@ -134,5 +155,5 @@ def _tiles(camera: Renderer, qpos: np.ndarray, track: Track, picks: list[Pick]) 
         middle = track.centre[pick.frame, 0] - qpos[pick.frame, 0]
         image = camera.frame(qpos[pick.frame])
         centre = camera.width / 2 + middle * scale
-        tiles.append(Tile(image, centre, ground, high, pick.time, pick.phase))
+        tiles.append(Tile(image, pick.time, Place(centre, ground, high), pick.phase))
     return tiles

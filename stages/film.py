@@ -13,11 +13,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reelward.film import States, video
+from reelward.film import drawable, unpack, video
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
-from reelward.sim.robot import load_mjcf
+from reelward.sim.robot import load_robot
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Args:
 
 
 def main(args: Args) -> None:
-    robot = load_mjcf(args.robot)
-    rollouts = sorted(args.rollouts.glob("*/states.npz"))
+    robot = load_robot(args.robot)
+    rollouts = sorted(args.rollouts.glob("*/states.npz")) if drawable(robot) else []
     with files.new_folder(args.out) as out, progress(len(rollouts), "drawing films") as bar:
         for path in rollouts:
-            states = States.unpack(path.read_bytes())
-            (out / f"{path.parent.name}.mp4").write_bytes(video(robot, states, args.seconds))
+            recording = unpack(path.read_bytes())
+            (out / f"{path.parent.name}.mp4").write_bytes(video(robot, recording, args.seconds))
             bar.advance()
 
 

@@ -25,7 +25,7 @@ from reelward.motion.record import from_json
 from reelward.records import AuthorKind, Criteria, Evidence, Feedback, ModelSettings
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
-from reelward.sim.robot import load_mjcf
+from reelward.sim.robot import load_robot
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Args:
 def brief(args: Args) -> Brief:
     sheets = [args.expert / "sheet.jpg", args.parent_sheet]
     return Brief(
-        robot=load_mjcf(args.robot),
+        robot=load_robot(args.robot),
         expert=from_json(files.read_json(args.expert / "motion.json")),
         parent=(args.parent / "selected.py").read_text(),
         feedback=files.read_record(args.parent / "feedback.json", Feedback),

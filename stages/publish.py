@@ -16,10 +16,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reelward.film import States, video
+from reelward.film import drawable, unpack, video
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
-from reelward.sim.robot import load_mjcf
+from reelward.sim.robot import load_robot
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def main(args: Args) -> None:
     history = (args.rewards / "history.csv").read_text()
     with files.new_folder(args.best_out) as out:
         shutil.copytree(args.best, out, dirs_exist_ok=True)
-        states = States.unpack((args.best / "states.npz").read_bytes())
-        film = video(load_mjcf(args.robot), states, args.seconds)
-        (out / "video.mp4").write_bytes(film)
+        recording = unpack((args.best / "states.npz").read_bytes())
+        if drawable(robot := load_robot(args.robot)):
+            (out / "video.mp4").write_bytes(video(robot, recording, args.seconds))
     files.write_text(args.reward_out, (args.rewards / "selected.py").read_text())
     files.write_text(args.history_out, history)
     files.write_json(args.metrics_out, metrics(history))

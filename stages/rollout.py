@@ -23,7 +23,7 @@ from reelward.rollout import artefacts, run
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
-from reelward.sim.robot import load_mjcf
+from reelward.sim.robot import load_robot
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Args:
 
 
 def main(args: Args) -> None:
-    robot = load_mjcf(args.robot)
+    robot = load_robot(args.robot)
     native = native_terms(read_native(args.native))
     measure = measures.load(args.measure, args.field, args.goal)
     index = files.read_record(args.policies / "index.json", Candidates)

@@ -17,9 +17,8 @@ from reelward.records import MeasureKind
 from reelward.rollout import artefacts, run
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
-from reelward.sim.cpu import CpuPhysics
-from reelward.sim.env import Env
-from reelward.sim.robot import load_mjcf
+from reelward.sim.environment import make_env
+from reelward.sim.robot import load_robot
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Args:
 
 def main(args: Args) -> None:
     torch.manual_seed(args.seed)
-    robot = load_mjcf(args.robot)
-    env = Env(robot, CpuPhysics(robot, 1), seed=args.seed)
+    robot = load_robot(args.robot)
+    env = make_env(robot, 1, seed=args.seed)
     spaces = env.observation_space, env.action_space
     policy = Policy(About(*spaces, args.hidden, args.activation, robot.name), args.init_std)
     measure = measures.load(args.measure, args.field, args.goal)

@@ -11,7 +11,9 @@ from conftest import dvc, ran, reelward, settle
 
 def planned(folder: Path) -> dict[str, bool]:
     """The stages that the next repro would run, and whether for certain."""
-    return {step["stage"]: step["certain"] for step in json.loads(reelward(folder, "plan", "--json"))}
+    return {
+        step["stage"]: step["certain"] for step in json.loads(reelward(folder, "plan", "--json"))
+    }
 
 
 def trainings(steps: dict[str, bool]) -> dict[str, bool]:

@@ -16,7 +16,7 @@ from reelward.motion.cycle import (
     landings,
     period_of,
 )
-from reelward.motion.sheet import SIZE, Tile, ground_under, sheet
+from reelward.motion.sheet import SIZE, Place, Tile, ground_under, sheet
 from reelward.motion.track import Track
 
 
@@ -76,7 +76,7 @@ def test_a_tile_has_the_body_in_its_middle_on_the_ground_line():
     image = np.full((300, 500, 3), 128, np.uint8)
     image[100:200, 90:110] = (255, 0, 0)  # a body 100 high, its feet at 200, its middle at 100
     for flip in (False, True):
-        drawn = sheet([Tile(image, 100, 200, 100, 0.5, 0.25, flip)])
+        drawn = sheet([Tile(image, 0.5, Place(100, 200, 100), 0.25, flip)])
         red = (drawn[..., 0] > 200) & (drawn[..., 1] < 80)
         ys, xs = np.nonzero(red[:, 20:-20])
         assert drawn.shape == (SIZE, SIZE, 3)
@@ -86,7 +86,7 @@ def test_a_tile_has_the_body_in_its_middle_on_the_ground_line():
 
 
 def test_a_sheet_has_four_columns_and_is_reproducible():
-    tiles = [Tile(scenery(100, 100, i), 50, 90, 80, i / 10, i / 8) for i in range(8)]
+    tiles = [Tile(scenery(100, 100, i), i / 10, Place(50, 90, 80), i / 8) for i in range(8)]
     drawn = sheet(tiles)
     assert drawn.shape == (2 * SIZE, 4 * SIZE, 3)
     assert np.array_equal(drawn, sheet(tiles))

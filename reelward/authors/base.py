@@ -8,14 +8,14 @@ from typing import Protocol
 from reelward.language.native import Settings
 from reelward.motion.record import Motion
 from reelward.records import Criteria, Evidence, Feedback, ModelSettings, Proposal
-from reelward.sim.robot import Robot
+from reelward.sim.robot import AnyRobot
 
 
 @dataclass(frozen=True)
 class Brief:
     """All that an author may look at."""
 
-    robot: Robot
+    robot: AnyRobot
     expert: Motion
     parent: str
     """Text of the reward to go on from."""

@@ -26,7 +26,7 @@ from reelward.measures.descriptors import (
 from reelward.measures.gait import phase_lag
 from reelward.motion.course import Course, curve
 from reelward.motion.record import Motion
-from reelward.sim.robot import Robot
+from reelward.sim.mjcf import Robot
 
 CALLS = {term.name: term.call for term in TERMS}
 """how each term is called, in the order of a reward file"""

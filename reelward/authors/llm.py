@@ -22,7 +22,9 @@ from reelward.models.chat import Chat, NoAnswer, form
 from reelward.models.prompts import Variables, figure, render
 from reelward.models.schemas import RewardAnswer
 from reelward.models.server import ready
+from reelward.motion.record import Motion
 from reelward.records import Candidate, Proposal, Start, Training, Trial
+from reelward.sim.mjcf import Robot
 
 REPAIRS = 3
 """times that the compiler's messages about a candidate go back to the model"""
@@ -111,10 +113,11 @@ def _without_fence(reward: str) -> str:
 def _variables(brief: Brief) -> Variables:
     """Those that all candidates share. What the evidence leaves out is empty."""
     robot, feedback = brief.robot, brief.feedback
+    leg = f", leg {robot.leg_length_m:.3g} m" if isinstance(robot, Robot) else ""
     variables: Variables = {
         "task": brief.task, "count": brief.count, "first": not feedback.trials,
         "parent": brief.parent, "form": form(RewardAnswer),
-        "robot": f"{robot.name}, leg {robot.leg_length_m:.3g} m, a step is {robot.dt:.3g} s",
+        "robot": f"{robot.name}{leg}, a step is {robot.dt:.3g} s",
         "fields": robot_card(robot.fields), "library": library_table(),
         "max_terms": MAX_TERMS, "max_kib": MAX_SOURCE // 1024,
         "native": native_card(brief.native), "pictures": len(brief.sheets),
@@ -125,7 +128,8 @@ def _variables(brief: Brief) -> Variables:
     }  # fmt: skip
     if brief.evidence != "terms":
         rows = feedback.critique.usable_rows if feedback.critique else ()
-        variables |= _expert(brief)
+        if isinstance(robot, Robot) and brief.expert.subject != "none":
+            variables |= _expert(brief.expert, robot)
         variables["differences"] = [
             {"name": row.name, "expert": figure(row.expert), "robot": figure(row.learner),
              "off": figure(row.off)}
@@ -139,17 +143,17 @@ def _variables(brief: Brief) -> Variables:
     return variables
 
 
-def _expert(brief: Brief) -> Variables:
+def _expert(expert: Motion, robot: Robot) -> Variables:
     """The expert's figures as targets for this robot; its courses and the calls that follow them."""
-    draft, assumed = begin(brief.expert, brief.robot)
-    figures = expert_targets(brief.expert, brief.robot)[0] | draft.targets
+    draft, assumed = begin(expert, robot)
+    figures = expert_targets(expert, robot)[0] | draft.targets
     follow = [
         calls(draft)[name]
-        for name in shapes(brief.robot, draft)
+        for name in shapes(robot, draft)
         if name in draft.courses or (name == "clock" and draft.landings)
     ]
-    constants = tables(draft, brief.robot, "\n".join(follow))
-    units = {name: knob.target.unit for name, knob in knobs(brief.robot).items()}
+    constants = tables(draft, robot, "\n".join(follow))
+    units = {name: knob.target.unit for name, knob in knobs(robot).items()}
     return {
         "targets": [
             {"name": k, "value": f"{figures[k]:.4g}", "unit": unit, "assumed": k in assumed}

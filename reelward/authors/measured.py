@@ -37,7 +37,7 @@ from reelward.measures.gait import tolerance
 from reelward.motion.record import Motion
 from reelward.records import Candidate, Proposal, Start, Trial
 from reelward.runtime.errors import InputError
-from reelward.sim.robot import Robot
+from reelward.sim.mjcf import Robot
 
 DEAD = 0.1
 """smaller errors (in tolerances) are noise of training and change nothing"""
@@ -166,6 +166,11 @@ def propose(brief: Brief) -> Proposal:
     """The candidates of an iteration. The user's own terms weigh 1 unless the parent's reward says
     otherwise. Raises InputError if the expert's speed is unknown."""
     robot, expert, feedback = brief.robot, brief.expert, brief.feedback
+    if expert.subject == "none" or not isinstance(robot, Robot):
+        raise InputError(
+            "the measured author aims at the figures of a video with a robot that has an MJCF; set "
+            "propose.author to llm or fixed"
+        )
     base, assumed = begin(expert, robot)
     targets = base.targets
     if "speed" not in targets:

@@ -45,7 +45,7 @@ class Episodes:
     """M deterministic episodes of T steps. The values after a fall are meaningless."""
 
     qpos: np.ndarray
-    """[T, M, nq]"""
+    """[T, M, nq]; nq is 0 for a Gymnasium environment"""
     points: np.ndarray
     """[T, M, K, 3] keypoints (m)"""
     lived: np.ndarray
@@ -54,6 +54,10 @@ class Episodes:
     """mean of each reward term per step, over the steps lived"""
     dt: float
     """seconds per step"""
+    actions: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    """[T, M, ...] the policy's actions"""
+    seeds: tuple[int, ...] = ()
+    """of the resets of M Gymnasium environments; empty for a robot with an MJCF"""
     recorded: Mapping[str, np.ndarray] = field(default_factory=dict)
     """[T, M, ...] the robot's fields that the measure asked for"""
 

@@ -1,4 +1,4 @@
-"""The measure `fitness`: the mean of one field of the robot's state. It needs no video."""
+"""The measure `fitness`: the mean of one field over an episode. It needs no video."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ UNIT = "mean per step"
 
 @dataclass(frozen=True)
 class Fitness:
-    """A `Measure`: the mean of `field` over the steps lived, relative to `goal`, from 0 to 1.
+    """A `Measure`: the mean of `field` over the whole episode, relative to `goal`, from 0 to 1. Steps
+    after a fall count as 0, so with `task_reward` it is the return per step.
 
     `field` is a field of the robot with one value per environment, such as `task_reward`, or one
     column of a field, such as `root_vel[0]`. Raises InputError for another form and for a goal that
@@ -58,15 +59,10 @@ class Fitness:
         return name, None if index is None else int(index)
 
     def of(self, body: Body, episodes: Episodes) -> Motion:
-        """The mean over all steps lived; its uncertainty is half the range of the episodes' means."""
+        """The mean over all steps; its uncertainty is half the range of the episodes' means."""
         values = self._values(body, episodes)
-        lived = [values[:n, m] for m, n in enumerate(episodes.lived) if n]
-        if lived:
-            means = [v.mean() for v in lived]
-            value, spread = float(np.concatenate(lived).mean()), float(np.ptp(means)) / 2
-            figure = Descriptor(value, UNIT, spread, True)
-        else:
-            figure = Descriptor(None, UNIT, 0.0, False, "no episode lived a step")
+        means = [values[:n, m].sum() / len(values) for m, n in enumerate(episodes.lived)]
+        figure = Descriptor(float(np.mean(means)), UNIT, float(np.ptp(means)) / 2, True)
         return Motion(
             subject=f"robot:{body.name}",
             fps=1 / episodes.dt,

@@ -13,6 +13,7 @@ import numpy as np
 from reelward.motion import shots, silhouette
 from reelward.motion.person import in_view
 from reelward.motion.pose import SEEN, Follower, PoseModel
+from reelward.motion.sheet import Place as Pixels
 from reelward.motion.sheet import Tile
 from reelward.motion.shots import Glance, Rank, Shot
 from reelward.motion.subject import Person, Place, Subject, follow_outline, follow_person
@@ -168,9 +169,8 @@ def _tiles(stream: Iterable[Frame], subject: Subject) -> list[Tile]:
 
 def _tile(image: np.ndarray, place: Place, time: float, phase: float | None, flip: bool) -> Tile:
     high = image.shape[0]
-    return Tile(
-        image, place.centre * high, place.ground * high, place.height * high, time, phase, flip
-    )
+    pixels = Pixels(place.centre * high, place.ground * high, place.height * high)
+    return Tile(image, time, pixels, phase, flip)
 
 
 def _counted(stream: Iterable[Frame], bar: Bar) -> Iterator[Frame]:

@@ -21,19 +21,27 @@ PAPER, INK, LINE = (246, 246, 242), (24, 24, 24), (200, 60, 40)
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A picture, and where in it (pixels) the subject is."""
+class Place:
+    """Where in a picture the subject is (pixels)."""
 
-    image: np.ndarray
-    """[H, W, 3] RGB"""
     centre: float
     """column of the body's middle"""
     ground: float
     """row of the ground"""
     height: float
     """of the body"""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture of the sheet."""
+
+    image: np.ndarray
+    """[H, W, 3] RGB"""
     time: float
     """s"""
+    place: Place | None = None
+    """of the subject; None: the whole picture is shown"""
     phase: float | None = None
     """cycles; None without a cycle"""
     flip: bool = False
@@ -67,21 +75,33 @@ def ground_under(lowest: np.ndarray, reach: int) -> np.ndarray:
     return np.array([np.percentile(w, 80) for w in windows])
 
 
+def _whole(image: np.ndarray) -> Place:
+    """The place at which the whole picture fills a tile, below the line of its number."""
+    height, width = image.shape[:2]
+    scale = (SIZE - 22) / max(height, width)
+    middle = (SIZE + 22) / 2
+    return Place(width / 2, height / 2 + (GROUND * SIZE - middle) / scale, BODY * SIZE / scale)
+
+
 def _drawn(tile: Tile, number: int) -> np.ndarray:
-    scale = BODY * SIZE / max(tile.height, 1e-6)
+    image, place = tile.image, tile.place or _whole(tile.image)
+    scale = BODY * SIZE / max(place.height, 1e-6)
     side = -scale if tile.flip else scale
-    place = np.array(
-        [[side, 0, SIZE / 2 - side * tile.centre], [0, scale, GROUND * SIZE - scale * tile.ground]]
+    move = np.array(
+        [
+            [side, 0, SIZE / 2 - side * place.centre],
+            [0, scale, GROUND * SIZE - scale * place.ground],
+        ]
     )
-    image = tile.image
     if scale < 1:  # warpAffine samples single pixels: take the fine detail out first
         image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
     out = cv2.warpAffine(
-        image, place, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+        image, move, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
         borderValue=PAPER,
     )  # fmt: skip
     y = round(GROUND * SIZE)
-    cv2.line(out, (0, y), (SIZE - 1, y), LINE, 1)
+    if tile.place:
+        cv2.line(out, (0, y), (SIZE - 1, y), LINE, 1)
     phase = "" if tile.phase is None else f"  {100 * tile.phase:.0f} %"
     out[:22] = PAPER
     _write(out, f"{number}   {tile.time:.2f} s{phase}", (7, 16))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -97,6 +97,11 @@ class GymnasiumEnv:
         """Environments whose last step gave a number that is not finite, bool `[N]`."""
         return self._tensor(self._diverged)
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the last reset of each environment."""
+        return tuple(episode.seed for episode in self._episodes)
+
     # --- stepping -----------------------------------------------------------------------------
 
     def observe(self) -> Tensor:
@@ -156,6 +161,19 @@ class GymnasiumEnv:
         flat, given = np.asarray(flat, np.float32), np.float32(reward)
         self._diverged[i] = not (np.isfinite(flat).all() and np.isfinite(given))
         self._obs[i], self._reward[i] = np.nan_to_num(flat), np.nan_to_num(given)
+
+    def replay(self, seed: int, actions: np.ndarray, steps: Sequence[int]) -> Iterator[np.ndarray]:
+        """The pictures `[H, W, 3]` after `steps`, in rising order, of the first environment: from a
+        reset with `seed`, under `actions [T, ...]` as `step` takes them."""
+        self._start(0, seed)
+        if isinstance(self.action_space, Box):
+            actions = actions.clip(-1, 1)
+        begun = 0
+        for step in steps:
+            for action in actions[begun : step + 1]:
+                self._step(0, action)
+            begun = step + 1
+            yield np.asarray(self._episodes[0].env.render())
 
     # --- starting again -----------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,6 +71,21 @@ class GymnasiumRobot(BaseRobot):
             if columns.names and len(columns.names) != size:
                 raise ValueError(f"fields.{name}.names: expected {size}, got {len(columns.names)}")
         return self
+
+    @property
+    def keypoints(self) -> Mapping[str, object]:
+        """None: nothing is known of its body."""
+        return {}
+
+    @property
+    def feet(self) -> Mapping[str, Any]:
+        """None, likewise."""
+        return {}
+
+    @property
+    def leg_length_m(self) -> float:
+        """Nothing is known of its body."""
+        return math.nan
 
     def make(self) -> Env[Any, Any]:
         """A new environment, without a time limit. Raises RobotError."""
