@@ -59,6 +59,7 @@ class Measured:
 
 
 def measure_complaints(section: dict[str, Any], robot: AnyRobot | None) -> list[str]:
+    """What is wrong with the section `measure` for this robot."""
     known = get_type_hints(Measured)
     if found := [f"{k} is missing" for k in known if k not in section]:
         return found
@@ -68,11 +69,28 @@ def measure_complaints(section: dict[str, Any], robot: AnyRobot | None) -> list[
         fields = measures.load(**section).fields
     except InputError as e:
         return [str(e).removeprefix("measure.")]
-    names = [f.name for f in robot.fields] if robot else fields
+    if robot is None:
+        return []
+    if section["kind"] == "gait" and not robot.feet:
+        return [f"kind = gait: {robot.name} has no feet to measure a gait by; expected fitness"]
+    names = [f.name for f in robot.fields]
     return [
-        f"field: {robot.name} has no {f}; {nearest(f, names)}"
-        for f in fields
-        if f not in names and robot
+        f"field: {robot.name} has no {f}; {nearest(f, names)}" for f in fields if f not in names
+    ]
+
+
+def video_complaints(params: dict[str, Any]) -> list[str]:
+    """What cannot be without a video, where there is none."""
+    fetch, measure, propose = (params.get(k) or {} for k in ("fetch", "measure", "propose"))
+    if not isinstance(fetch, dict) or fetch.get("source", "") is not None:
+        return []
+    return [
+        f"{key}: fetch.source is null, and this needs a video; expected {others}"
+        for key, wrong, others in (
+            ("measure.kind = gait", measure.get("kind") == "gait", "fitness"),
+            ("propose.author = measured", propose.get("author") == "measured", "llm or fixed"),
+        )
+        if wrong
     ]
 
 
@@ -100,6 +118,7 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         f"{where}measure.{line}"
         for line in measure_complaints(measure if isinstance(measure, dict) else {}, robot)
     ]
+    found += [f"{where}{line}" for line in video_complaints(params)]
     for name, key in (("propose", "author"), ("critique", "critic")):
         section = params.get(name)
         if isinstance(section, dict):
