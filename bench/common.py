@@ -26,7 +26,7 @@ from reelward.runtime.workers import cores  # noqa: E402
 from reelward.sim.cpu import CpuPhysics  # noqa: E402
 from reelward.sim.env import Env  # noqa: E402
 from reelward.sim.robot import load_mjcf  # noqa: E402
-from reelward.training import Job  # noqa: E402
+from reelward.training import Job, Seeds  # noqa: E402
 from stages import train  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
@@ -87,6 +87,7 @@ def preset(name: str, robot: str, **changes: Any) -> train.Args:
         robot=robot,
         native=PARAMS,
         seed=0,
+        iteration="iter-00",
         **options,
     )
 
@@ -103,8 +104,10 @@ def learner(
     """A training of `candidates` policies that has not begun. Its files go to `folder`."""
     source = folder / f"{args.robot}.py"
     source.write_text(task.reward)
-    job = Job("c0", source, None, seed, folder, folder / "checkpoints", threads)
-    return train.prepare(args, [replace(job, seed=seed + i) for i in range(candidates)])
+    job = Job("c0", source, None, Seeds.of(seed, 0, 0), folder, folder / "checkpoints", threads)
+    return train.prepare(
+        args, [replace(job, seeds=Seeds.of(seed, 0, i)) for i in range(candidates)]
+    )
 
 
 @torch.no_grad()

@@ -297,8 +297,12 @@ def _trained(name: str, robot: Robot, source: str, seed: int, folder: Path) -> P
         (at / "reward.py").write_text(source)
         native = Path(__file__).parents[1] / "params.yaml"
         unused = dict.fromkeys(("rewards", "parent", "gait", "out"), at)
-        args = train.Args(**unused, robot=robot.name, native=native, seed=seed, **work)
-        job = train.Job("expert", at / "reward.py", None, seed, at, at / "scratch")
+        args = train.Args(
+            **unused, robot=robot.name, native=native, seed=seed, iteration="iter-00", **work
+        )
+        job = train.Job(
+            "expert", at / "reward.py", None, train.Seeds.of(seed, 0, 0), at, at / "scratch"
+        )
         with mock.patch.object(train, "load_robot", lambda _: robot):
             train.learn_alone(args, job, lambda steps: None)
     return Policy.load(at / "expert.pt")

@@ -145,15 +145,15 @@ def checked(c: Candidate, robot: Robot) -> CheckedCandidate:
     """What the stage rewards says of a candidate of the measured author."""
     reward = compile_reward(c.source, robot.fields)
     return CheckedCandidate(
-        name=c.name, start=c.start, seed=c.seed, note=c.note, file=f"{c.name}.py", error=None,
+        name=c.name, start=c.start, number=c.number, note=c.note, file=f"{c.name}.py", error=None,
         terms=reward.terms, period=reward.period,
         targets=reward.constants["TARGET"], weights=reward.constants["WEIGHT"],
     )  # fmt: skip
 
 
 def train_all(
-    candidates: Sequence[Candidate], best: Path | None, seed: int, folder: Path, args: Args,
-    settings: dict[str, Any],
+    candidates: Sequence[Candidate], best: Path | None, seed: int, iteration: str, folder: Path,
+    args: Args, settings: dict[str, Any],
 ) -> dict[str, Trained]:  # fmt: skip
     """Train the candidates and measure their rollouts."""
     robot = load_robot(args.robot)
@@ -164,7 +164,8 @@ def train_all(
         out=folder,
         robot=args.robot,
         native=Path(__file__).parents[1] / "params.yaml",
-        seed=1000 * seed,
+        seed=seed,
+        iteration=iteration,
         **settings,
     )
     for c in candidates:
@@ -210,7 +211,7 @@ def study(
             folder = Path(scratch) / name
             folder.mkdir()
             candidates = proposed(mode, brief, rng)
-            trained = train_all(candidates, best, seed, folder, args, settings)
+            trained = train_all(candidates, best, seed, name, folder, args, settings)
             rival = unmoved if mode == "keep_off" else motion
             judgement = critic.critique(scene(expert, rival, trained))
             blind = mode == "blind" and bool(brief.parent)
@@ -242,9 +243,11 @@ def study(
                 flush=True,
             )
         if again and brief.parent:
-            last = Candidate(name="again", source=brief.parent, start="scratch", seed=900, note="")
+            last = Candidate(
+                name="again", source=brief.parent, start="scratch", number=900, note=""
+            )
             (folder := Path(scratch) / "again").mkdir()
-            final = train_all([last], None, seed, folder, args, settings)["again"]
+            final = train_all([last], None, seed, name, folder, args, settings)["again"]
             rows[-1]["final_reward_from_scratch"] = Gait().compare(expert, final.motion).closeness
             rows[-1]["reward"] = brief.parent
     return rows
@@ -269,9 +272,11 @@ def at_once(
     text = draft.source(whole, robot, "All at once.", assumed)
     steps = settings["env_steps"] + args.iterations * settings["warm_env_steps"]
     with tempfile.TemporaryDirectory() as scratch:
-        c = Candidate(name="all", source=text, start="scratch", seed=1, note="")
+        c = Candidate(name="all", source=text, start="scratch", number=1, note="")
         longer = settings | {"env_steps": steps}
-        motion = train_all([c], None, seed, Path(scratch), args, longer)["all"].motion
+        motion = train_all([c], None, seed, ledger.name(0), Path(scratch), args, longer)[
+            "all"
+        ].motion
     comparison = Gait().compare(expert, motion)
     figures = {n: d.value for n, d in motion.descriptors.items()}
     return [{"iteration": 0, "closeness": comparison.closeness, "eligible": comparison.eligible,

@@ -113,8 +113,9 @@ class Candidate(Record):
     """Text of the reward file."""
     start: Start
     """Where its training begins: from scratch, or warm from the parent's policy."""
-    seed: int
-    """Of its training, within the study."""
+    number: int
+    """Its place among the candidates of the iteration, from 0. With the study's seed and the iteration
+    it decides the random numbers of the training."""
     note: str
     """What was changed and why, in a few words."""
     error: str | None = None
@@ -134,7 +135,7 @@ class CheckedCandidate(Record):
 
     name: str
     start: Start
-    seed: int
+    number: int
     note: str
     file: str | None
     """Name of the reward file beside the index; None where the reward was refused."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -39,6 +40,25 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """Seeds of the random streams of one training."""
+
+    weights: int
+    """Of the initial weights."""
+    environment: int
+    """Of the start states."""
+    noise: int
+    """Of the actions' noise and the order of the minibatches."""
+
+    @classmethod
+    def of(cls, study: int, iteration: int, candidate: int) -> Seeds:
+        """Seeds that no training of another (study, iteration, candidate) shares. The study's seed
+        must be below 2^32: a larger one is read as two numbers and could equal another triple."""
+        children = np.random.SeedSequence([study, iteration, candidate]).spawn(3)
+        return cls(*(int(child.generate_state(1, np.uint64)[0]) for child in children))
+
+
+@dataclass(frozen=True)
 class Job:
     """The training of one candidate."""
 
@@ -47,7 +67,7 @@ class Job:
     """The reward file."""
     start: Path | None
     """The policy to go on from; None to start from scratch."""
-    seed: int
+    seeds: Seeds
     out: Path
     """Folder that receives NAME.pt, the policy, and NAME.csv, the learning curve."""
     checkpoints: Path

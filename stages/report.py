@@ -106,7 +106,6 @@ class Candidate:
     name: str
     note: str
     start: str
-    seed: int
     refused: bool
     error: str | None
     critique: Critique | None
@@ -272,7 +271,6 @@ def candidate(
         name=name,
         note=checked.note,
         start=checked.start,
-        seed=checked.seed,
         refused=checked.file is None,
         error=checked.error,
         critique=critique,

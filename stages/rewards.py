@@ -48,7 +48,7 @@ def unchecked(candidate: Candidate, refusal: str | None) -> CheckedCandidate:
     return CheckedCandidate(
         name=candidate.name,
         start=candidate.start,
-        seed=candidate.seed,
+        number=candidate.number,
         note=candidate.note,
         file=None,
         error=candidate.error or (refusal and f"a person refused it: {refusal}"),

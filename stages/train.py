@@ -52,6 +52,7 @@ from reelward.training import (
     EpisodeLog,
     Figures,
     Job,
+    Seeds,
     Session,
     WatchedReward,
     captured,
@@ -77,8 +78,11 @@ class Args:
     """Name of a robot in robots/."""
     native: Path
     """params.yaml, whose section `native` names the user's own reward terms."""
-    seed: Annotated[int, Field(ge=0)]
-    """Seed of the study; each candidate adds its own."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Seed of the study."""
+    iteration: Annotated[str, Field(pattern=r"^iter-\d+$")]
+    """Name of the iteration. Its number, the seed and the candidate's number decide the random numbers
+    of a training."""
     env_steps: Positive
     """Env-steps to train a candidate that starts from scratch."""
     warm_env_steps: Positive
@@ -299,7 +303,7 @@ def begin(args: Args, job: Job, reward: WatchedReward, env: Environments) -> Can
         args.symmetric, reward.reward.digest,
     )  # fmt: skip
     if job.start is None:
-        torch.manual_seed(job.seed)
+        torch.manual_seed(job.seeds.weights)
         policy = Policy(about, args.init_std)
         learning_rate, total = args.learning_rate, args.env_steps
     else:
@@ -316,7 +320,7 @@ def begin(args: Args, job: Job, reward: WatchedReward, env: Environments) -> Can
         learning_rate, total = args.warm_learning_rate, args.warm_env_steps
     policy.to(env.device)
     adam = torch.optim.Adam(policy.weights(), lr=learning_rate, eps=1e-5, fused=True)
-    rng = torch.Generator(env.device).manual_seed(job.seed)
+    rng = torch.Generator(env.device).manual_seed(job.seeds.noise)
     return Candidate(job, reward, policy, learning_rate, total, adam, rng)
 
 
@@ -329,7 +333,7 @@ def prepare(args: Args, jobs: Sequence[Job]) -> Learner:
     env = make_env(
         robot,
         len(jobs) * args.num_envs,
-        seed=[job.seed for job in jobs],
+        seed=[job.seeds.environment for job in jobs],
         period=[reward.period for reward in rewards],
         symmetric=args.symmetric,
         staggered=True,
@@ -379,12 +383,13 @@ def plan(args: Args, candidates: Sequence[CheckedCandidate], out: Path) -> list[
     robot = load_robot(args.robot).folder
     code = [Path(__file__), *(package / p for p in ("policy.py", "training.py", "sim", "language"))]
     for c in candidates:
-        reward, seed = args.rewards / str(c.file), args.seed + c.seed
+        reward = args.rewards / str(c.file)
+        seeds = Seeds.of(args.seed, int(args.iteration.removeprefix("iter-")), c.number)
         start = args.parent if c.start == "warm" else None
         inputs = [reward, robot, *([start] if start else [])]
-        folder = checkpoint_folder(settings | {"seed": seed}, [*inputs, *code])
+        folder = checkpoint_folder(settings | {"seeds": asdict(seeds)}, [*inputs, *code])
         threads = max(1, cores() // len(candidates))
-        jobs.append(Job(c.name, reward, start, seed, out, folder, threads))
+        jobs.append(Job(c.name, reward, start, seeds, out, folder, threads))
     return sorted(jobs, key=lambda job: job.start is not None)
 
 

@@ -146,7 +146,7 @@ class Study:
         at, rewards = self.data / "iterations" / name, self.rewards / name
         index = Candidates(candidates=tuple(
             CheckedCandidate(
-                name=key, start="scratch", seed=i, note=c.get("note", "moves"),
+                name=key, start="scratch", number=i, note=c.get("note", "moves"),
                 file=None if "refused" in c else f"{key}.py",
                 error=c.get("refused") or c.get("failed"), period=1.2,
             )

@@ -30,7 +30,7 @@ from reelward.sim.env import Env
 from reelward.sim.gpu import GpuPhysics, graphed
 from reelward.sim.robot import load_robot
 from reelward.sim.schema import RobotError
-from reelward.training import Job
+from reelward.training import Job, Seeds
 from stages import train
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -206,8 +206,8 @@ def test_candidates_at_once_are_each_what_it_is_alone(tmp_path, device, monkeypa
         wild = REWARD.replace("1.0}", "torch.log(s.root_vel[:, 0] - 100)}")
         start = tmp_path / "first/out/c0.pt" if folder.name != "first" else None
         return [
-            job(folder), job(folder, "c1", OTHER, seed=4),
-            job(folder, "c2", wild), job(folder, "c3", OTHER, start, seed=5),
+            job(folder), job(folder, "c1", OTHER, seeds=Seeds.of(4, 0, 0)),
+            job(folder, "c2", wild), job(folder, "c3", OTHER, start, seeds=Seeds.of(5, 0, 0)),
         ]  # fmt: skip
 
     train.learn_alone(args, todo(tmp_path / "first")[0], lambda steps: None)

@@ -291,7 +291,7 @@ BREAKS = (
     (params_fit, "params.yaml", "gamma:", "# gamma:"),
     (params_fit, "dvc.yaml", "params: [train,", "params: [fetch,"),
     (params_fit, "dvc.yaml", "params: [train, native]", "params: [train]"),
-    (params_fit, "dvc.yaml", "--seed ${seed} ${train}", "${train}"),
+    (params_fit, "dvc.yaml", "--iteration ${key} ${train}", "${train}"),
     (described, "dvc.yaml", "desc: PPO trains", "desc: trains"),
     (
         paid_for_once,

@@ -40,7 +40,7 @@ def test_the_first_rewards_are_diverse_and_aim_at_the_expert(serve_script: Calla
     candidates = propose()
     index = checked_by_stage(candidates)
     assert [c.name for c in candidates] == ["c0", "c1", "c2"]
-    assert {c.start for c in candidates} == {"scratch"} and [c.seed for c in candidates] == [
+    assert {c.start for c in candidates} == {"scratch"} and [c.number for c in candidates] == [
         0,
         1,
         2,
@@ -173,4 +173,4 @@ def test_a_refusal_costs_one_candidate(serve_script: Callable) -> None:
     serve_script(script)
     first, second = propose(None, 2)
     assert first.error == "refused: I cannot write that." and first.source == ""
-    assert second.error is None and second.seed == 1
+    assert second.error is None and second.number == 1

@@ -58,7 +58,7 @@ def write_view(folder: Path, view: View) -> None:
 
 def checked(name: str, error: str | None = None) -> CheckedCandidate:
     return CheckedCandidate(
-        name=name, start="scratch", seed=0, note="", file=f"{name}.py", error=error
+        name=name, start="scratch", number=0, note="", file=f"{name}.py", error=error
     )
 
 

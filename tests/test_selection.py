@@ -49,7 +49,7 @@ def judgement(parent: Comparison, **candidates: Comparison) -> Judgement:
 def index(*names: str, **errors: str) -> Candidates:
     return Candidates(candidates=tuple(
         CheckedCandidate(
-            name=name, start="warm", seed=i, note=f"note of {name}", file=f"{name}.py",
+            name=name, start="warm", number=i, note=f"note of {name}", file=f"{name}.py",
             error=errors.get(name), period=1.2, targets={"speed": 1.0}, weights={"speed": 2.0},
         )
         for i, name in enumerate(names)

@@ -16,6 +16,7 @@ from reelward.runtime import files
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env
 from reelward.sim.robot import load_robot
+from reelward.training import Seeds
 from stages import train
 
 
@@ -78,7 +79,7 @@ def test_same_seed_gives_the_same_bytes(tmp_path):
     first = trained(tmp_path / "a")
     assert first == trained(tmp_path / "b")
     assert first == trained(tmp_path / "c", threads=2)
-    assert first != trained(tmp_path / "d", seed=4)
+    assert first != trained(tmp_path / "d", seeds=Seeds.of(4, 0, 0))
 
 
 def test_a_warm_start_inherits_weights_and_statistics_and_explores(tmp_path):

@@ -10,7 +10,7 @@ from toy_envs import FIELDS, REWARD, BrightSpot, Corridor, Toy
 from trainings import ARGS, trained
 
 from reelward.language import compile_reward
-from reelward.training import Job, Session, WatchedReward
+from reelward.training import Job, Seeds, Session, WatchedReward
 from stages import train
 
 SMALL = replace(
@@ -21,7 +21,7 @@ SMALL = replace(
 
 def learner(env: Toy, folder: Path, env_steps: int) -> train.Learner:
     args = replace(SMALL, env_steps=env_steps)
-    job = Job("c0", folder / "c0.py", None, 1, folder, folder / "checkpoints")
+    job = Job("c0", folder / "c0.py", None, Seeds.of(1, 0, 0), folder, folder / "checkpoints")
     reward = WatchedReward("c0", compile_reward(REWARD, FIELDS))
     return train.Learner(args, env, [train.begin(args, job, reward, env)])
 

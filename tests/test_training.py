@@ -6,8 +6,9 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from trainings import ARGS, REWARD, candidate, job, results, trained
 from reelward.runtime.checkpoints import Checkpoints
 from reelward.runtime.errors import TrainingError
 from reelward.runtime.workers import spread
-from reelward.training import PRELOAD
+from reelward.training import PRELOAD, Seeds
 from stages import train
 
 
@@ -57,6 +58,14 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(tmp_path, capsys):
     state.write_bytes(data)
     assert checkpoints.newest() == {"number": 2}
     assert "3/state.pt is damaged" in capsys.readouterr().err
+
+
+def test_no_two_trainings_share_a_random_stream():
+    """Studies, iterations and candidates 0 to 20: 3 seeds each, all different."""
+    triples = product(range(21), repeat=3)
+    seeds = [seed for triple in triples for seed in astuple(Seeds.of(*triple))]
+    assert len(set(seeds)) == len(seeds) == 3 * 21**3
+    assert Seeds.of(1, 2, 3) == Seeds.of(1, 2, 3)
 
 
 def slow_to_die(job, report):
@@ -165,7 +174,8 @@ def test_checkpoints_are_named_by_what_defines_the_training(tmp_path):
 
     assert {folder(note="other"), folder(replace(args, out=Path("elsewhere")))} == {folder()}
     others = [
-        folder(seed=2), folder(file="c1.py"), folder(start="warm"), folder(replace(args, seed=9)),
+        folder(number=2), folder(file="c1.py"), folder(start="warm"), folder(replace(args, seed=9)),
+        folder(replace(args, iteration="iter-01")),
         folder(replace(args, gamma=0.9)), folder(replace(args, robot="walker2d")),
     ]  # fmt: skip
-    assert len({folder(), *others}) == 7
+    assert len({folder(), *others}) == 8

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reelward.records import Candidates, CheckedCandidate, Gait
 from reelward.runtime import files
-from reelward.training import Job
+from reelward.training import Job, Seeds
 from stages import train
 
 REWARD = '''"""Go forward."""
@@ -16,7 +16,7 @@ def reward(s):
 '''
 
 ARGS = train.Args(
-    rewards=Path(), parent=Path(), gait=Path(), out=Path(), robot="biped", native=Path("params.yaml"), seed=3,
+    rewards=Path(), parent=Path(), gait=Path(), out=Path(), robot="biped", native=Path("params.yaml"), seed=3, iteration="iter-00",
     env_steps=2048, warm_env_steps=1024, device="cpu", num_envs=16, num_steps=16, num_minibatches=2,
     update_epochs=2, learning_rate=7e-4, warm_learning_rate=5e-4, final_learning_rate=0.1,
     gamma=0.98, gae_lambda=0.95, clip=0.2, value_coef=0.25, max_grad_norm=0.5, init_std=0.5,
@@ -30,13 +30,15 @@ def job(folder: Path, name: str = "c0", reward: str = REWARD, start: Path | None
     source.write_text(reward)
     out = folder / "out"
     out.mkdir(exist_ok=True)
-    return replace(Job(name, source, start, 3, out, folder / "checkpoints" / name), **changes)
+    return replace(
+        Job(name, source, start, Seeds.of(3, 0, 0), out, folder / "checkpoints" / name), **changes
+    )
 
 
 def candidate(name: str = "c0", **changes) -> CheckedCandidate:
     """A candidate's line of the index."""
     start = CheckedCandidate(
-        name=name, start="scratch", seed=0, note="", file=f"{name}.py", error=None
+        name=name, start="scratch", number=0, note="", file=f"{name}.py", error=None
     )
     return start.model_copy(update=changes)
 

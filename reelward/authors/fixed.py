@@ -7,13 +7,12 @@ from reelward.records import Candidate, Proposal
 
 
 def propose(brief: Brief) -> Proposal:
-    first = 10 * (brief.feedback.number + 1)
     candidates = tuple(
         Candidate(
             name=f"c{i}",
             source=brief.parent,
             start="scratch",
-            seed=first + i,
+            number=i,
             note="the reward as it stands",
         )
         for i in range(brief.count)

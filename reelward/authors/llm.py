@@ -60,9 +60,8 @@ def propose(brief: Brief) -> Proposal:
             same = [c.name for c in candidates if c.source == source and not c.error]
             same += ["the parent's"] if source.strip() == brief.parent.strip() else []
             error = f"the same reward as {same[0]}" if same else None
-        seed = 10 * (brief.feedback.number + 1) + i
         candidates.append(
-            Candidate(name=f"c{i}", source=source, start=start, seed=seed, note=note, error=error)
+            Candidate(name=f"c{i}", source=source, start=start, number=i, note=note, error=error)
         )
     return Proposal(author="llm", candidates=tuple(candidates), asked=chat.record())
 

@@ -221,8 +221,7 @@ def propose(brief: Brief) -> Proposal:
     for i, (draft_i, notes, start) in enumerate(moves[:count]):
         note = ", ".join(notes) or "another seed of the best reward"
         text = source(draft_i, robot, f"{task}: {note}.", assumed)
-        seed = 10 * (feedback.number + 1) + i
-        candidates.append(Candidate(name=f"c{i}", source=text, start=start, seed=seed, note=note))
+        candidates.append(Candidate(name=f"c{i}", source=text, start=start, number=i, note=note))
     return Proposal(author="measured", candidates=tuple(candidates))
 
 
