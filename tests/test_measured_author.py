@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import ROOT
 from motions import BIPED, EXPERT, STANDS, brief, motion
 
 from reelward.authors import draft
@@ -239,6 +240,20 @@ def test_a_reward_of_another_form_is_begun_anew():
     after = feedback(draft.Draft({}, {}), EXPERT)
     candidates = proposed(EXPERT, parent=free, feedback=after, count=2)
     assert "alive" in compile_reward(candidates[0].source, BIPED.fields).terms
+
+
+def test_a_study_that_continues_another_begins_with_its_best_reward():
+    """`reelward new --from` puts the other study's best reward where the seed is."""
+    best = draft.begin(EXPERT, BIPED)[0].with_term("clock").with_term("knee")
+    best = replace(best, targets=best.targets | {"knee": 71.0})
+    text = draft.source(best, BIPED, "The best of another study.")
+    inherited, clock, _ = proposed(EXPERT, parent=text, count=3)
+    reward = compile_reward(inherited.source, BIPED.fields)
+    assert {"clock", "knee"} <= set(reward.terms) and reward.constants["TARGET"]["knee"] == 71.0
+    assert (inherited.note, inherited.start) == ("the reward of the study it continues", "scratch")
+    assert "knee" not in compile_reward(clock.source, BIPED.fields).terms
+    house = (ROOT / "rewards/seed/selected.py").read_text()
+    assert proposed(EXPERT, parent=house, count=3)[0].note == "the goal alone"
 
 
 def test_an_iteration_that_kept_the_seed_is_begun_anew():

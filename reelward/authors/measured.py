@@ -183,7 +183,8 @@ def propose(brief: Brief) -> Proposal:
     task = f"{brief.task[:1].upper()}{brief.task[1:]}"
     own = dict.fromkeys(brief.native, 1.0)
     base = replace(base, weights=base.weights | own)
-    draft = read(_compiled(brief), base, tuple(brief.native)) if feedback.selected else None
+    parent = read(_compiled(brief), base, tuple(brief.native))
+    draft = parent if feedback.selected else None
     moves: list[tuple[Draft, list[str], Start]] = []
     if draft is None:
         # A leap that lands one leg first, and a limp with the wrong knee stiff, satisfy the clock as
@@ -192,7 +193,11 @@ def propose(brief: Brief) -> Proposal:
         timing = [
             t for t in shaping if t == "clock" or (t == "step" and leaps) or (t == "knee" and limps)
         ]
-        moves.append((base, ["the goal alone"], "scratch"))
+        if feedback.first and parent and parent.weights.keys() & shaping:  # of another study
+            inherited = replace(parent, weights=own | parent.weights)
+            moves.append((inherited, ["the reward of the study it continues"], "scratch"))
+        else:
+            moves.append((base, ["the goal alone"], "scratch"))
         timed = reduce(Draft.with_term, timing, base)
         why = {
             "clock": "goal and gait clock",
