@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from ruamel.yaml.comments import CommentedMap
 
@@ -106,27 +106,37 @@ def _model(role: str, name: str) -> str:
     return name
 
 
-def preset(choice: Choice, params: str) -> Values:
-    """The values of the preset that is chosen. Without one, another robot than that of `params`
-    brings its own preset, if it has one, for the device of `params`. Raises StudyError."""
+class Preset(NamedTuple):
+    """Settings that go together, and the reward that a study of them starts from."""
+
+    values: Values
+    reward: str | None = None
+    """Text of a reward file; None: the one that is there."""
+
+
+def preset(choice: Choice, params: str) -> Preset:
+    """The preset that is chosen. Without a choice, another robot than that of `params` brings its own
+    preset, if it has one, for the device of `params`. Raises StudyError."""
     names = sorted(p.stem for p in PRESETS.glob("*.yaml"))
     name = choice.preset
     if name is None:
         before = loaded(params)
         if choice.robot in (None, before["robot"]):
-            return {}
+            return Preset({})
         device = "gpu" if before["train"]["device"] == "cuda" else "cpu"
         name = f"{str(choice.robot).removesuffix('_fast')}-{device}"
         if name not in names and device == "cpu":
-            return {}
+            return Preset({})
         if name not in names:
             raise StudyError(f"no preset {name}; name one of {', '.join(names)}: --preset")
     if name not in names:
         raise StudyError(f"preset: expected one of {', '.join(names)}, got {name}")
+    content = loaded((PRESETS / f"{name}.yaml").read_text())
+    reward = content.pop("reward", None)
     values: Values = {}
-    for key, value in loaded((PRESETS / f"{name}.yaml").read_text()).items():
+    for key, value in content.items():
         values |= _below(key, value) if isinstance(value, dict) else {key: value}
-    return values
+    return Preset(values, reward)
 
 
 def _below(section: str, values: dict[str, Value]) -> Values:

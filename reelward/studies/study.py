@@ -78,7 +78,8 @@ def new(name: str, choice: Choice, source: str | None = None) -> None:
         git("switch", "--quiet", MAIN)
     try:
         params, reward = _start(source)
-        params = applied(params, preset(choice, params) | chosen(choice))
+        given = preset(choice, params)
+        params = applied(params, given.values | chosen(choice))
     except BaseException:
         if in_study:
             git("switch", "--quiet", here)
@@ -89,7 +90,7 @@ def new(name: str, choice: Choice, source: str | None = None) -> None:
     _remove_results(kept=())
     write_text(PARAMS, params)
     write_text(LEDGER, ledger.FIRST)
-    write_text(SEED, reward)
+    write_text(SEED, given.reward or reward)
     if loaded(params)["critique"]["file"] == CRITIQUES:
         write_text(Path(CRITIQUES), EXAMPLE.read_text())
     commit((*KEPT, *RESULTS), f"Begin study {name}", always=True)

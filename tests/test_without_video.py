@@ -1,0 +1,86 @@
+"""A study without a video: a Gymnasium environment, the measure fitness, a reward that stays as it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from conftest import dvc, ran, reelward, settle
+
+from reelward.records import Candidates, Feedback, Proposal
+from reelward.runtime.files import read_record
+from stages.__main__ import measure_complaints, video_complaints
+
+STAGES = {
+    "check", "fetch", "pose", "keyframes", "describe", "seed", "film_seed", "propose@iter-00",
+    "rewards@iter-00", "train@iter-00", "rollout@iter-00", "film@iter-00", "critique@iter-00",
+    "select@iter-00", "publish", "report",
+}  # fmt: skip
+
+
+def test_cartpole_without_a_video(desk: Path) -> None:
+    reelward(desk, "new", "pole", "--preset", "cartpole")
+    settle(desk, {
+        "propose.candidates": 2, "train.env_steps": 16384, "train.hidden": 16,
+        "rollout.episodes": 2, "film.seconds": 0.2,
+    })  # fmt: skip
+    assert set(ran(dvc(desk, "repro"))) == STAGES
+    at = desk / "data/iterations/iter-00"
+    proposal = read_record(at / "proposal.json", Proposal)
+    seed = (desk / "rewards/seed/selected.py").read_text()
+    assert "s.task_reward" in seed and {c.source for c in proposal.candidates} == {seed}
+    trained = read_record(at / "policies/index.json", Candidates).sound
+    assert [c.terms for c in trained] == [("task",), ("task",)]
+    curves = [(at / f"policies/{c.name}.csv").read_text() for c in trained]
+    assert curves[0] != curves[1], "each candidate is another training of the same reward"
+
+    # CartPole pays 1 a step, so the fitness is the share of the episode that the pole stood.
+    feedback = read_record(desk / "rewards/iter-00/feedback.json", Feedback)
+    assert feedback.critique is not None
+    stood = feedback.critique.figure("task_reward")
+    assert stood == feedback.critique.closeness == feedback.critique.survival
+    assert stood > 0.2, "a random policy stands for 0.04 of it"
+    (row,) = csv.DictReader((desk / "rewards/history.csv").read_text().splitlines())
+    assert float(row["task_reward"]) == stood
+    assert json.loads((desk / "metrics.json").read_text())["closeness"] == stood
+    for name in ("data/best/policy.pt", "data/best/video.mp4", "report/index.html"):
+        assert (desk / name).stat().st_size > 0
+    assert ran(dvc(desk, "repro")) == []
+
+
+def test_what_needs_a_video_is_refused_at_the_door() -> None:
+    params = {
+        "fetch": {"source": None}, "measure": {"kind": "gait"}, "propose": {"author": "measured"},
+    }  # fmt: skip
+    assert video_complaints(params) == [
+        "measure.kind = gait: fetch.source is null, and this needs a video; expected fitness",
+        "propose.author = measured: fetch.source is null, and this needs a video; "
+        "expected llm or fixed",
+    ]
+    params |= {"measure": {"kind": "fitness"}, "propose": {"author": "fixed"}}
+    assert video_complaints(params) == []
+    assert video_complaints({"fetch": {"source": "walk.mp4"}}) == []
+
+
+def test_a_measure_that_does_not_fit_is_refused_at_the_door() -> None:
+    from reelward.sim.robot import load_robot
+
+    pole, biped = load_robot("cartpole"), load_robot("biped")
+    gait = {"kind": "gait", "field": None, "goal": None}
+    assert measure_complaints(gait, biped) == []
+    assert measure_complaints(gait, pole) == [
+        "kind = gait: cartpole has no feet to measure a gait by; expected fitness"
+    ]
+    wrong = {"kind": "fitness", "field": "root_ve[0]", "goal": 1.0}
+    assert measure_complaints(wrong, biped) == [
+        "field: biped has no root_ve; did you mean root_vel?"
+    ]
+    assert measure_complaints({"kind": "fitness", "field": None, "goal": -1.0}, pole) == [
+        "goal = -1.0: expected a number above 0 or null"
+    ]
+    assert measure_complaints({}, pole) == [
+        "kind is missing",
+        "field is missing",
+        "goal is missing",
+    ]
