@@ -1,4 +1,4 @@
-"""DVC as a process: started in a session of its own, heard line by line, never left behind."""
+"""Run DVC in a session of its own, pass on what it prints, and never leave it running."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from reelward.runtime.processes import CALLER, death_signal
 
 NETWORK = 4
-"""exit code of a stage that the network failed: the only one worth another try"""
+"""Exit code of a stage that failed because of the network: the only one that is tried again."""
 PATIENCE = 5.0
-"""s that a stage has to end itself when asked"""
+"""s for a stage to end after SIGTERM"""
 HINTS = re.compile(
     r"\s*$|> |Use `dvc |To (track|enable)|(Updating|Generating) lock|\s+(git|dvc) "
     r"|Stage .* skipping|WARNING: Process .*RWLock"
@@ -24,7 +24,7 @@ HINTS = re.compile(
 
 
 class DvcError(Exception):
-    """A `dvc` that failed: the stage's own line, and its exit code as `code`."""
+    """A failed `dvc`: the message of the stage, with the stage's exit code as `code`."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -32,13 +32,13 @@ class DvcError(Exception):
 
 
 def dvc(*args: str, say: Callable[[str], None], folder: Path = Path()) -> None:
-    """Run `dvc args` in `folder`; what it and its stages print goes to `say`, a line at a time and
-    without DVC's hints. Whatever ends this call ends all that it started. Raises DvcError."""
+    """Run `dvc args` in `folder`. Every line that it and its stages print goes to `say`, except DVC's
+    hints. When this call ends, in whatever way, so do all processes it started. Raises DvcError."""
     run("dvc", "--wait-for-lock", *args, say=say, folder=folder)
 
 
 def run(module: str, *args: str, say: Callable[[str], None], folder: Path, **env: str) -> None:
-    """The same for `python -m module args`, with more in its environment."""
+    """The same for `python -m module args`, with `env` added to the environment."""
     here = str(Path(sys.executable).parent)
     env |= {"PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
     env[CALLER] = str(os.getpid())
@@ -48,36 +48,36 @@ def run(module: str, *args: str, say: Callable[[str], None], folder: Path, **env
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, preexec_fn=death_signal,
     )  # fmt: skip
-    said: list[str] = []
+    lines: list[str] = []
     try:
         assert process.stdout
         for line in process.stdout:
             if not HINTS.match(line):
-                said.append(line.strip())
-                say(said[-1])
+                lines.append(line.strip())
+                say(lines[-1])
         process.wait()
     finally:
         end(process)
     if process.returncode:
-        raise failure(said, process.returncode)
+        raise failure(lines, process.returncode)
 
 
-def failure(said: list[str], code: int) -> DvcError:
-    """What went wrong, from what was said: the stage's complaint rather than DVC's about it."""
-    for line in said:
+def failure(lines: list[str], code: int) -> DvcError:
+    """The error behind the output of a failed `dvc`: the stage's own message, where it gave one."""
+    for line in lines:
         if exited := re.search(r"exited with (-?\d+)", line):
             code = int(exited[1])
-            code = 128 - code if code < 0 else code  # killed, as a shell would put it
-    complaints = [line for line in said if re.match(r"reelward \w+: ", line)]
-    errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
-    if busy := re.search(r"'([^']+)' is busy.*?\(PID (\d+)\)", "\n".join(said), re.S):
+            code = 128 - code if code < 0 else code  # killed by a signal, as a shell reports it
+    complaints = [line for line in lines if re.match(r"reelward \w+: ", line)]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    if busy := re.search(r"'([^']+)' is busy.*?\(PID (\d+)\)", "\n".join(lines), re.S):
         path, pid = busy.groups()
         errors = [f"{path} is being written by process {pid}; wait for it, or end it: kill {pid}"]
-    return DvcError("; ".join(complaints) or (errors or said or ["dvc failed"])[-1], code)
+    return DvcError("; ".join(complaints) or (errors or lines or ["dvc failed"])[-1], code)
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a process and its whole group: DVC does not stop its stage when it is stopped itself."""
+    """End a process and its whole group: a DVC that is stopped does not stop its stage."""
     with contextlib.suppress(ProcessLookupError):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)

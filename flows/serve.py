@@ -1,7 +1,7 @@
-"""`make serve`: Prefect's server with its page, a work pool, a worker and the deployments of
-prefect.yaml, for this machine alone. Ctrl-C ends them all.
+"""`make serve`: Prefect's server and page, a work pool, a worker and the deployments of prefect.yaml,
+for this machine alone. Ctrl-C ends them all.
 
-What they know stands under scratch/prefect. PREFECT_SERVER_API_PORT chooses the port.
+Their state is in scratch/prefect. PREFECT_SERVER_API_PORT chooses the port.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from reelward.runtime.processes import death_signal
 HOST = "127.0.0.1"
 POOL = "here"
 START = 120.0
-"""s that the server may take: the first time it makes its database"""
+"""s for the server to start: the first time, it makes its database"""
 
 
 def environment(port: int) -> dict[str, str]:
-    """What tells each process below where the server and its state are."""
+    """The environment of all processes here: where the server and its state are."""
     here = Path.cwd()
     return {
         **os.environ,
@@ -41,12 +41,12 @@ def environment(port: int) -> dict[str, str]:
         "PWD": str(here),
         "PREFECT_HOME": str(here / "scratch/prefect"),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",  # rather than 10: nobody else asks this server
+        "PREFECT_WORKER_QUERY_SECONDS": "1",  # instead of 10: this server has one worker
     }
 
 
 def started(stack: ExitStack, env: dict[str, str], *args: str) -> subprocess.Popen[str]:
-    """A `prefect` process in a session of its own, which ends with `stack`, or with us."""
+    """A `prefect` process in a session of its own, which ends with `stack` or with this process."""
     process = subprocess.Popen(
         (sys.executable, "-m", "prefect", *args), env=env, text=True,
         stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=death_signal,
@@ -56,7 +56,7 @@ def started(stack: ExitStack, env: dict[str, str], *args: str) -> subprocess.Pop
 
 
 def answer(server: subprocess.Popen[str], url: str) -> None:
-    """Wait until the server answers. Raises ResourceError when it does not."""
+    """Wait until the server answers. Raises ResourceError where it does not."""
     deadline = time.monotonic() + START
     while server.poll() is None and time.monotonic() < deadline:
         try:
@@ -68,7 +68,7 @@ def answer(server: subprocess.Popen[str], url: str) -> None:
 
 
 def end_runs(worker: subprocess.Popen[str]) -> None:
-    """End the flow runs of a worker while the server is there to hear of it."""
+    """End the flow runs of a worker while the server can still record it."""
     runs = psutil.Process(worker.pid).children() if worker.poll() is None else []
     for run in runs:
         run.terminate()

@@ -1,5 +1,4 @@
-"""What Prefect shows of an iteration: how the reward changed and what came of it, and the event
-that others wait for."""
+"""Show an iteration on Prefect's page, and emit the event that other flows wait for."""
 
 from __future__ import annotations
 
@@ -15,16 +14,16 @@ from reelward.runtime.files import read_record
 
 REWARDS = Path("rewards")
 SELECTED = "reelward.reward.selected"
-"""the event: a reward was selected and committed"""
+"""Name of the event: a reward was selected and committed."""
 
 
 def slug(name: str) -> str:
-    """A name in the letters that Prefect allows in a key."""
+    """A name in the characters that Prefect allows in a key."""
     return re.sub("[^a-z0-9]+", "-", name.lower())
 
 
 def difference(before: Path, after: Path) -> str:
-    """What became of a text, in markdown."""
+    """The difference of two text files, in Markdown."""
     old, new = (p.read_text().splitlines() for p in (before, after))
     lines = difflib.unified_diff(old, new, str(before), str(after), lineterm="")
     return "\n".join(("```diff", *lines, "```")) + "\n"
@@ -48,13 +47,13 @@ def motion(key: str, parent: str) -> list[dict[str, str | float | None]]:
 
 
 def selected(study: str, key: str, parent: str, commit: str, trailers: dict[str, str]) -> None:
-    """Show what an iteration selected, and say so to whoever waits for it."""
+    """Show what an iteration selected, and emit the event."""
     reward = difference(REWARDS / parent / "selected.py", REWARDS / key / "selected.py")
-    said = "\n".join(f"- {name}: {value}" for name, value in trailers.items())
+    facts = "\n".join(f"- {name}: {value}" for name, value in trailers.items())
     create_markdown_artifact(
         key=f"reward-{slug(study)}",
         description=f"the reward of {key}",
-        markdown=f"{said}\n\n{reward}",
+        markdown=f"{facts}\n\n{reward}",
     )
     create_table_artifact(
         key=f"motion-{slug(study)}", description=f"the motion of {key}", table=motion(key, parent)

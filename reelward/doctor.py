@@ -1,4 +1,4 @@
-"""Looks whether this machine can do it all, and says what to type where it cannot."""
+"""`reelward doctor`: check this machine, and name the command that helps where something is missing."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ from rich.markup import escape
 from rich.table import Table
 
 FREE_GB = 3.0
-"""a study of the demo's kind, with DVC's cache"""
+"""of a study like the demo, with DVC's cache"""
 DAYS_OLD = 90
-"""yt-dlp ages with the sites it reads"""
+"""age at which yt-dlp no longer knows the sites it reads"""
 
 
 @dataclass(frozen=True)
 class Check:
-    """`mend` is the command that helps; without `needed` the demo runs all the same."""
+    """One row of the table."""
 
     what: str
     ok: bool
-    found: str
-    mend: str = ""
+    state: str
+    """what is there, or what is wrong"""
+    remedy: str = ""
+    """the command that helps"""
     needed: bool = True
+    """False: the demo runs without it"""
 
 
 def system() -> Check:
@@ -38,14 +41,15 @@ def system() -> Check:
 
 
 def python() -> Check:
-    found = ".".join(map(str, sys.version_info[:3]))
-    mend = "make demo PYTHON=python3.11  (apt install python3.11-venv)"
-    return Check("python", sys.version_info >= (3, 11), found, mend)
+    state = ".".join(map(str, sys.version_info[:3]))
+    remedy = "make demo PYTHON=python3.11  (apt install python3.11-venv)"
+    return Check("python", sys.version_info >= (3, 11), state, remedy)
 
 
 def cores() -> Check:
     count = len(os.sched_getaffinity(0))
-    return Check("cores", count > 1, str(count), "give it more: one trains one candidate", False)
+    remedy = "give it more: each core trains one candidate"
+    return Check("cores", count > 1, str(count), remedy, needed=False)
 
 
 def disk() -> Check:
@@ -58,19 +62,19 @@ def disk() -> Check:
 def renderer() -> Check:
     from reelward import render
 
-    mend = "apt install libegl1 libgl1-mesa-dri  (else the slower ray tracer draws)"
+    remedy = "apt install libegl1 libgl1-mesa-dri  (without it, a slower ray tracer draws)"
     kind = render.available()
-    return Check("renderer", kind == "egl", kind, mend, needed=False)
+    return Check("renderer", kind == "egl", kind, remedy, needed=False)
 
 
 def git() -> Check:
     if shutil.which("git") is None:
-        return Check("git", False, "not there", "apt install git")
+        return Check("git", False, "missing", "apt install git")
     done = subprocess.run(["git", "var", "GIT_AUTHOR_IDENT"], capture_output=True, text=True)
     name = done.stdout.rpartition(" <")[0]
-    mend = "git config --global user.name NAME; git config --global user.email ADDRESS"
-    found = name or "nobody: reelward signs its own commits"
-    return Check("git identity", done.returncode == 0, found, mend, needed=False)
+    remedy = "git config --global user.name NAME; git config --global user.email ADDRESS"
+    state = name or "none: studies are committed as reelward"
+    return Check("git identity", done.returncode == 0, state, remedy, needed=False)
 
 
 def sandbox() -> Check:
@@ -81,12 +85,12 @@ def sandbox() -> Check:
     from reelward.runtime import jail
 
     layers = jail.layers()
-    found = ", ".join(name for name, active in layers.items() if active) or "none"
+    state = ", ".join(name for name, active in layers.items() if active) or "none"
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder).resolve() / "film.mp4"
         film.write_bytes(encode_mp4([np.zeros((32, 32, 3), np.uint8)], 25.0))
-        foreign.probe(film)  # rewards are tried in it, and videos decoded
-    return Check("sandbox", layers["rlimits"] and layers["seccomp"], found, "use Linux 5.13", False)
+        foreign.probe(film)  # the sandbox is for rewards and for videos
+    return Check("sandbox", layers["rlimits"] and layers["seccomp"], state, "use Linux 5.13", False)
 
 
 def sites() -> Check:
@@ -99,9 +103,9 @@ def sites() -> Check:
         runtimes = [r.info for r in ydl._js_runtimes.values() if r and r.info]
     named = [f"{r.name} {r.version}" for r in runtimes if r.supported]
     age = (date.today() - date(*map(int, release.split(".")[:3]))).days
-    found = f"yt-dlp {release}, {age} days old; {', '.join(named) or 'no JavaScript runtime'}"
-    mend = "pip install --upgrade 'yt-dlp[default,deno]'"
-    return Check("video sites", bool(named) and age <= DAYS_OLD, found, mend, needed=False)
+    state = f"yt-dlp {release}, {age} days old; {', '.join(named) or 'no JavaScript runtime'}"
+    remedy = "pip install --upgrade 'yt-dlp[default,deno]'"
+    return Check("video sites", bool(named) and age <= DAYS_OLD, state, remedy, needed=False)
 
 
 def packages() -> Check:
@@ -113,8 +117,8 @@ def gpu() -> Check:
     import torch
 
     if not torch.cuda.is_available():
-        mend = "nothing, where train.device is cpu; else a driver and a CUDA build of torch"
-        return Check("gpu", False, "none", mend, needed=False)
+        remedy = "nothing, where train.device is cpu; else a driver and a CUDA build of torch"
+        return Check("gpu", False, "none", remedy, needed=False)
     return Check("gpu", True, torch.cuda.get_device_name())
 
 
@@ -124,7 +128,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
 
 
 def examined(check: Callable[[], Check]) -> Check:
-    """What `check` finds; a check that breaks has found something."""
+    """The result of a check. One that raises an error has failed."""
     try:
         return check()
     except Exception as e:
@@ -136,13 +140,13 @@ def examined(check: Callable[[], Check]) -> Check:
 
 
 def doctor() -> int:
-    """Print the table. 0, or 1 when something is missing that is needed."""
+    """Print the table. Returns 0, or 1 where something that is needed is missing."""
     table = Table(box=None, pad_edge=False)
-    for title in ("", "", "found", "to mend it"):
+    for title in ("", "", "state", "what helps"):
         table.add_column(title, overflow="fold")
     checks = [examined(check) for check in CHECKS]
     for c in checks:
         sign = "[green]ok[/]" if c.ok else "[red]missing[/]" if c.needed else "[yellow]note[/]"
-        table.add_row(sign, c.what, escape(c.found), "" if c.ok else escape(c.mend))
+        table.add_row(sign, c.what, escape(c.state), "" if c.ok else escape(c.remedy))
     Console().print(table)
     return int(any(c.needed and not c.ok for c in checks))

@@ -1,4 +1,4 @@
-"""The doctor names what mends a fault, and only a needed thing fails."""
+"""The doctor names what helps, and fails only where something needed is missing."""
 
 import pytest
 
@@ -13,24 +13,24 @@ def breaks() -> Check:
 @pytest.mark.parametrize(
     "checks, code, line",
     [
-        ([lambda: Check("a", True, "fine", "mend it")], 0, "ok"),
+        ([lambda: Check("a", True, "fine", "the remedy")], 0, "ok"),
         ([lambda: Check("a", False, "b", "pip install 'x[y]'", needed=False)], 0, "'x[y]'"),
         ([lambda: Check("a", False, "none", "apt install a")], 1, "apt install a"),
         ([breaks], 1, "OSError: no [bold] thing"),
     ],
 )
-def test_verdict_and_mending(monkeypatch, capsys, checks, code, line):
+def test_only_a_needed_thing_fails(monkeypatch, capsys, checks, code, line):
     monkeypatch.setattr(doctor, "CHECKS", checks)
     monkeypatch.setenv("COLUMNS", "120")
     assert doctor.doctor() == code
-    said = capsys.readouterr().out
-    assert line in said and ("mend it" in said.splitlines()[1]) is False
+    output = capsys.readouterr().out
+    assert line in output and ("the remedy" in output.splitlines()[1]) is False
 
 
-def test_a_machine_without_git_is_told(monkeypatch, tmp_path):
+def test_a_machine_without_git_fails(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = doctor.git()
-    assert not found.ok and found.needed and found.mend == "apt install git"
+    result = doctor.git()
+    assert not result.ok and result.needed and result.remedy == "apt install git"
 
 
 def test_git_without_identity_is_a_note(monkeypatch, tmp_path):
@@ -42,8 +42,8 @@ def test_git_without_identity_is_a_note(monkeypatch, tmp_path):
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "true")
     for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "EMAIL"):
         monkeypatch.delenv(name, raising=False)
-    found = doctor.git()
-    assert not found.ok and not found.needed and "user.email" in found.mend
+    result = doctor.git()
+    assert not result.ok and not result.needed and "user.email" in result.remedy
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada")
     monkeypatch.setenv("GIT_AUTHOR_EMAIL", "ada@example.org")
-    assert doctor.git().found == "Ada"
+    assert doctor.git().state == "Ada"

@@ -1,7 +1,7 @@
-"""A video from elsewhere, decoded in the jail: sizes, times and pixels come out of it, nothing else.
+"""Decode a foreign video in the jail. Only sizes, times and pixels come out.
 
-A decoder is much C code that reads a stranger's bytes. Whatever they make it do, this process gets
-frames of the size that it asked for and encodes them anew; all that comes later reads our own file.
+A decoder is a large amount of C code that reads untrusted bytes. Even if they take it over, this process
+gets frames of the size that it request for, and encodes them again; later stages read that file alone.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from reelward.runtime.jail import JailError, JailMissing, jailed, streamed
 from reelward.runtime.settings import setting
 
 CPU_SECONDS = 900.0
-"""enough for 200 MB of film, whatever its size and codec"""
+"""enough for 200 MB of video of any size and codec"""
 MEMORY = 6 << 30
-"""address space, in which a decoder holds some twenty frames of the largest size"""
+"""bytes of address space: a decoder holds about twenty frames, up to the largest size"""
 HEAD = struct.Struct("<qdHH")
-"""before the pixels of a frame: index, time, height, width"""
+"""what precedes the pixels of a frame: index, time, height, width"""
 
 
 def probe(path: Path) -> Info:
     """`video.probe` in the jail. Raises VideoError, JailMissing."""
     with _refusals(path):
-        found = jailed("reelward.motion.foreign:probed", {"path": str(path)}, **_limits(path))
-        width, height = int(found["width"]), int(found["height"])
-        fps, seconds = float(found["fps"]), float(found["seconds"])
+        info = jailed("reelward.motion.foreign:probed", {"path": str(path)}, **_limits(path))
+        width, height = int(info["width"]), int(info["height"])
+        fps, seconds = float(info["fps"]), float(info["seconds"])
         if not (0 < min(width, height) and max(width, height) <= MAX_SIDE):
             raise ValueError
         if not (0 < fps < math.inf and 0 <= seconds <= MAX_SECONDS):
@@ -44,9 +44,9 @@ def probe(path: Path) -> Info:
 
 def frames(path: Path, *, start: float, stop: float, side: int) -> Iterator[Frame]:
     """`video.frames` in the jail. Raises VideoError, JailMissing."""
-    asked = {"path": str(path), "start": start, "stop": stop, "side": side}
+    request = {"path": str(path), "start": start, "stop": stop, "side": side}
     with _refusals(path):
-        for chunk in streamed("reelward.motion.foreign:decoded", asked, **_limits(path)):
+        for chunk in streamed("reelward.motion.foreign:decoded", request, **_limits(path)):
             index, time, height, width = HEAD.unpack_from(chunk)
             if not (start <= time < stop and max(height, width) <= side):
                 raise ValueError
@@ -81,12 +81,12 @@ def _refusals(path: Path) -> Iterator[None]:
 # -- in the jail
 
 
-def probed(asked: dict[str, Any]) -> dict[str, Any]:
-    return asdict(video.probe(Path(asked["path"])))
+def probed(request: dict[str, Any]) -> dict[str, Any]:
+    return asdict(video.probe(Path(request["path"])))
 
 
-def decoded(asked: dict[str, Any]) -> Iterator[bytes]:
-    path = Path(asked.pop("path"))
-    for frame in video.frames(path, **asked):
+def decoded(request: dict[str, Any]) -> Iterator[bytes]:
+    path = Path(request.pop("path"))
+    for frame in video.frames(path, **request):
         height, width = frame.image.shape[:2]
         yield HEAD.pack(frame.index, frame.time, height, width) + frame.image.tobytes()

@@ -1,0 +1,89 @@
+"""A small film, and a server on the loopback that answers with it, or badly."""
+
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from reelward.motion import video
+
+FPS = 30.0
+FRAMES = 60
+
+
+def film() -> bytes:
+    """128 x 96, 60 frames; the left half of frame k has grey level 4 k, the right half is white."""
+    images = []
+    for k in range(FRAMES):
+        image = np.full((96, 128, 3), 255, np.uint8)
+        image[:, :64] = 4 * k
+        images.append(image)
+    return video.encode_mp4(images, FPS, 10)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    body = b""
+
+    def do_GET(self) -> None:
+        kind = self.path.strip("/").partition(".")[0]
+        if kind == "html":
+            self.answer(b"<html></html>", kind="text/html; charset=utf-8")
+        elif kind == "missing":
+            self.send_error(404)
+        elif kind == "moved":
+            self.move("/clip.mp4?signature=secret")
+        elif kind == "round":
+            self.move("/round")
+        elif kind == "elsewhere":
+            self.move("file:///etc/passwd")
+        elif kind == "truncated":
+            self.answer(self.body[: len(self.body) // 2], length=len(self.body))
+        elif kind == "endless":
+            self.answer(b"", length=None)
+            for _ in range(1000):
+                self.wfile.write(b"x" * 65536)
+        elif kind == "drip":
+            self.answer(b"", length=1000)
+            for _ in range(600):
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+        elif kind == "mute":
+            time.sleep(60)
+        else:
+            self.answer(self.body)
+
+    def answer(self, body: bytes, kind: str = "video/mp4", length: int | None = -1) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        if length is not None:
+            self.send_header("Content-Length", str(len(body) if length < 0 else length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def move(self, to: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", to)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:
+            self.close_connection = True
+
+
+@contextmanager
+def serving(body: bytes) -> Iterator[str]:
+    """The address of a server whose film is `body`."""
+    Handler.body = body
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
