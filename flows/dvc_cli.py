@@ -19,7 +19,7 @@ PATIENCE = 5.0
 """s for a stage to end after SIGTERM"""
 HINTS = re.compile(
     r"\s*$|> |Use `dvc |To (track|enable)|(Updating|Generating) lock|\s+(git|dvc) "
-    r"|Stage .* skipping|WARNING: Process .*RWLock"
+    r"|Stage .* skipping|WARNING: Process .*RWLock|WARNING: .* is empty"
 )
 
 

@@ -65,7 +65,8 @@ def test_only_a_failure_of_the_network_is_tried_again(code: str, again: bool) ->
 def test_hints_of_dvc_are_left_out() -> None:
     kept = ("Running stage 'x':", "train: 40 %, 12 s left", "ERROR: no", "reelward train: no")
     dropped = ("Use `dvc push` to send", "> python -m stages.x", "\tgit add dvc.lock", "  \n",
-            "Stage 'x' didn't change, skipping", "To track the changes with git, run:")  # fmt: skip
+            "Stage 'x' didn't change, skipping", "WARNING: 'a' is empty.",
+               "To track the changes with git, run:")  # fmt: skip
     assert not [line for line in kept if HINTS.match(line)]
     assert not [line for line in dropped if not HINTS.match(line)]
 

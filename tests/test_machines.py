@@ -74,12 +74,11 @@ elif what == "select":
     here, before = Path("rewards", key), Path("rewards", parent)
     here.mkdir(exist_ok=True)
     made = Path("data/iterations", key, "policies/x").read_text()
-    closeness = 0.1 * len((before / "history.csv").read_text().splitlines())
     (here / "selected.py").write_text((before / "selected.py").read_text() + f"# {made}\\n")
     (here / "feedback.json").write_text("{}")
-    history = (before / "history.csv").read_text()
-    empty = "," * (history.splitlines()[0].count(",") - 2)
-    (here / "history.csv").write_text(f"{history}{key},c0,{closeness}{empty}\\n")
+    history = (before / "history.csv").read_text() or "iteration,candidate,closeness\\n"
+    closeness = 0.1 * history.count("\\n")
+    (here / "history.csv").write_text(f"{history}{key},c0,{closeness}\\n")
 else:
     line = Path("rewards", args[0], "history.csv").read_text().splitlines()[-1].split(",")
     Path("metrics.json").write_text(json.dumps({"iteration": line[0], "closeness": float(line[2])}))

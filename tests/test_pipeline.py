@@ -96,7 +96,7 @@ def test_another_machine_goes_on_with_what_it_needs(mine: Path, tmp_path: Path) 
     reelward(clone, "extend")
     output = dvc(clone, "repro", "--pull", "--allow-missing", "propose@iter-01")
     assert ran(output) == ["propose@iter-01"]
-    assert (clone / "data/iterations/iter-00/best/policy.pt").is_file()
+    assert (clone / "data/iterations/iter-00/best/sheet.jpg").is_file()
     assert not (clone / "data/iterations/iter-00/policies").exists()
 
     # A folder of which a part is there counts as changed, and DVC brings nothing of the rest.
@@ -160,13 +160,6 @@ def test_kills_need_no_cleaning_up_and_never_make_two_writers(mine: Path) -> Non
         assert process.wait(DEADLINE) == 255
         _, alive = psutil.wait_procs(below, timeout=DEADLINE)
         assert alive == [], "the stage was killed and its workers went on"
-    with training(mine) as process:
-        below = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        _, alive = psutil.wait_procs(below, timeout=DEADLINE)
-        assert alive == []
-
     output = dvc(mine, "repro")
     assert ran(output)[0] == "train@iter-00"
     assert status(mine) == {}

@@ -156,7 +156,7 @@ def test_a_critique_by_hand_is_asked_for_and_its_report_published(served: Served
     assert served.ended(begun) == "Completed"
 
     text = (folder / "critiques.yaml").read_text()
-    assert text.startswith("# What a person says")
+    assert text.startswith("# The critiques of a person")
     assert yaml.safe_load(text) == {"iter-00": {name: SAID for name in names}}
     judged = json.loads((folder / "data/iterations/iter-00/critique.json").read_text())
     assert {c["wrong"] for c in judged["candidates"].values()} == {"drags: the left foot"}
