@@ -3,7 +3,8 @@
 reads   expert/         motion.json, sheet.jpg
         criteria.json   the expert in the critic's words
         parent/         selected.py and feedback.json: the parent's reward and what it brought
-        parent_sheet    contact sheet of the parent's best, for an author that looks at it
+        parent_sheet    contact sheet of the parent's best, for an author that looks at it; there is none
+                        after a fall at the start, and of a robot without pictures
 
 writes  proposal.json   of each candidate its text, where its training starts and why it is proposed,
                         and the calls to a model

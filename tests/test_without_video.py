@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
-from conftest import dvc, ran, reelward, settle
+from conftest import ROOT, dvc, ran, reelward, settle
 
+from reelward import measures
+from reelward.policy import About, Policy
 from reelward.records import Candidates, Feedback, Proposal
+from reelward.rollout import artefacts, run
 from reelward.runtime.files import read_record
+from reelward.sim.robot import load_robot
 from stages.__main__ import measure_complaints, video_complaints
 
 STAGES = {
@@ -49,6 +54,17 @@ def test_cartpole_without_a_video(desk: Path) -> None:
     assert ran(dvc(desk, "repro")) == []
 
 
+def test_a_robot_without_pictures_has_every_file_that_a_stage_needs() -> None:
+    robot = load_robot("cartpole").model_copy(update={"picture": None})
+    policy = Policy(About(robot.observation_space, robot.action_space, 8, "tanh"))
+    measure = measures.load("fitness", "task_reward", 1.0)
+    episodes = run(robot, policy, None, episodes=1, seconds=0.2, seed=0, fields=measure.fields)
+    best = {"policy.pt", *artefacts(robot, episodes, measure)}
+    assert "sheet.jpg" not in best
+    pipeline = (ROOT / "dvc.yaml").read_text()
+    assert set(re.findall(r'/best/([\w.]+)"', pipeline)) <= best
+
+
 def test_what_needs_a_video_is_refused_at_the_door() -> None:
     params = {
         "fetch": {"source": None}, "measure": {"kind": "gait"}, "propose": {"author": "measured"},
@@ -64,8 +80,6 @@ def test_what_needs_a_video_is_refused_at_the_door() -> None:
 
 
 def test_a_measure_that_does_not_fit_is_refused_at_the_door() -> None:
-    from reelward.sim.robot import load_robot
-
     pole, biped = load_robot("cartpole"), load_robot("biped")
     gait = {"kind": "gait", "field": None, "goal": None}
     assert measure_complaints(gait, biped) == []
