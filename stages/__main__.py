@@ -45,7 +45,7 @@ class Shared:
     robot: str
     # dvc.yaml hands it on in single quotes
     task: Annotated[str, Field(pattern=r"^[^']+$", description="a sentence without apostrophes")]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     native: Any
 
 

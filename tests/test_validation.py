@@ -155,7 +155,14 @@ def test_our_params_pass(params: dict) -> None:
         ({"train": {"env_stepz": 1}}, "params: train.env_stepz = 1: unknown key; did you mean"),
         ({"train": {"gamma": 1.5}}, "params: train.gamma = 1.5: expected a number between 0 and 1"),
         ({"fetch": {"sha256": "abc"}}, "params: fetch.sha256 = abc: expected 64 digits of"),
-        ({"seed": -1}, "params: seed = -1: expected a whole number at least 0"),
+        (
+            {"seed": -1},
+            "params: seed = -1: expected a whole number at least 0 and below 4294967296",
+        ),
+        (
+            {"seed": 2**32},
+            "params: seed = 4294967296: expected a whole number at least 0 and below 4294967296",
+        ),
         ({"sed": 1}, "params: sed = 1: unknown key; did you mean seed?"),
         ({"robot": "wolker2d"}, "params: robot: "),
         ({"task": "it's"}, "params: task = it's: expected a sentence without apostrophes"),
