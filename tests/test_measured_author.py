@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import ROOT
-from motions import BIPED, EXPERT, STANDS, brief, motion
+from motions import BIPED, EXPERT, LEG, STANDS, brief, motion
 
 from reelward.authors import draft
 from reelward.authors import measured as author
@@ -16,6 +16,7 @@ from reelward.measures.gait import alternate, compare, phase_lag
 from reelward.motion.record import Motion
 from reelward.records import Candidate, Feedback, Trial
 from reelward.runtime.errors import InputError
+from reelward.sim.mjcf import Reset
 from reelward.sim.robot import load_robot
 
 
@@ -46,7 +47,7 @@ def test_a_video_without_a_rhythm_asks_for_none():
     goal, again = proposed(motion(cadence=None), count=2)
     reward = compile_reward(again.source, BIPED.fields)
     assert reward.period is None and "clock" not in reward.terms
-    assert again.note == "the goal alone, another seed" and goal.seed != again.seed
+    assert again.note == "the goal alone, another seed" and goal.number != again.number
 
 
 def test_iteration_0_is_the_goal_and_the_goal_with_a_clock():
@@ -55,7 +56,7 @@ def test_iteration_0_is_the_goal_and_the_goal_with_a_clock():
     assert terms[0] == ("alive", "speed", "upright", "smooth", "energy")
     assert terms[1] == terms[2] == ("alive", "speed", "upright", "clock", "smooth", "energy")
     assert {goal.start, clock.start, again.start} == {"scratch"}
-    assert clock.source == again.source and clock.seed != again.seed
+    assert clock.source == again.source and clock.number != again.number
 
 
 def test_backwards_the_leg_that_lands_is_behind():
@@ -258,15 +259,23 @@ def test_a_study_that_continues_another_begins_with_its_best_reward():
 
 def test_an_iteration_that_kept_the_seed_is_begun_anew():
     """There is no trained policy to go on from yet."""
-    _, made, _ = propose(motion(0.1), selected="")
-    assert {c.start for c in made} == {"scratch"}
-    assert made[0].note == "the goal alone" and made[0].seed == 10
+    _, candidates, _ = propose(motion(0.1), selected="")
+    assert {c.start for c in candidates} == {"scratch"}
+    assert [c.number for c in candidates] == list(range(len(candidates)))
+    assert candidates[0].note == "the goal alone"
 
 
 def test_one_leg_gets_no_terms_for_two():
     hopper = load_robot("hopper")
     two, one = (draft.shapes(r, draft.begin(EXPERT, r)[0]) for r in (BIPED, hopper))
     assert two == ("clock", "step", "knee", "thigh", "bob") and "step" not in one
+
+
+def test_a_body_without_feet_follows_no_course():
+    bare = BIPED.model_copy(update={"feet": {}, "reset": Reset()})
+    two_legs = replace(EXPERT, courses={"right": LEG, "left": LEG.later(0.5)})
+    base, _ = draft.begin(two_legs, bare)
+    assert base.courses == base.landings == {} and "speed" in base.targets
 
 
 def test_a_video_without_a_speed_gives_nothing_to_aim_at():

@@ -111,7 +111,7 @@ def begin(expert: Motion, robot: Robot) -> tuple[Draft, tuple[str, ...]]:
     known = _on_legs(expert.courses, robot, targets)
     courses = {name: rows for name, rows in _courses(known).items() if name in targets}
     landings, without = {}, set()
-    if len(expert.courses) > 1:
+    if known and len(expert.courses) > 1:
         mean = max(sum(c.duty for c in known.values()) / len(known), 1e-3)
         landings = {leg: (c.landing, c.duty / mean) for leg, c in known.items()}
         without = {"duty_skew", "step"}
