@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reelward import measures
+from reelward.critics.measured import headings
 from reelward.measures.base import Episodes
 from reelward.measures.descriptors import UNITS
 from reelward.measures.reference import NO_EXPERT
@@ -48,6 +49,17 @@ def test_a_column_of_a_field_counts_up_to_its_goal(value: float, closeness: floa
     velocity[..., 1] = value
     motion = measure.of(HOPPER, episodes([4, 4], root_vel=velocity))
     assert measure.compare(NO_EXPERT, motion).closeness == pytest.approx(closeness)
+
+
+def test_only_a_fitness_below_its_goal_is_called_wrong():
+    measure = measures.load("fitness", "task_reward", 2.0)
+
+    def wrong(mean: float) -> str:
+        motion = measure.of(HOPPER, episodes([4, 4], task_reward=np.full((4, 2), mean)))
+        return headings(measure.compare(NO_EXPERT, motion))["wrong"]
+
+    assert wrong(1.0) == "below the goal 2 (task_reward 1)"
+    assert wrong(2.0) == wrong(3.0) == "nothing that the descriptors show"
 
 
 def test_a_motion_without_the_field_has_no_fitness():

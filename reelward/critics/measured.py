@@ -52,9 +52,7 @@ def from_figures(mine: Comparison, before: Comparison, noise: float) -> Critique
 
 def headings(mine: Comparison) -> dict[str, str]:
     """The paper's four headings (arXiv 2410.09286), from figures alone."""
-    words = {
-        row.name: _words(row) for row in mine.usable_rows if row.off is None or abs(row.off) >= NEAR
-    }
+    words = {row.name: _words(row) for row in mine.usable_rows if _falls_short(row)}
     worst = list(words)[:3]
     fell = mine.gates.get("survival") is False
     wrong = ["falls before the time is up"] * fell + [words[name] for name in worst]
@@ -64,6 +62,11 @@ def headings(mine: Comparison) -> dict[str, str]:
         "remove": "",
         "add": _cut(f"a term for {worst[0]} where there is none" if worst else ""),
     }
+
+
+def _falls_short(row: Row) -> bool:
+    """Whether a figure is worth a word: one beyond the goal of a fitness earns everything."""
+    return row.off is None or (abs(row.off) >= NEAR and row.part != 1.0)
 
 
 def _words(row: Row) -> str:
