@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.native import Settings, native_terms, read_native
@@ -23,7 +23,7 @@ from reelward.sim.robot import AnyRobot, load_robot, robot_from
 from reelward.sim.spaces import Discrete
 
 if TYPE_CHECKING:
-    from reelward.language.program import State
+    from reelward.language.program import NativeTerm, State
 
 STEPS = 40
 """of random actions, from which states are recorded: robots stumble and fall in them"""
@@ -48,6 +48,19 @@ class Verdict:
     errors: tuple[Diagnostic, ...] = ()
 
 
+class Payload(TypedDict):
+    """What the jailed process is given, and what it adds before the jail closes."""
+
+    sources: list[str]
+    robot: Mapping[str, object]
+    """contents of the robot's YAML, with name and folder"""
+    native: Settings
+    fields: NotRequired[Sequence[Field]]
+    states: NotRequired[Sequence[State]]
+    terms: NotRequired[Mapping[str, NativeTerm]]
+    """the native terms"""
+
+
 def checked(
     source: str, robot: AnyRobot, native: Settings | None = None, *, require_jail: bool = False
 ) -> Verdict:
@@ -70,11 +83,11 @@ def checked_all(
     if native:
         native_terms(native)
     require = require_jail or setting("require_jail", False)
-    payload = {
-        "sources": [s[: MAX_SOURCE + 1] for s in sources],  # enough to be refused as too long
-        "robot": robot.model_dump(mode="json", by_alias=True),
-        "native": native or {},
-    }
+    payload = Payload(
+        sources=[s[: MAX_SOURCE + 1] for s in sources],  # enough to be refused as too long
+        robot=robot.model_dump(mode="json", by_alias=True),
+        native=native or {},
+    )
     try:
         answers = jailed("reelward.checking:check", payload, timeout=TIMEOUT_S, require=require)
     except JailMissing:
@@ -95,7 +108,7 @@ def _verdict(answer: Mapping[str, Any]) -> Verdict:
 # -- in the jailed process
 
 
-def prepare(payload: dict[str, Any]) -> None:
+def prepare(payload: Payload) -> None:
     """Before the jail closes: loads what reads files, and adds recorded states to the payload."""
     from reelward.language.compiler import compile_reward
     from reelward.language.contract import trial_states
@@ -105,20 +118,20 @@ def prepare(payload: dict[str, Any]) -> None:
     compile_reward(  # so that torch loads what it loads on first use
         'def reward(s):\n    return {"a": (s.x * s.x).sum(dim=-1)}', [Field("x", (3,), "", "")]
     )
-    payload["native"] = native_terms(payload["native"])
-    for term in payload["native"].values():
+    payload["terms"] = native_terms(payload["native"])
+    for term in payload["terms"].values():
         with contextlib.suppress(Exception):  # the contract test reports it
             term(trial_states(payload["fields"])["random"])
 
 
-def check(payload: dict[str, Any]) -> list[dict[str, Any]]:
+def check(payload: Payload) -> list[dict[str, object]]:
     """In the jail: the verdict of each of the sources, as JSON."""
-    fields, states, native = (payload[key] for key in ("fields", "states", "native"))
+    fields, states, native = payload["fields"], payload["states"], payload["terms"]
     return [asdict(tried(source, fields, states, native)) for source in payload["sources"]]
 
 
 def tried(
-    source: str, fields: Sequence[Field], states: Sequence[State], native: Mapping[str, Any]
+    source: str, fields: Sequence[Field], states: Sequence[State], native: Mapping[str, NativeTerm]
 ) -> Verdict:
     """Compiles a reward and tries it on trial states and on `states`, in this process."""
     from reelward.language.compiler import compile_reward
@@ -207,7 +220,7 @@ def cli_check(
     return 0 if verdict.ok else 1
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_json(verdict: Verdict) -> dict[str, object]:
     if not verdict.ok:
         return {"ok": False, "errors": [asdict(e) for e in verdict.errors]}
     terms = [{"name": n, "shape": "[N]", "line": line} for n, line in verdict.terms.items()]

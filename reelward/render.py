@@ -66,13 +66,6 @@ class Renderer:
         mujoco.mj_forward(self._model, self._data)
         return self._draw(self._data)
 
-    def project(self, points: np.ndarray, root_x: np.ndarray) -> np.ndarray:
-        """World points `[T, K, 3]` in pixels `[T, K, 2]` (right, down) of the pictures taken when
-        the root was at `root_x [T]`. Exact in the robot's plane."""
-        right = self.width / 2 + (points[..., 0] - root_x[:, None]) * self.pixels_per_metre
-        down = self.height / 2 - (points[..., 2] - self.robot.camera.height) * self.pixels_per_metre
-        return np.stack((right, down), -1)
-
 
 Draw = Callable[[mujoco.MjData], np.ndarray]
 

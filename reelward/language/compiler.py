@@ -36,7 +36,7 @@ def compile_reward(
     graph = Graph(fields, tuple(native))
     interpreter = Interpreter(graph, library(), errors)
     terms: dict[str, Tensor] = {}
-    constants: dict[str, Any] = {}
+    constants: dict[str, object] = {}
     try:
         module = Scope(shared=True)
         tree = parse(source)
@@ -150,7 +150,7 @@ def _line(c: Interpreter, name: str, otherwise: int) -> int:
     return c.entries[name][-1][0] if name in c.entries else otherwise
 
 
-def _constants(c: Interpreter, module: Scope) -> dict[str, Any]:
+def _constants(c: Interpreter, module: Scope) -> dict[str, object]:
     """The module's numbers, words, tuples and dicts as plain Python values."""
 
     def plain(value: Any) -> Any:
@@ -163,7 +163,7 @@ def _constants(c: Interpreter, module: Scope) -> dict[str, Any]:
             return value
         raise TypeError
 
-    constants = {}
+    constants: dict[str, object] = {}
     for name, value in module.names.items():
         try:
             constants[name] = plain(value)

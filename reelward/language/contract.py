@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from reelward.language.errors import Diagnostic
 from reelward.language.graph import ALL_DTYPES
+from reelward.language.program import State
 from reelward.language.reward import Reward
 from reelward.sim.field import Field
 
-State = Mapping[str, torch.Tensor]
 BOUND = 1e4
 """the largest size of a term on plausible states"""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 CODES = {
     "E_SYNTAX": "the text is not Python",
@@ -38,9 +38,6 @@ class Diagnostic:
     def __str__(self) -> str:
         fix = f" | fix: {self.hint}" if self.hint else ""
         return f"{self.code} line {self.line}, col {self.col}: {self.message}{fix}"
-
-    def json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 class RewardError(ValueError):

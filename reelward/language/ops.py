@@ -39,12 +39,13 @@ DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 OPS: dict[str, Op] = {}
 SPELLINGS: dict[str, str] = {}
 """every accepted name -> the operation it means"""
-DEFAULTS: dict[str, dict[str, Any]] = {}
+DEFAULTS: dict[str, dict[str, object]] = {}
 """operation -> the arguments that may be left out"""
 
 
 def _op(name: str, params: str, run: Callable[..., Any], also: str = "", **flags: Any) -> None:
-    names, defaults = [], {}
+    names: list[str] = []
+    defaults: dict[str, object] = {}
     for word in params.split():
         key, _, value = word.partition("=")
         names.append(key)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import numpy as np
 import torch
 
 from reelward.language.errors import Diagnostic, RewardError
@@ -28,12 +26,13 @@ class Reward:
         graph: Graph,
         terms: Mapping[str, Tensor],
         lines: Mapping[str, int],
-        constants: dict[str, Any],
+        constants: Mapping[str, object],
         native: Mapping[str, NativeTerm],
     ) -> None:
         self.source = source
         self.constants = constants
-        self.period: float | None = constants.get("PERIOD")
+        period = constants.get("PERIOD")
+        self.period = period if isinstance(period, float) else None
         """the gait clock's cycle, s"""
         self.nodes, self.outputs = _needed(graph, terms)
         """the graph, and for each term the index of its node in it"""
@@ -52,11 +51,6 @@ class Reward:
 
     def __call__(self, state: State) -> dict[str, torch.Tensor]:
         return dict(zip(self.terms, self._program(state), strict=True))
-
-    def means(self, state: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """The mean of each term over N states that are given as arrays `[N, *shape]`."""
-        tensors = {name: torch.as_tensor(x, dtype=torch.float32) for name, x in state.items()}
-        return {name: float(value.mean()) for name, value in self(tensors).items()}
 
     def as_torch(self) -> str:
         """The reward as the text of one function `reward(s) -> dict[str, Tensor]` that needs nothing

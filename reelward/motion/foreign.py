@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -27,6 +27,24 @@ MEMORY = 6 << 30
 """bytes of address space: a decoder holds about twenty frames, up to the largest size"""
 HEAD = struct.Struct("<qdHH")
 """what precedes the pixels of a frame: index, time, height, width"""
+
+
+class Section(TypedDict):
+    """What the jailed process is asked to decode, as JSON: the arguments of `video.frames`."""
+
+    path: str
+    start: float
+    stop: float
+    side: int
+
+
+class Limits(TypedDict):
+    """Limits of the jailed process; see `jailed`."""
+
+    timeout: float
+    memory: int
+    read: list[Path]
+    require: bool
 
 
 def probe(path: Path) -> Info:
@@ -44,9 +62,9 @@ def probe(path: Path) -> Info:
 
 def frames(path: Path, *, start: float, stop: float, side: int) -> Iterator[Frame]:
     """`video.frames` in the jail. Raises VideoError, JailMissing."""
-    request = {"path": str(path), "start": start, "stop": stop, "side": side}
+    section = Section(path=str(path), start=start, stop=stop, side=side)
     with _refusals(path):
-        for chunk in streamed("reelward.motion.foreign:decoded", request, **_limits(path)):
+        for chunk in streamed("reelward.motion.foreign:decoded", section, **_limits(path)):
             index, time, height, width = HEAD.unpack_from(chunk)
             if not (start <= time < stop and max(height, width) <= side):
                 raise ValueError
@@ -54,11 +72,9 @@ def frames(path: Path, *, start: float, stop: float, side: int) -> Iterator[Fram
             yield Frame(index, time, pixels.reshape(height, width, 3))
 
 
-def _limits(path: Path) -> dict[str, Any]:
-    return {
-        "timeout": CPU_SECONDS, "memory": MEMORY, "read": [path],
-        "require": setting("require_jail", False),
-    }  # fmt: skip
+def _limits(path: Path) -> Limits:
+    require = setting("require_jail", False)
+    return Limits(timeout=CPU_SECONDS, memory=MEMORY, read=[path], require=require)
 
 
 @contextmanager
@@ -81,12 +97,12 @@ def _refusals(path: Path) -> Iterator[None]:
 # -- in the jail
 
 
-def probed(request: dict[str, Any]) -> dict[str, Any]:
+def probed(request: Mapping[str, str]) -> dict[str, object]:
     return asdict(video.probe(Path(request["path"])))
 
 
-def decoded(request: dict[str, Any]) -> Iterator[bytes]:
-    path = Path(request.pop("path"))
-    for frame in video.frames(path, **request):
+def decoded(section: Section) -> Iterator[bytes]:
+    path, start, stop = Path(section["path"]), section["start"], section["stop"]
+    for frame in video.frames(path, start=start, stop=stop, side=section["side"]):
         height, width = frame.image.shape[:2]
         yield HEAD.pack(frame.index, frame.time, height, width) + frame.image.tobytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -79,12 +78,13 @@ class ShotRow(Record):
 MOTION = TypeAdapter(Motion)
 
 
-def to_json(motion: Motion) -> dict[str, Any]:
+def to_json(motion: Motion) -> dict[str, object]:
     """The contents of motion.json, floats rounded to six significant digits."""
-    return _rounded(MOTION.dump_python(motion, mode="json", by_alias=True))
+    plain: dict[str, object] = _rounded(MOTION.dump_python(motion, mode="json", by_alias=True))
+    return plain
 
 
-def from_json(plain: Mapping[str, Any]) -> Motion:
+def from_json(plain: object) -> Motion:
     """The motion of `to_json`. Raises ValueError in one line where a field is missing or wrong."""
     try:
         return MOTION.validate_python(plain)
