@@ -80,11 +80,11 @@ def _verdict(closer: str, judged: str) -> Verdict:
 def _prompt(scene: Scene, robots: dict[str, View], judged: str) -> str:
     pictures = ["the expert"] if scene.expert.sheet else []
     pictures += [f"robot {letter}" for letter, robot in robots.items() if robot.sheet]
-    rows = {
-        letter: {r.name: r for r in compared.usable_rows}
+    compared = {
+        letter: scene.measure.compare(scene.expert.motion, robot.motion)
         for letter, robot in robots.items()
-        if (compared := scene.measure.compare(scene.expert.motion, robot.motion))
     }
+    rows = {letter: {r.name: r for r in c.usable_rows} for letter, c in compared.items()}
     figures = []
     for row in rows[judged].values():
         line = {"name": f"{row.name} ({row.unit})", "expert": figure(row.expert)}

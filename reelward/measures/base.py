@@ -1,7 +1,7 @@
 """What a measure is, what it measures, and what it answers.
 
 A measure turns the episodes of a rollout into a `Motion`, and compares a learner's motion with the
-expert's. `reelward.measures.registry` names the measures there are.
+expert's. `reelward.measures.load` names the measures there are.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Sole(Protocol):
 
 
 class Body(Protocol):
-    """What a measure needs to know of a robot; `reelward.sim.robot.Robot` is one."""
+    """What a measure needs to know of a robot; `reelward.sim.robot.AnyRobot` is one."""
 
     @property
     def name(self) -> str: ...
