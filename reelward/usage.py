@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import typing
 from pathlib import Path
 
@@ -31,8 +30,8 @@ def usage(file: Path, module: str) -> str:
         words = ""
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             words = " ".join(str(below.value.value).split())
-        with contextlib.suppress(NameError):  # a type of a library that only the stage imports
-            words += f" ({expected(eval(ast.unparse(field.annotation), types))})"
+        if (hint := _hint(field.annotation, types)) is not None:
+            words += f" ({expected(hint)})"
         option = f"--{field.target.id.replace('_', '-')}"
         parser.add_argument(option, metavar="", help=words.replace("%", "%%"))
     return parser.format_help()
@@ -42,7 +41,18 @@ def _types(tree: ast.Module) -> dict[str, object]:
     """What the annotations of a stage are made of, as far as no heavy library is needed."""
     types = {**vars(typing), **vars(records), "Field": Field, "Path": Path, "Out": Path}
     for node in tree.body:
-        if isinstance(node, ast.Assign):
-            with contextlib.suppress(NameError):
-                exec(ast.unparse(node), types)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                types[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                types[node.targets[0].id] = _hint(node.value, types)
     return types
+
+
+def _hint(annotation: ast.expr, types: dict[str, object]) -> object:
+    """The type that an annotation names; None for one of a library that only the stage imports."""
+    holder = type("Args", (), {"__annotations__": {"field": ast.unparse(annotation)}})
+    try:
+        return typing.get_type_hints(holder, types, include_extras=True)["field"]
+    except (NameError, TypeError, AttributeError):
+        return None

@@ -1,6 +1,7 @@
 """The stages: one file each, `python -m stages.NAME --help`."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ if "DVC_STAGE" in os.environ:
 if sys.argv[0] == "-m" and {"-h", "--help"} & set(sys.argv):  # likewise
     from reelward.usage import usage
 
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... --help | head` ends quietly
     name = sys.orig_argv[sys.orig_argv.index("-m") + 1]
     file = name.partition(".")[2] or "__main__"
     print(usage(Path(__file__).with_name(f"{file}.py"), name))
