@@ -25,8 +25,7 @@ from loop_quality import options
 from reelward import rollout
 from reelward.language import Reward, compile_reward
 from reelward.measures.base import START_UP_S, Episodes
-from reelward.measures.describe import describe
-from reelward.measures.gait import repeatable
+from reelward.measures.describe import describe, repeatable
 from reelward.measures.reference import reference, unless_upright
 from reelward.measures.view import GRAVITY
 from reelward.motion import person

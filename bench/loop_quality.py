@@ -40,7 +40,8 @@ from reelward.authors.base import Brief
 from reelward.critics import measured as critic
 from reelward.critics.base import Scene, View
 from reelward.language import compile_reward
-from reelward.measures.gait import Gait, tolerance
+from reelward.measures.describe import tolerance
+from reelward.measures.gait import Gait
 from reelward.motion.record import Motion, from_json
 from reelward.policy import Policy
 from reelward.records import (

@@ -22,8 +22,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reelward.measures.gait import alternate
-from reelward.measures.reference import NO_EXPERT, reference
+from reelward import measures
+from reelward.measures.base import Measure
+from reelward.measures.reference import NO_EXPERT
 from reelward.motion.expert import Expert, Wish, measure
 from reelward.motion.pose import DETECTOR, LANDMARKS, PoseModel
 from reelward.motion.record import KeyframeRow, Motion, ShotRow, to_json
@@ -31,7 +32,7 @@ from reelward.motion.sheet import sheet
 from reelward.motion.subject import Person, Subject
 from reelward.motion.track import pack
 from reelward.motion.video import encode_jpeg
-from reelward.records import Gait
+from reelward.records import Gait, MeasureKind
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
@@ -62,6 +63,12 @@ class Args:
     """the person's height (m), assumed, because one camera gives no scale"""
     time_scale: Annotated[float, Field(gt=0, le=100)] | None
     """seconds of the world per second of the video; null if unknown"""
+    measure: MeasureKind
+    """what good motion means: measure.kind of params.yaml"""
+    field: str | None
+    """of the measure: measure.field"""
+    goal: float | None
+    """of the measure: measure.goal"""
 
 
 def wish(args: Args) -> Wish:
@@ -105,9 +112,10 @@ def keyframe_rows(subject: Subject) -> list[KeyframeRow]:
 
 
 def main(args: Args) -> None:
+    ruler = measures.load(args.measure, args.field, args.goal)
     if args.video.stat().st_size == 0:  # fetch.source is null
         with files.new_folder(args.out) as out:
-            write_figures(out, NO_EXPERT, [], [])
+            write_figures(out, ruler, NO_EXPERT, [], [])
         return
     for name in (DETECTOR, LANDMARKS):
         files.verified(args.weights / name)
@@ -115,15 +123,19 @@ def main(args: Args) -> None:
     with files.new_folder(args.out) as out:
         (out / "sheet.jpg").write_bytes(encode_jpeg(sheet(expert.tiles)))
         (out / "track.npz").write_bytes(pack(expert.subject.track))
-        motion = reference(expert.subject, args.time_scale)
-        write_figures(out, motion, keyframe_rows(expert.subject), shot_rows(expert))
+        motion = ruler.reference(expert.subject, args.time_scale)
+        write_figures(out, ruler, motion, keyframe_rows(expert.subject), shot_rows(expert))
 
 
 def write_figures(
-    out: Path, motion: Motion, keyframes: list[KeyframeRow], shots: list[ShotRow]
+    out: Path,
+    ruler: Measure,
+    motion: Motion,
+    keyframes: list[KeyframeRow],
+    shots: list[ShotRow],
 ) -> None:
     files.write_json(out / "motion.json", to_json(motion))
-    files.write_record(out / "gait.json", Gait(alternate=alternate(motion)))
+    files.write_record(out / "gait.json", Gait(alternate=ruler.alternate(motion)))
     files.write_json(out / "tiles.json", [row.model_dump() for row in keyframes])
     files.write_json(out / "shots.json", [row.model_dump() for row in shots])
 

@@ -10,7 +10,7 @@ from report_study import Page, Study, finished_study, motion_in, person_motion
 from skeleton import walker
 
 from reelward import pages
-from reelward.measures.gait import tolerance
+from reelward.measures.describe import tolerance
 from reelward.measures.reference import NO_EXPERT
 from reelward.motion.record import to_json
 from reelward.records import Criteria, ModelCalls

@@ -32,8 +32,8 @@ from reelward.authors.draft import (
     source,
 )
 from reelward.language import Reward, RewardError, compile_reward, native_terms
+from reelward.measures.describe import tolerance
 from reelward.measures.descriptors import SPECS
-from reelward.measures.gait import tolerance
 from reelward.motion.record import Motion
 from reelward.records import Candidate, Proposal, Start, Trial
 from reelward.runtime.errors import InputError

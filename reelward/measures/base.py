@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from reelward.motion.record import Motion
+from reelward.motion.subject import Subject
 from reelward.motion.track import Track
 from reelward.records import Comparison
 
@@ -87,6 +88,13 @@ class Measure(Protocol):
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields of the robot that a rollout must record at each step, beside the keypoints."""
+
+    def reference(self, subject: Subject, time_scale: float | None) -> Motion:
+        """What a video shows of its subject. `time_scale` is the seconds of the world per second of
+        the video, None if unknown."""
+
+    def alternate(self, expert: Motion) -> bool:
+        """Whether left and right may share one policy, half a gait cycle apart."""
 
     def of(self, body: Body, episodes: Episodes) -> Motion:
         """What a rollout shows, as one motion for all episodes."""

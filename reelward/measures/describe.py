@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reelward.measures.descriptors import DESCRIPTORS, UNITS, Spec
+from reelward.measures.descriptors import DESCRIPTORS, SPECS, UNITS, Spec
 from reelward.measures.view import GRAVITY, View
 from reelward.motion.course import courses
 from reelward.motion.cycle import Period, gait_period
@@ -111,3 +111,27 @@ def robot_motion(
         survival=survival,
         courses=courses(track, leg_length, period, track.legs),
     )
+
+
+# --- tolerances ----------------------------------------------------------------------------------
+
+
+def declared_tolerance(spec: Spec, value: float | None) -> float:
+    return spec.tolerance * (abs(value or 0.0) if spec.relative else 1.0)
+
+
+def tolerance(name: str, expert: Descriptor) -> float:
+    """The difference from the expert from which on `name` earns nothing: the declared one, or the
+    expert's own uncertainty where that is larger."""
+    return max(declared_tolerance(SPECS[name], expert.value), expert.uncertainty, 1e-9)
+
+
+def repeatable(descriptors: Mapping[str, Descriptor]) -> dict[str, Descriptor]:
+    """The same descriptors; those that vary between the expert's own cycles by more than a learner is
+    allowed to differ become unusable."""
+    out = dict(descriptors)
+    for name, d in descriptors.items():
+        if d.usable and d.uncertainty > declared_tolerance(SPECS[name], d.value):
+            why = f"the cycles differ among themselves by {d.uncertainty:.2g}, too much to aim at"
+            out[name] = replace(d, usable=False, why=why)
+    return out

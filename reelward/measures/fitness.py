@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from reelward.measures.base import Body, Episodes
+from reelward.measures.reference import reference
 from reelward.motion.record import Descriptor, Motion
+from reelward.motion.subject import Subject
 from reelward.records import Comparison, Row
 from reelward.runtime.errors import InputError
 
@@ -57,6 +59,13 @@ class Fitness:
         assert match is not None
         name, index = match.groups()
         return name, None if index is None else int(index)
+
+    def reference(self, subject: Subject, time_scale: float | None) -> Motion:
+        """A video does not count, but it is described all the same."""
+        return reference(subject, time_scale)
+
+    def alternate(self, expert: Motion) -> bool:
+        return True
 
     def of(self, body: Body, episodes: Episodes) -> Motion:
         """The mean over all steps; its uncertainty is half the range of the episodes' means."""

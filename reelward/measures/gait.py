@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from reelward.measures.base import LEAST_S, START_UP_S, Body, Episodes
-from reelward.measures.describe import robot_motion
-from reelward.measures.descriptors import DESCRIPTORS, SKEWS, SPECS, UNITS, Spec, measurable
+from reelward.measures.describe import declared_tolerance, robot_motion, tolerance
+from reelward.measures.descriptors import DESCRIPTORS, SKEWS, SPECS, UNITS, measurable
+from reelward.measures.reference import reference
 from reelward.motion.record import Descriptor, Motion
+from reelward.motion.subject import Subject
 from reelward.records import Comparison, Row
 
 SURVIVAL = 0.9
@@ -31,6 +33,12 @@ class Gait:
     @property
     def figures(self) -> Mapping[str, str]:
         return UNITS
+
+    def reference(self, subject: Subject, time_scale: float | None) -> Motion:
+        return reference(subject, time_scale)
+
+    def alternate(self, expert: Motion) -> bool:
+        return alternate(expert)
 
     def of(self, body: Body, episodes: Episodes) -> Motion:
         return typical(motions(body, episodes))
@@ -67,27 +75,6 @@ def typical(motions: Sequence[Motion]) -> Motion:
             d = replace(d, value=median(values), uncertainty=error)
         descriptors[name] = d
     return replace(longest, descriptors=descriptors)
-
-
-def declared_tolerance(spec: Spec, value: float | None) -> float:
-    return spec.tolerance * (abs(value or 0.0) if spec.relative else 1.0)
-
-
-def tolerance(name: str, expert: Descriptor) -> float:
-    """The difference from the expert from which on `name` earns nothing: the declared one, or the
-    expert's own uncertainty where that is larger."""
-    return max(declared_tolerance(SPECS[name], expert.value), expert.uncertainty, 1e-9)
-
-
-def repeatable(descriptors: Mapping[str, Descriptor]) -> dict[str, Descriptor]:
-    """The same descriptors; those that vary between the expert's own cycles by more than a learner is
-    allowed to differ become unusable."""
-    out = dict(descriptors)
-    for name, d in descriptors.items():
-        if d.usable and d.uncertainty > declared_tolerance(SPECS[name], d.value):
-            why = f"the cycles differ among themselves by {d.uncertainty:.2g}, too much to aim at"
-            out[name] = replace(d, usable=False, why=why)
-    return out
 
 
 def phase_lag(motion: Motion) -> float | None:

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reelward.measures.describe import describe, spans, spread, unusable
+from reelward.measures.describe import describe, repeatable, spans, spread, unusable
 from reelward.measures.descriptors import DESCRIPTORS, UNITS, UPRIGHT, Requirement
-from reelward.measures.gait import repeatable
 from reelward.motion.course import courses
 from reelward.motion.cycle import Period
 from reelward.motion.person import LEG, STATURE_ERROR, frontal
