@@ -29,11 +29,11 @@ def run(
     error, which is printed in one line."""
 
     @functools.wraps(function)
-    def options(**values: Any) -> dict[str, Any]:
+    def options(**values: Any) -> dict[str, object]:
         return values
 
     try:
-        values: dict[str, Any] = tyro.cli(options, prog=f"python -m flows.{module}")
+        values: dict[str, object] = tyro.cli(options, prog=f"python -m flows.{module}")
         if begin and (reason := begin(**values)):
             print(f"nothing to do: {reason}")
         else:
@@ -48,7 +48,7 @@ def run(
     return code
 
 
-def _with_prefect(function: Callable[..., None], values: dict[str, Any]) -> None:
+def _with_prefect(function: Callable[..., None], values: dict[str, object]) -> None:
     from prefect import flow
     from prefect.settings import PREFECT_API_URL
 

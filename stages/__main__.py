@@ -61,10 +61,10 @@ class Measured:
 def measure_complaints(section: dict[str, Any], robot: AnyRobot | None) -> list[str]:
     """What is wrong with the section `measure` for this robot."""
     known = get_type_hints(Measured)
-    if found := [f"{k} is missing" for k in known if k not in section]:
-        return found
-    if found := validate(Measured, section):
-        return found
+    if lines := [f"{k} is missing" for k in known if k not in section]:
+        return lines
+    if lines := validate(Measured, section):
+        return lines
     try:
         fields = measures.load(**section).fields
     except InputError as e:
@@ -98,8 +98,8 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
     """One line for each thing wrong in `params`. `commands` holds each stage's command line."""
     known = get_type_hints(Shared)
     shared = {k: v for k, v in params.items() if k in known or not isinstance(v, dict)}
-    found = [f"{where}{k} is missing" for k in known if k not in shared]
-    found += validate(Shared, shared, where)
+    lines = [f"{where}{k} is missing" for k in known if k not in shared]
+    lines += validate(Shared, shared, where)
     robot = None
     try:
         robot = load_robot(str(shared.get("robot")))
@@ -107,47 +107,47 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
             why = (
                 f"{where}train.symmetric = true: {robot.name} is no planar robot with mirrored legs"
             )
-            found.append(why + "; false here, or take its preset: reelward new NAME --robot")
-        found += [f"{where}{line}" for line in native_faults(params.get("native") or {}, robot)]
+            lines.append(why + "; false here, or take its preset: reelward new NAME --robot")
+        lines += [f"{where}{line}" for line in native_faults(params.get("native") or {}, robot)]
     except RobotError as e:
-        found += [f"{where}robot: {e}"] if "robot" in shared else []
+        lines += [f"{where}robot: {e}"] if "robot" in shared else []
     except NativeError as e:
-        found.append(f"{where}{e}")
+        lines.append(f"{where}{e}")
     measure = params.get("measure")
-    found += [
+    lines += [
         f"{where}measure.{line}"
         for line in measure_complaints(measure if isinstance(measure, dict) else {}, robot)
     ]
-    found += [f"{where}{line}" for line in video_complaints(params)]
+    lines += [f"{where}{line}" for line in video_complaints(params)]
     for name, key in (("propose", "author"), ("critique", "critic")):
         section = params.get(name)
         if isinstance(section, dict):
             kind, model = section.get(key), section.get("model")
             if kind in ASK_A_MODEL and not model:
-                found.append(f"{where}{name}.model is missing: {key} is {kind}, name its model")
+                lines.append(f"{where}{name}.model is missing: {key} is {kind}, name its model")
             if kind not in ASK_A_MODEL and model:
-                found.append(f"{where}{name}.model = {model}: {key} is {kind}, expected null")
+                lines.append(f"{where}{name}.model = {model}: {key} is {kind}, expected null")
     for name, section in params.items():
         if name in shared or name == "measure":
             continue
         if isinstance(section, dict) and name not in STAGES:
-            found.append(f"{where}{name}: no stage of this name; {nearest(name, STAGES)}")
+            lines.append(f"{where}{name}: no stage of this name; {nearest(name, STAGES)}")
         elif isinstance(section, dict):
             hints = get_type_hints(import_module(f"stages.{name}").Args)
             given = re.findall(r"--([\w-]+)", commands.get(name, ""))
             given = [g.replace("-", "_") for g in given]
-            found += validate(import_module(f"stages.{name}").Args, section, f"{where}{name}.")
+            lines += validate(import_module(f"stages.{name}").Args, section, f"{where}{name}.")
             missing = [k for k in hints if k not in section and k not in given]
-            found += [f"{where}{name}.{k} is missing" for k in missing if name in commands]
-    return found
+            lines += [f"{where}{name}.{k} is missing" for k in missing if name in commands]
+    return lines
 
 
 def main(args: Args) -> None:
     params = read_yaml(args.params)
     pipeline = read_yaml(Path("dvc.yaml"))["stages"]
     commands = {name: s.get("do", s)["cmd"] for name, s in pipeline.items()}
-    if found := complaints(params, commands, f"{args.params}: "):
-        raise InputError("\n".join(found))
+    if lines := complaints(params, commands, f"{args.params}: "):
+        raise InputError("\n".join(lines))
     files.write_text(args.out, "ok\n")
 
 

@@ -134,8 +134,8 @@ def answers(monkeypatch, *rounds: list[str]) -> None:
     left = list(rounds)
 
     def look_up(host, port, *_, **__):
-        found = left.pop(0) if len(left) > 1 else left[0]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in found]
+        addresses = left.pop(0) if len(left) > 1 else left[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 

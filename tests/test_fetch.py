@@ -235,8 +235,8 @@ def test_a_decoder_that_crashes_is_a_bad_video_and_a_missing_layer_is_told(clip,
 def broken(clip: Path, folder: Path, kind: str) -> Path:
     path = folder / f"{kind}.mp4"
     whole = clip.read_bytes()
-    made = {"empty": b"", "cut off": whole[: len(whole) // 2], "page": b"<html>hello</html>"}
-    path.write_bytes(made.get(kind, b""))
+    contents = {"empty": b"", "cut off": whole[: len(whole) // 2], "page": b"<html>hello</html>"}
+    path.write_bytes(contents.get(kind, b""))
     if kind == "missing":
         path.unlink()
     if kind == "sound":

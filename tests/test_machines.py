@@ -67,14 +67,14 @@ if what in ("keyframes", "train", "report"):
     out.mkdir(parents=True)
     (out / "x").write_text(" ".join(args))
     if what == "report":
-        found = sorted(p.name for p in Path("data/iterations").iterdir())
-        (out / "x").write_text(" ".join(found))
+        names = sorted(p.name for p in Path("data/iterations").iterdir())
+        (out / "x").write_text(" ".join(names))
 elif what == "select":
     key, parent = args
     here, before = Path("rewards", key), Path("rewards", parent)
     here.mkdir(exist_ok=True)
-    made = Path("data/iterations", key, "policies/x").read_text()
-    (here / "selected.py").write_text((before / "selected.py").read_text() + f"# {made}\\n")
+    trained = Path("data/iterations", key, "policies/x").read_text()
+    (here / "selected.py").write_text((before / "selected.py").read_text() + f"# {trained}\\n")
     (here / "feedback.json").write_text("{}")
     history = (before / "history.csv").read_text() or "iteration,candidate,closeness\\n"
     closeness = 0.1 * history.count("\\n")
@@ -237,10 +237,10 @@ def test_a_grid_on_two_machines_one_of_which_dies(
 def test_names_of_a_grid(tmp_path: Path) -> None:
     film = tmp_path / "My Run.mp4"
     film.touch()
-    found = members("g", [str(film), "https://v.example/watch?v=aB_1"], ["ant", "biped"], [1, 2])
-    assert len(found) == 8
-    assert [m.name for m in found][:2] == ["g-my-run-ant-seed1", "g-my-run-ant-seed2"]
-    assert found[-1].name == "g-watch-v-ab-1-biped-seed2"
+    studies = members("g", [str(film), "https://v.example/watch?v=aB_1"], ["ant", "biped"], [1, 2])
+    assert len(studies) == 8
+    assert [m.name for m in studies][:2] == ["g-my-run-ant-seed1", "g-my-run-ant-seed2"]
+    assert studies[-1].name == "g-watch-v-ab-1-biped-seed2"
     assert [m.name for m in members("grid", [], [], [])] == ["grid"]
     with pytest.raises(StudyError, match="two studies would be called g-a; rename a video"):
         members("g", ["https://x.example/a.mp4", "https://y.example/a.mp4"], [], [])
@@ -256,7 +256,7 @@ def prepared(origin: Path, folder: Path, url: str, **more: str) -> Path:
 
 
 def through(origin: Path, tmp_path: Path, url: str, **more: str) -> None:
-    """What one machine made, another has without running it, from its lock or from the run-cache."""
+    """What one machine computed, another gets without running it, from its lock or from the run-cache."""
     book = tmp_path / "book"
     first = prepared(origin, tmp_path / "first", url, **more)
     run(first, sys.executable, "-m", "dvc", "repro", **said(first, book))

@@ -57,17 +57,17 @@ class Served:
     def learn_by_command(self, **parameters: Any) -> FlowRun:
         given = [f"--param={k}={json.dumps(v)}" for k, v in parameters.items()]
         prefect = (sys.executable, "-m", "prefect", "deployment", "run", "learn/learn")
-        said = run(self.folder, *prefect, *given, **self.env)
-        return self.client.read_flow_run(re.search(r"UUID: (\S+)", said)[1])  # type: ignore[index]
+        output = run(self.folder, *prefect, *given, **self.env)
+        return self.client.read_flow_run(re.search(r"UUID: (\S+)", output)[1])  # type: ignore[index]
 
     def ended(self, begun: FlowRun) -> str:
         """The state that a run ends in."""
 
-        def state() -> Any:
-            found = self.client.read_flow_run(begun.id).state
-            return found if found.is_final() else None
+        def final() -> Any:
+            state = self.client.read_flow_run(begun.id).state
+            return state if state.is_final() else None
 
-        return self.until(state).name
+        return self.until(final).name
 
     def asked(self, begun: FlowRun, key: str) -> str:
         """What a run asks, once it asks `key`."""
@@ -83,29 +83,31 @@ class Served:
 
         return self.until(question)
 
-    def answer(self, begun: FlowRun, key: str, **said: Any) -> str:
+    def answer(self, begun: FlowRun, key: str, **reply: Any) -> str:
         question = self.asked(begun, key)
-        self.client.resume_flow_run(begun.id, run_input=said)
+        self.client.resume_flow_run(begun.id, run_input=reply)
         return question
 
     def at_work(self) -> list[psutil.Process]:
         """The processes of a run: its own first, then dvc's."""
-        found = []
+        processes = []
         for p in psutil.Process(self.process.pid).children(recursive=True):
             with suppress(psutil.Error):
                 if "prefect.engine" in p.cmdline():
-                    found += [p, *p.children(recursive=True)]
-        return found
+                    processes += [p, *p.children(recursive=True)]
+        return processes
 
     def training(self) -> list[psutil.Process]:
-        def found() -> list[psutil.Process]:
+        """The processes of a run that trains."""
+
+        def in_training() -> list[psutil.Process]:
             with suppress(psutil.Error):
                 below = self.at_work()
                 if any("stages.train" in p.cmdline() for p in below):
                     return below
             return []
 
-        return self.until(found)
+        return self.until(in_training)
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +193,8 @@ def test_an_approved_training_keeps_others_off_and_is_cancelled(served: Served) 
 
     served.answer(begun, "approve-iter-00", approve=True)
     below = served.training()
-    said = dvc(served.folder, "repro", code=255)
-    assert "is busy" in said and f"(PID {below[1].pid})" in said
+    output = dvc(served.folder, "repro", code=255)
+    assert "is busy" in output and f"(PID {below[1].pid})" in output
     assert all(p.is_running() for p in below)
     served.client.set_flow_run_state(begun.id, Cancelling())
     assert gone(below) and served.ended(begun) == "Cancelled"

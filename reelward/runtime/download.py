@@ -25,7 +25,6 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, VideoError
@@ -223,7 +222,7 @@ def page(url: str, extractor: str, into: Path, limits: Limits) -> dict[str, str]
 
     log = _Log()
     with tempfile.TemporaryDirectory(dir=into.parent) as folder:
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "allowed_extractors": [rf"{re.escape(extractor)}(:.*)?"],
             "format": "bv*[height<=720][ext=mp4]/bv*[height<=720]/b[height<=720]/b",
             "outtmpl": f"{folder}/video.%(ext)s",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -14,7 +15,7 @@ from ruamel.yaml import YAML, YAMLError
 from reelward.runtime.errors import InputError
 
 
-def validate(Args: type, values: dict[str, Any], where: str = "") -> list[str]:
+def validate(Args: type, values: Mapping[str, object], where: str = "") -> list[str]:
     """A line for each key of `values` that is no field of `Args`, or whose value has another type or
     range than the field says. Each line begins with `where` and the key."""
     hints = get_type_hints(Args, include_extras=True)
