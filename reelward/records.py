@@ -1,5 +1,6 @@
 """What crosses a stage as JSON: one frozen pydantic model for each kind of file.
 
+  provenance.json      Provenance   where the video comes from
   proposal.json        Proposal     the author's candidates
   candidates/index.json Candidates  each candidate checked; later stages copy it and add failures
   critique.json        Judgement    the critic's word on each candidate, and the measure's
@@ -102,6 +103,64 @@ class ModelCalls(Record):
     calls: tuple[Exchange, ...]
 
 
+# --- the expert --------------------------------------------------------------------------------
+
+
+class VideoSource(Record):
+    """Where the expert's video comes from, and what was cut out of it."""
+
+    source: str
+    """Address, or name of a file."""
+    title: str | None
+    author: str | None
+    licence: str | None
+    """None where neither the site nor the user names one."""
+    source_sha256: str
+    sha256: str
+    """Of the video that was cut out."""
+    section_s: tuple[float, float]
+    """Start and end in the source (s)."""
+    crop_px: tuple[int, int, int, int]
+    """x, y, width and height in the source."""
+    frames: int
+    seconds: float
+    width: int
+    height: int
+    fps: float
+
+    @property
+    def name(self) -> str:
+        return self.title or self.source
+
+    @property
+    def link(self) -> str | None:
+        """The address where it can be watched; None for a file and a wheel."""
+        links = (x for x in (self.title, self.source) if x)
+        return next((x for x in links if x.startswith(("https://", "http://"))), None)
+
+
+class Provenance(Record):
+    """Where the expert comes from."""
+
+    video: VideoSource | None
+    """None for a study without a video."""
+
+
+class Gait(Record):
+    """What training must know of the expert."""
+
+    alternate: bool
+    """The legs do the same, half a cycle apart."""
+
+
+class Criteria(Record):
+    """What the critic will judge by, fixed before it sees a robot."""
+
+    description: str
+    criteria: tuple[str, ...]
+    asked: ModelCalls | None = None
+
+
 # --- what the author proposes ------------------------------------------------------------------
 
 
@@ -163,13 +222,6 @@ class Candidates(Record):
 
 
 # --- what was measured and judged --------------------------------------------------------------
-
-
-class Gait(Record):
-    """What training must know of the expert."""
-
-    alternate: bool
-    """The legs do the same, half a cycle apart."""
 
 
 class Row(Record):
@@ -255,14 +307,6 @@ class Judgement(Record):
     parent: Critique
     """The parent's best, by the measure alone."""
     candidates: dict[str, Critique]
-    asked: ModelCalls | None = None
-
-
-class Criteria(Record):
-    """What the critic will judge by, fixed before it sees a robot."""
-
-    description: str
-    criteria: tuple[str, ...]
     asked: ModelCalls | None = None
 
 

@@ -5,9 +5,9 @@ reads   source          a file, an http(s) link, a page of a video site, a file 
 writes  video.mp4       H.264 at a constant rate, no sound, nothing but pictures; empty without a source
         provenance.json where it comes from, its licence, digests of source and result, measures
 
-The source is a stranger's: it is decoded in the jail, out of which come pixels alone, and encoded
-here. A file and a wheel are pinned by SHA-256; so may a link be. DVC removes a stage's outputs before it
-runs; when a fetch fails, `dvc checkout` brings back the video that was there.
+The source is not trusted: it is decoded in the jail, which gives only pixels, and encoded again here. A
+file and a wheel need a SHA-256, a link may have one. DVC removes a stage's outputs before it runs; when a
+fetch fails, `dvc checkout` restores the earlier video.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ import numpy as np
 from pydantic import Field
 
 from reelward.motion import foreign, video
+from reelward.records import Provenance, VideoSource
 from reelward.runtime import files
 from reelward.runtime.download import Limits, bring
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError, VideoError
 
 SIDE = 960
-"""pixels: the longer side of the result; nothing later looks closer"""
+"""Longer side of the result (pixels); nothing later looks closer."""
 QUALITY = 20
-"""constant rate factor of H.264, smaller is finer"""
+"""Constant rate factor of H.264; smaller is finer."""
 
 Box = tuple[int, int, int, int]
-"""x, y, width, height in pixels"""
-
+"""x, y, width and height in pixels."""
 
 SHA256 = "64 digits of 0-9 and a-f"
 
@@ -42,23 +42,24 @@ SHA256 = "64 digits of 0-9 and a-f"
 @dataclass(frozen=True)
 class Args:
     out: Out
-    """video.mp4 to create"""
+    """video.mp4 to write."""
     provenance: Out
-    """provenance.json to create"""
+    """provenance.json to write."""
     source: Annotated[str, Field(min_length=1)] | None
-    """a file, http(s)://..., or pypi:NAME==VERSION/path/in/wheel; null: learn without a video"""
+    """A file, an http(s) link, a page of a video site, or pypi:NAME==VERSION/path/in/wheel; null to learn
+    without a video."""
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$", description=SHA256)] | None
-    """of the source; only a link or a page may go without"""
+    """SHA-256 of the source. Only a link or a page may do without it."""
     start: Annotated[float, Field(ge=0)]
-    """s into the source"""
+    """Start of the section in the source, in seconds."""
     end: Annotated[float, Field(gt=0)] | None
-    """s into the source; null: to its end"""
+    """End of the section in the source, in seconds; null for the end of the source."""
     crop: tuple[float, float, float, float] | None
-    """x, y, width, height: fractions of the frame, or pixels; null: all of it"""
+    """x, y, width and height as fractions of the frame or in pixels; null for the whole frame."""
     licence: str | None
-    """where the source does not tell it itself"""
+    """Licence of the source, where its site names none."""
     max_mb: Annotated[int, Field(gt=0)]
-    """refuse a larger source"""
+    """Largest source to download, in MB."""
 
 
 def box(crop: tuple[float, ...] | None, width: int, height: int) -> Box:
@@ -92,8 +93,20 @@ def steady(frames: Iterator[video.Frame], fps: float) -> Iterator[np.ndarray]:
         yield last
 
 
-def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
-    """The section and crop of `source` as an mp4, and its measures."""
+@dataclass(frozen=True)
+class Cut:
+    """What was cut out of a video."""
+
+    mp4: bytes
+    section_s: tuple[float, float]
+    """Start and end in the source (s)."""
+    crop_px: Box
+    frames: int
+    seconds: float
+
+
+def cut(source: Path, args: Args) -> Cut:
+    """The section and crop of `source`. Raises InputError, VideoError."""
     info = foreign.probe(source)
     length = info.seconds or video.MAX_SECONDS  # a stream that was recorded declares none
     end = length if args.end is None else args.end
@@ -101,7 +114,7 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
         raise InputError(
             f"start, end: expected a section of {length:.2f} s, got {args.start:g} to {end:g}"
         )
-    x, y, w, h = box(args.crop, info.width, info.height)
+    crop = x, y, w, h = box(args.crop, info.width, info.height)
     longest = max(info.width, info.height)
     side = min(longest, round(SIDE * longest / max(w, h)))
     left, top, right, bottom = (round(v * side / longest) for v in (x, y, x + w, y + h))
@@ -116,7 +129,7 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
             yield image[top:bottom, left:right]
 
     try:
-        data = video.encode_mp4(pictures(), fps, QUALITY)
+        mp4 = video.encode_mp4(pictures(), fps, QUALITY)
     except video.VideoError:
         if count:
             raise
@@ -125,21 +138,20 @@ def cut(source: Path, args: Args) -> tuple[bytes, dict[str, object]]:
         ) from None
     if not info.seconds:
         end = min(end, args.start + count / fps)
-    measures = {"section_s": [args.start, round(end, 3)], "crop_px": [x, y, w, h]}
-    return data, measures | {"frames": count, "seconds": round(count / fps, 3)}
+    return Cut(mp4, (args.start, round(end, 3)), crop, count, round(count / fps, 3))
 
 
 def main(args: Args, private: bool = False) -> None:
     if args.source is None:
         files.write_text(args.out, "")
-        digest = files.digest(args.out)
-        files.write_json(args.provenance, {"source": None, "sha256": digest})
+        provenance = Provenance(video=None)
     else:
-        fetch(args, args.source, private)
+        provenance = Provenance(video=fetch(args, args.source, private))
+    files.write_record(args.provenance, provenance)
 
 
-def fetch(args: Args, address: str, private: bool) -> None:
-    """Bring and cut the video at `address`."""
+def fetch(args: Args, address: str, private: bool) -> VideoSource:
+    """Bring the video at `address`, cut it and write it."""
     limits = Limits(bytes=args.max_mb * 1_000_000, private=private)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder).resolve() / "source"
@@ -150,17 +162,28 @@ def fetch(args: Args, address: str, private: bool) -> None:
         if args.sha256 and args.sha256 != digest:
             raise InputError(f"{address}: expected sha256 {args.sha256}, got {digest}")
         try:
-            data, measures = cut(source, args)
+            section = cut(source, args)
         except video.VideoError as e:
             raise VideoError(str(e).replace(str(source), address)) from e
-    if args.licence and not about.get("licence"):
-        about["licence"] = args.licence
     with files.new_file(args.out) as new:
-        new.write_bytes(data)
+        new.write_bytes(section.mp4)
         info = video.probe(new)
-        about |= {"source_sha256": digest, "sha256": files.digest(new)}
-    measures |= {"width": info.width, "height": info.height, "fps": round(info.fps, 3)}
-    files.write_json(args.provenance, about | measures)
+        sha256 = files.digest(new)
+    return VideoSource(
+        source=about["source"],
+        title=about.get("title"),
+        author=about.get("author"),
+        licence=about.get("licence") or args.licence,
+        source_sha256=digest,
+        sha256=sha256,
+        section_s=section.section_s,
+        crop_px=section.crop_px,
+        frames=section.frames,
+        seconds=section.seconds,
+        width=info.width,
+        height=info.height,
+        fps=round(info.fps, 3),
+    )
 
 
 if __name__ == "__main__":

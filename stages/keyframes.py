@@ -43,32 +43,33 @@ FRACTION = r"(0(\.\d*)?|1(\.0*)?|\.\d+)"
 @dataclass(frozen=True)
 class Args:
     video: Path
-    """the expert's video"""
+    """The expert's video."""
     weights: Path
-    """folder of the pose model"""
+    """Folder of the pose model."""
     out: Out
-    """folder to create"""
+    """Folder to create."""
     shot: Literal["auto"] | Annotated[int, Field(ge=0)]
-    """number of the shot, from 0 as in shots.json, or auto"""
+    """Number of the shot, from 0 as in shots.json; auto for the best one."""
     subject: Annotated[
         str,
         Field(
             pattern=rf"^(auto|{FRACTION},{FRACTION})$", description="auto or x,y, each from 0 to 1"
         ),
     ]
-    """auto, or x,y: place of the person at the start of the shot, as fractions of width and height"""
+    """Where the subject is at the start of the shot: x,y as fractions of width and height; auto for the
+    largest person."""
     tiles: Annotated[int, Field(ge=4, le=16)]
-    """pictures on the contact sheet"""
+    """Number of pictures on the contact sheet."""
     stature: Annotated[float, Field(ge=0.3, le=3)]
-    """the person's height (m), assumed, because one camera gives no scale"""
+    """The person's assumed height in m, because one camera gives no scale."""
     time_scale: Annotated[float, Field(gt=0, le=100)] | None
-    """seconds of the world per second of the video; null if unknown"""
+    """Seconds of the world per second of the video; null if unknown."""
     measure: MeasureKind
-    """what good motion means: measure.kind of params.yaml"""
+    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
     field: str | None
-    """of the measure: measure.field"""
+    """Field that the measure fitness averages; null for gait."""
     goal: float | None
-    """of the measure: measure.goal"""
+    """Value of that field which counts as closeness 1; null for gait."""
 
 
 def wish(args: Args) -> Wish:

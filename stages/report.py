@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from reelward import pages
 from reelward.motion.record import Motion, from_json
@@ -34,6 +33,7 @@ from reelward.records import (
     Judgement,
     ModelCalls,
     Proposal,
+    Provenance,
     Row,
 )
 from reelward.runtime import files
@@ -74,31 +74,6 @@ class Args:
 
 
 # --- what the page shows -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the video comes from."""
-
-    address: str
-    title: str | None
-    author: str | None
-    licence: str
-    sha256: str
-    start_s: float
-    end_s: float
-    width: int
-    height: int
-    fps: float
-
-    @property
-    def name(self) -> str:
-        return self.title or self.address
-
-    @property
-    def link(self) -> str | None:
-        links = (x for x in (self.title, self.address) if x)
-        return next((x for x in links if x.startswith(("https://", "http://"))), None)
 
 
 @dataclass(frozen=True)
@@ -228,26 +203,11 @@ def who(kinds: Mapping[str, str], kind: str, asked: ModelCalls | None) -> str:
     )
 
 
-def source(plain: dict[str, Any]) -> Source | None:
-    """Where the video comes from, as provenance.json says; None where there is no video."""
-    if plain["source"] is None:
-        return None
-    licence = plain.get("licence") or "unknown"
-    if licence.lower().startswith(("not stated", "unknown")):
-        licence = "all rights reserved, shown on this machine only"
-    start_s, end_s = plain["section_s"]
-    return Source(
-        address=plain["source"],
-        title=plain.get("title"),
-        author=plain.get("author"),
-        licence=licence,
-        sha256=plain["sha256"],
-        start_s=start_s,
-        end_s=end_s,
-        width=plain["width"],
-        height=plain["height"],
-        fps=plain["fps"],
-    )
+def rights(licence: str | None) -> str:
+    """The licence of the video, as the page states it."""
+    if not licence or licence.lower().startswith(("not stated", "unknown")):
+        return "all rights reserved, shown on this machine only"
+    return licence
 
 
 def learner(name: str, title: str, selected: str, args: Args, out: Path) -> Learner:
@@ -285,7 +245,7 @@ def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> 
         args.iterations / name, args.rewards / name, args.rewards / parent,
     )  # fmt: skip
     feedback = files.read_record(rewards / "feedback.json", Feedback)
-    told = files.read_record(parent_rewards / "feedback.json", Feedback)
+    before = files.read_record(parent_rewards / "feedback.json", Feedback)
     judgement = files.read_record(folder / "critique.json", Judgement)
     proposal = files.read_record(folder / "proposal.json", Proposal)
     index = files.read_record(folder / "rollouts/index.json", Candidates)
@@ -294,7 +254,7 @@ def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> 
     home, _, chosen = feedback.selected.partition("/")
     curves = args.iterations / home / f"policies/{chosen}.csv"
     steps, plots = learning_curves(curves) if chosen else (0, [])
-    before, after = ((r / "selected.py").read_text() for r in (parent_rewards, rewards))
+    old, new = ((r / "selected.py").read_text() for r in (parent_rewards, rewards))
     titles = (f"rewards/{parent}/selected.py", f"rewards/{name}/selected.py")
     return Iteration(
         **vars(best),
@@ -302,7 +262,7 @@ def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> 
         selected=feedback.selected,
         chosen=chosen if home == name else None,
         critique=feedback.critique,
-        parent_critique=told.critique or judgement.parent,
+        parent_critique=before.critique or judgement.parent,
         parent_closeness=judgement.parent.closeness,
         env_steps=feedback.env_steps,
         author=who(AUTHORS, proposal.author, proposal.asked),
@@ -311,7 +271,7 @@ def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> 
         candidates=[
             candidate(c, judgement.candidates.get(c.name), folder, out) for c in index.candidates
         ],
-        change=reward_change(before, after, titles, load_robot(args.robot).fields),
+        change=reward_change(old, new, titles, load_robot(args.robot).fields),
         trained_steps=steps,
         curves=plots,
         cycle=cycle_plots(expert, best.motion),
@@ -333,12 +293,14 @@ def page(args: Args, out: Path) -> str:
     last = learners[ledger.last(text)]
     films = {x.name: x.film for x in (expert, *learners.values())}
     criteria = files.read_record(args.expert / "criteria.json", Criteria)
+    provenance = files.read_record(args.expert / "provenance.json", Provenance)
     scripted = [it.scripted for it in iterations]
     return pages.render(
         Path(__file__).with_suffix(".html"),
         task=args.task,
         robot=args.robot,
-        source=source(files.read_json(args.expert / "provenance.json")),
+        source=provenance.video,
+        rights=rights(provenance.video.licence) if provenance.video else None,
         scripted=any(scripted) or bool(criteria.asked and criteria.asked.scripted),
         expert=expert,
         criteria=criteria,

@@ -29,6 +29,8 @@ from reelward.records import (
     ModelCalls,
     ModelSettings,
     Proposal,
+    Provenance,
+    VideoSource,
 )
 from reelward.runtime import files
 from stages import report, select
@@ -123,9 +125,14 @@ class Study:
         self.film(at / "video.mp4", track)
         tiles = [{"tile": 1, "frame": 3, "time_s": 0.1, "phase": None, "flipped": False}]
         files.write_json(at / "keyframes/tiles.json", tiles)
-        known = {"source": "clip.mp4", "sha256": "0" * 64, "section_s": [0.0, 5.0]}
-        known |= {"width": 48, "height": 32, "fps": 10.0, "licence": "CC0-1.0"}
-        files.write_json(at / "provenance.json", known | provenance)
+        known = {
+            "source": "clip.mp4", "title": None, "author": None, "licence": "CC0-1.0",
+            "source_sha256": "1" * 64, "sha256": "0" * 64, "section_s": (0.0, 5.0),
+            "crop_px": (0, 0, 48, 32), "frames": 50, "seconds": 5.0,
+            "width": 48, "height": 32, "fps": 10.0,
+        }  # fmt: skip
+        video = VideoSource(**known | provenance)
+        files.write_record(at / "provenance.json", Provenance(video=video))
         files.write_record(at / "criteria.json", Criteria(description="", criteria=("speed",)))
 
     def rollout(self, at: Path, track: Track, motion: Motion) -> None:

@@ -82,7 +82,7 @@ def test_a_recording_that_declares_no_length(tmp_path, end, frames):
     args = arguments(tmp_path, str(source), sha256=files.digest(source), start=0.5, end=end)
     fetch.main(args)
     assert len(list(video.frames(args.out))) == frames
-    assert files.read_json(args.provenance)["section_s"] == [0.5, 0.5 + frames / 10]
+    assert files.read_json(args.provenance)["video"]["section_s"] == [0.5, 0.5 + frames / 10]
     late = arguments(tmp_path, str(source), sha256=files.digest(source), start=9.0)
     with pytest.raises(InputError, match="start: expected less than the video's length"):
         fetch.main(late)
@@ -95,9 +95,11 @@ def test_a_section_has_exactly_its_frames_and_the_crop_its_pixels(clip, tmp_path
     assert len(got) == 15 and got[0].image.shape == (48, 64, 3)
     for k, frame in enumerate(got):
         assert abs(frame.image.mean() - 4 * (15 + k)) < 3
-    about = files.read_json(args.provenance)
+    about = files.read_json(args.provenance)["video"]
     assert about == {
         "source": "clip.mp4",
+        "title": None,
+        "author": None,
         "licence": "CC0-1.0",
         "source_sha256": files.digest(clip),
         "sha256": files.digest(args.out),
@@ -120,13 +122,13 @@ def test_the_whole_of_a_link_and_the_same_bytes_each_time(server, clip, tmp_path
         written.add(args.out.read_bytes())
     assert len(written) == 1
     assert len(list(video.frames(args.out))) == FRAMES
-    assert files.read_json(args.provenance)["source_sha256"] == files.digest(clip)
+    assert files.read_json(args.provenance)["video"]["source_sha256"] == files.digest(clip)
 
 
 def test_a_query_may_hold_a_signature_and_is_not_kept(server, tmp_path):
     args = arguments(tmp_path, f"{server}/clip.mp4?signature=secret")
     fetch.main(args, private=True)
-    assert files.read_json(args.provenance)["source"] == f"{server}/clip.mp4"
+    assert files.read_json(args.provenance)["video"]["source"] == f"{server}/clip.mp4"
 
 
 def test_pictures_shown_longer_are_repeated_and_shown_shorter_left_out():
@@ -320,7 +322,7 @@ def test_a_file_in_a_wheel(index, clip, tmp_path):
     source = "pypi:toyclips==1.2/toyclips/demo/walk.mp4"
     args = arguments(tmp_path, source, sha256=files.digest(clip), licence="BSD-3-Clause")
     fetch.main(args)
-    about = json.loads(args.provenance.read_text())
+    about = json.loads(args.provenance.read_text())["video"]
     assert (about["source"], about["licence"]) == (source, "BSD-3-Clause")
     assert len(list(video.frames(args.out))) == FRAMES
     with pytest.raises(InputError, match="holds no toyclips/run.mp4"):

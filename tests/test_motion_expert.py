@@ -204,7 +204,7 @@ def test_without_a_video_no_expert_is_known(tmp_path, pose_folder):
         "max_mb": 1,
     }
     fetch.main(fetch.Args(tmp_path / "video.mp4", tmp_path / "provenance.json", None, **options))
-    assert files.read_json(tmp_path / "provenance.json")["source"] is None
+    assert files.read_json(tmp_path / "provenance.json")["video"] is None
     assert run_stage(tmp_path / "video.mp4", tmp_path / "out").returncode == 0
     motion = from_json(files.read_json(tmp_path / "out/motion.json"))
     assert motion.subject == "none" and not motion.courses

@@ -13,7 +13,7 @@ from reelward import pages
 from reelward.measures.describe import tolerance
 from reelward.measures.reference import NO_EXPERT
 from reelward.motion.record import to_json
-from reelward.records import Criteria, ModelCalls
+from reelward.records import Criteria, ModelCalls, Provenance
 from reelward.runtime import files
 from reelward.sim.robot import load_robot
 from reelward.studies.changes import RewardChange, reward_change
@@ -231,7 +231,7 @@ def test_a_study_without_a_video_shows_the_learner_alone(tmp_path: Path) -> None
     shutil.rmtree(expert / "keyframes")
     files.write_json(expert / "keyframes/motion.json", to_json(NO_EXPERT))
     (expert / "video.mp4").write_bytes(b"")
-    files.write_json(expert / "provenance.json", {"source": None, "sha256": "0" * 64})
+    files.write_record(expert / "provenance.json", Provenance(video=None))
     study.iteration("seed", {"c0": {"speed": 1.1}})
     page = study.report()
     assert "The biped learns without a video. Critic: measured" in page.words
@@ -242,9 +242,7 @@ def test_a_study_without_a_video_shows_the_learner_alone(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("licence", [None, "", "not stated: all rights reserved"])
 def test_an_unknown_licence_keeps_all_rights(licence: str | None) -> None:
-    provenance = {"source": "clip.mp4", "sha256": "0" * 64, "section_s": [0.0, 5.0], "width": 48}
-    source = report.source(provenance | {"height": 32, "fps": 10.0, "licence": licence})
-    assert source and source.licence == "all rights reserved, shown on this machine only"
+    assert report.rights(licence) == "all rights reserved, shown on this machine only"
 
 
 def test_missing_pictures_leave_a_placeholder(finished: Study, tmp_path: Path) -> None:
