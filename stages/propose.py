@@ -66,7 +66,12 @@ class Args:
 
 
 def brief(args: Args) -> Brief:
-    sheets = [args.expert / "sheet.jpg", args.parent_sheet]
+    sheets = {
+        "the expert": args.expert / "sheet.jpg",
+        "the robot trained on the reward below": args.parent_sheet,
+    }
+    if args.evidence != "sheets":
+        sheets = {}
     return Brief(
         robot=load_robot(args.robot),
         expert=from_json(files.read_json(args.expert / "motion.json")),
@@ -80,9 +85,7 @@ def brief(args: Args) -> Brief:
             name=args.model, temperature=args.temperature, max_tokens=args.max_tokens
         ),
         evidence=args.evidence,
-        sheets=tuple(s.read_bytes() for s in sheets if s.is_file())
-        if args.evidence == "sheets"
-        else (),
+        sheets={what: path.read_bytes() for what, path in sheets.items() if path.is_file()},
     )
 
 

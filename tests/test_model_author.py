@@ -15,6 +15,7 @@ from motions import EXPERT
 from scripted_server import Call
 
 from reelward.authors import llm
+from reelward.measures.reference import NO_EXPERT
 from reelward.motion.course import Course
 
 pytest_plugins = ("model_fixtures",)
@@ -102,11 +103,15 @@ def test_less_evidence_is_shown_when_less_is_chosen(serve_script: Callable) -> N
     for part in ("drags", "calm walk", "expert's figures", "closeness", "Froude", "| speed |"):
         assert part not in blind
     server.personality = "ollama"
-    propose(feedback(), 1, evidence="sheets", sheets=(sheet(200), sheet(120)))
+    propose(
+        feedback(), 1, evidence="sheets", sheets={"the expert": sheet(200), "the robot": sheet(120)}
+    )
     looks = server.calls[-1]
     assert looks.pictures == [(896, 448)] * 2
-    assert "two pictures: the expert, then the robot" in looks.first
+    assert "Picture 1: the expert.\nPicture 2: the robot.\n" in looks.first
     assert "drags" not in looks.first and "calm walk" not in looks.first
+    propose(feedback(), 1, evidence="sheets", expert=NO_EXPERT, sheets={"the robot": sheet(120)})
+    assert "Picture 1: the robot.\n" in server.calls[-1].first
 
 
 @pytest.mark.usefixtures("unjailed")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from reelward.language.native import Settings
@@ -20,7 +21,7 @@ class Brief:
     parent: str
     """Text of the reward to go on from."""
     feedback: Feedback
-    """What came of it."""
+    """What its training brought."""
     criteria: Criteria
     """What the critic judges by."""
     task: str
@@ -31,8 +32,8 @@ class Brief:
     model: ModelSettings
     evidence: Evidence = "critique"
     """What a model learns of the motion."""
-    sheets: tuple[bytes, ...] = ()
-    """Contact sheets (JPEG) of expert and learner, for `evidence: sheets`."""
+    sheets: Mapping[str, bytes] = field(default_factory=dict)
+    """Contact sheets (JPEG) for `evidence: sheets`, by what each shows."""
 
 
 class Author(Protocol):

@@ -68,7 +68,7 @@ def propose(brief: Brief) -> Proposal:
 
 def _write(chat: Chat, brief: Brief, prompt: str) -> Result:
     """One reward, corrected by the model until it compiles or the repairs are used up."""
-    messages = [chat.user(prompt, brief.sheets)]
+    messages = [chat.user(prompt, list(brief.sheets.values()))]
     result = Result("", "", None)
     try:
         for _ in range(1 + REPAIRS):
@@ -119,7 +119,7 @@ def _variables(brief: Brief) -> Variables:
         "robot": f"{robot.name}{leg}, a step is {robot.dt:.3g} s",
         "fields": robot_card(robot.fields), "library": library_table(),
         "max_terms": MAX_TERMS, "max_kib": MAX_SOURCE // 1024,
-        "native": native_card(brief.native), "pictures": len(brief.sheets),
+        "native": native_card(brief.native), "pictures": list(brief.sheets),
         "training": _training(feedback.training) if feedback.training else None,
         "refused": [f"{k}: {v.splitlines()[0]}" for k, v in feedback.refused.items()],
         "targets": (), "courses": (), "pace": PACE, "differences": (), "lineage": (),
