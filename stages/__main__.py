@@ -24,6 +24,7 @@ from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError
 from reelward.runtime.validation import nearest, read_yaml, validate
+from reelward.sim.mjcf import Robot
 from reelward.sim.robot import AnyRobot, load_robot
 from reelward.sim.schema import RobotError
 
@@ -58,20 +59,20 @@ class Measured:
     goal: Annotated[float, Field(gt=0)] | None
 
 
-def measure_complaints(section: dict[str, Any], robot: AnyRobot | None) -> list[str]:
+def measure_complaints(measure: dict[str, Any], robot: AnyRobot | None) -> list[str]:
     """What is wrong with the section `measure` for this robot."""
     known = get_type_hints(Measured)
-    if lines := [f"{k} is missing" for k in known if k not in section]:
+    if lines := [f"{k} is missing" for k in known if k not in measure]:
         return lines
-    if lines := validate(Measured, section):
+    if lines := validate(Measured, measure):
         return lines
     try:
-        fields = measures.load(**section).fields
+        fields = measures.load(**measure).fields
     except InputError as e:
         return [str(e).removeprefix("measure.")]
     if robot is None:
         return []
-    if section["kind"] == "gait" and not robot.feet:
+    if measure["kind"] == "gait" and not robot.feet:
         return [f"kind = gait: {robot.name} has no feet to measure a gait by; expected fitness"]
     names = [f.name for f in robot.fields]
     return [
@@ -80,66 +81,79 @@ def measure_complaints(section: dict[str, Any], robot: AnyRobot | None) -> list[
 
 
 def video_complaints(params: dict[str, Any]) -> list[str]:
-    """What cannot be without a video, where there is none."""
-    fetch, measure, propose = (params.get(k) or {} for k in ("fetch", "measure", "propose"))
-    if not isinstance(fetch, dict) or fetch.get("source", "") is not None:
+    """Settings that need a video, where there is none."""
+    if section(params, "fetch").get("source", "") is not None:
         return []
     return [
-        f"{key}: fetch.source is null, and this needs a video; expected {others}"
-        for key, wrong, others in (
-            ("measure.kind = gait", measure.get("kind") == "gait", "fitness"),
-            ("propose.author = measured", propose.get("author") == "measured", "llm or fixed"),
+        f"{stage}.{key} = {value}: fetch.source is null, and this needs a video; expected {others}"
+        for stage, key, value, others in (
+            ("measure", "kind", "gait", "fitness"),
+            ("propose", "author", "measured", "llm or fixed"),
+            ("critique", "critic", "vlm", "measured or person"),
         )
-        if wrong
+        if section(params, stage).get(key) == value
     ]
+
+
+def robot_complaints(params: dict[str, Any], robot: AnyRobot) -> list[str]:
+    """Settings that this robot cannot have."""
+    lines = []
+    if section(params, "train").get("symmetric") and not robot.mirrors:
+        lines.append(
+            f"train.symmetric = true: {robot.name} is no planar robot with mirrored legs; false here, "
+            "or take its preset: reelward new NAME --robot"
+        )
+    if section(params, "propose").get("author") == "measured" and not isinstance(robot, Robot):
+        lines.append(
+            f"propose.author = measured: {robot.name} has no MJCF, whose legs it aims; "
+            "expected llm or fixed"
+        )
+    return lines
+
+
+def section(params: dict[str, Any], name: str) -> dict[str, Any]:
+    """A section of params.yaml, empty where it is none."""
+    content = params.get(name)
+    return content if isinstance(content, dict) else {}
 
 
 def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> list[str]:
-    """One line for each thing wrong in `params`. `commands` holds each stage's command line."""
+    """A line for each thing wrong in `params`, which begins with `where`. `commands` holds each stage's
+    command line."""
     known = get_type_hints(Shared)
     shared = {k: v for k, v in params.items() if k in known or not isinstance(v, dict)}
-    lines = [f"{where}{k} is missing" for k in known if k not in shared]
-    lines += validate(Shared, shared, where)
+    lines = [f"{k} is missing" for k in known if k not in shared]
+    lines += validate(Shared, shared)
     robot = None
     try:
         robot = load_robot(str(shared.get("robot")))
-        if (params.get("train") or {}).get("symmetric") and not robot.mirrors:
-            why = (
-                f"{where}train.symmetric = true: {robot.name} is no planar robot with mirrored legs"
-            )
-            lines.append(why + "; false here, or take its preset: reelward new NAME --robot")
-        lines += [f"{where}{line}" for line in native_faults(params.get("native") or {}, robot)]
+        lines += robot_complaints(params, robot)
+        lines += native_faults(params.get("native") or {}, robot)
     except RobotError as e:
-        lines += [f"{where}robot: {e}"] if "robot" in shared else []
+        lines += [f"robot: {e}"] if "robot" in shared else []
     except NativeError as e:
-        lines.append(f"{where}{e}")
-    measure = params.get("measure")
-    lines += [
-        f"{where}measure.{line}"
-        for line in measure_complaints(measure if isinstance(measure, dict) else {}, robot)
-    ]
-    lines += [f"{where}{line}" for line in video_complaints(params)]
+        lines.append(str(e))
+    lines += [f"measure.{line}" for line in measure_complaints(section(params, "measure"), robot)]
+    lines += video_complaints(params)
     for name, key in (("propose", "author"), ("critique", "critic")):
-        section = params.get(name)
-        if isinstance(section, dict):
-            kind, model = section.get(key), section.get("model")
-            if kind in ASK_A_MODEL and not model:
-                lines.append(f"{where}{name}.model is missing: {key} is {kind}, name its model")
-            if kind not in ASK_A_MODEL and model:
-                lines.append(f"{where}{name}.model = {model}: {key} is {kind}, expected null")
-    for name, section in params.items():
-        if name in shared or name == "measure":
+        kind, model = (section(params, name).get(k) for k in (key, "model"))
+        if kind in ASK_A_MODEL and not model:
+            lines.append(f"{name}.model is missing: {key} is {kind}, name its model")
+        if kind not in ASK_A_MODEL and model:
+            lines.append(f"{name}.model = {model}: {key} is {kind}, expected null")
+    for name, content in params.items():
+        if name in shared or name == "measure" or not isinstance(content, dict):
             continue
-        if isinstance(section, dict) and name not in STAGES:
-            lines.append(f"{where}{name}: no stage of this name; {nearest(name, STAGES)}")
-        elif isinstance(section, dict):
-            hints = get_type_hints(import_module(f"stages.{name}").Args)
-            given = re.findall(r"--([\w-]+)", commands.get(name, ""))
-            given = [g.replace("-", "_") for g in given]
-            lines += validate(import_module(f"stages.{name}").Args, section, f"{where}{name}.")
-            missing = [k for k in hints if k not in section and k not in given]
-            lines += [f"{where}{name}.{k} is missing" for k in missing if name in commands]
-    return lines
+        if name not in STAGES:
+            lines.append(f"{name}: no stage of this name; {nearest(name, STAGES)}")
+            continue
+        Options = import_module(f"stages.{name}").Args
+        lines += validate(Options, content, f"{name}.")
+        elsewhere = re.findall(r"--([\w-]+)", commands.get(name, ""))
+        known = {*content, *(option.replace("-", "_") for option in elsewhere)}
+        missing = [k for k in get_type_hints(Options) if k not in known]
+        lines += [f"{name}.{k} is missing" for k in missing if name in commands]
+    return [where + line for line in lines]
 
 
 def main(args: Args) -> None:

@@ -15,7 +15,7 @@ from reelward.records import Candidates, Feedback, Proposal
 from reelward.rollout import artefacts, run
 from reelward.runtime.files import read_record
 from reelward.sim.robot import load_robot
-from stages.__main__ import measure_complaints, video_complaints
+from stages.__main__ import measure_complaints, robot_complaints, video_complaints
 
 STAGES = {
     "check", "fetch", "pose", "keyframes", "describe", "seed", "film_seed", "propose@iter-00",
@@ -68,15 +68,28 @@ def test_a_robot_without_pictures_has_every_file_that_a_stage_needs() -> None:
 def test_what_needs_a_video_is_refused_at_the_door() -> None:
     params = {
         "fetch": {"source": None}, "measure": {"kind": "gait"}, "propose": {"author": "measured"},
+        "critique": {"critic": "vlm"},
     }  # fmt: skip
     assert video_complaints(params) == [
         "measure.kind = gait: fetch.source is null, and this needs a video; expected fitness",
         "propose.author = measured: fetch.source is null, and this needs a video; "
         "expected llm or fixed",
+        "critique.critic = vlm: fetch.source is null, and this needs a video; "
+        "expected measured or person",
     ]
-    params |= {"measure": {"kind": "fitness"}, "propose": {"author": "fixed"}}
+    params |= {"measure": {"kind": "fitness"}, "propose": {"author": "fixed"}, "critique": {}}
     assert video_complaints(params) == []
     assert video_complaints({"fetch": {"source": "walk.mp4"}}) == []
+
+
+def test_what_a_robot_cannot_have_is_refused_at_the_door() -> None:
+    params = {"propose": {"author": "measured"}, "train": {"symmetric": True}}
+    assert robot_complaints(params, load_robot("biped")) == []
+    assert robot_complaints(params, load_robot("cartpole")) == [
+        "train.symmetric = true: cartpole is no planar robot with mirrored legs; false here, "
+        "or take its preset: reelward new NAME --robot",
+        "propose.author = measured: cartpole has no MJCF, whose legs it aims; expected llm or fixed",
+    ]
 
 
 def test_a_measure_that_does_not_fit_is_refused_at_the_door() -> None:
