@@ -150,8 +150,8 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         Options = import_module(f"stages.{name}").Args
         lines += validate(Options, content, f"{name}.")
         elsewhere = re.findall(r"--([\w-]+)", commands.get(name, ""))
-        known = {*content, *(option.replace("-", "_") for option in elsewhere)}
-        missing = [k for k in get_type_hints(Options) if k not in known]
+        given = {*content, *(option.replace("-", "_") for option in elsewhere)}
+        missing = [k for k in get_type_hints(Options) if k not in given]
         lines += [f"{name}.{k} is missing" for k in missing if name in commands]
     return [where + line for line in lines]
 
