@@ -19,6 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from typing import NamedTuple
 
 from reelward.authors.base import Brief
 from reelward.authors.draft import (
@@ -162,72 +163,86 @@ def _worst_first(error: Mapping[str, float]) -> list[str]:
     return sorted(error, key=lambda k: -abs(error[k]) if math.isfinite(error[k]) else -math.inf)
 
 
+class Move(NamedTuple):
+    """A draft to propose, what it changes, and where its training starts."""
+
+    draft: Draft
+    notes: list[str]
+    start: Start
+
+
 def propose(brief: Brief) -> Proposal:
     """The candidates of an iteration. The user's own terms weigh 1 unless the parent's reward says
     otherwise. Raises InputError if the expert's speed is unknown."""
-    robot, expert, feedback = brief.robot, brief.expert, brief.feedback
+    robot, expert = brief.robot, brief.expert
     if expert.subject == "none" or not isinstance(robot, Robot):
         raise InputError(
             "the measured author aims at the figures of a video with a robot that has an MJCF; set "
             "propose.author to llm or fixed"
         )
     base, assumed = begin(expert, robot)
-    targets = base.targets
-    if "speed" not in targets:
+    if "speed" not in base.targets:
         raise InputError(
             "the expert's speed is not usable, so there is nothing to aim at; give another video, "
             "or set keyframes.time_scale"
         )
     shaping = shapes(robot, base)
-    count = brief.count
-    task = f"{brief.task[:1].upper()}{brief.task[1:]}"
     own = dict.fromkeys(brief.native, 1.0)
     base = replace(base, weights=base.weights | own)
     parent = read(_compiled(brief), base, tuple(brief.native))
-    draft = parent if feedback.selected else None
-    moves: list[tuple[Draft, list[str], Start]] = []
-    if draft is None:
-        # A leap that lands one leg first, and a limp with the wrong knee stiff, satisfy the clock as
-        # well. A policy never unlearns them, so the terms that tell them apart are on from the start.
-        leaps, limps = targets.get("lag", 0.5) < TOGETHER, "knee_skew" in targets
-        timing = [
-            t for t in shaping if t == "clock" or (t == "step" and leaps) or (t == "knee" and limps)
-        ]
-        if feedback.first and parent and parent.weights.keys() & shaping:  # of another study
-            inherited = replace(parent, weights=own | parent.weights)
-            moves.append((inherited, ["the reward of the study it continues"], "scratch"))
-        else:
-            moves.append((base, ["the goal alone"], "scratch"))
-        timed = reduce(Draft.with_term, timing, base)
-        why = {
-            "clock": "goal and gait clock",
-            "step": "legs side by side",
-            "knee": "one knee stiff",
-        }
-        what = [why[t] for t in timing] or ["the goal alone, another seed"]
-        moves += [(timed, what, "scratch")] * (count - 1)
+    if parent:
+        parent = replace(parent, weights=own | parent.weights)
+    if parent and brief.feedback.selected:
+        moves = next_moves(brief, robot, parent, shaping)
     else:
-        draft = replace(draft, weights=own | draft.weights)
-        assert feedback.critique is not None
-        learner = {row.name: row.learner for row in feedback.critique.usable_rows}
-        error = errors(expert, learner)
-        slope = slopes(feedback.trials, expert, robot)
-        region = feedback.region
-        on, first = switch_on_worst(draft, error, shaping)
-        aimed, notes = aim(on, error, slope, region, expert, robot)
-        moves.append((aimed, first + notes, "warm"))
-        weighed, notes = weigh(draft, error, shaping, region, 2)
-        moves.append((weighed, notes, "scratch"))
-        while len(moves) < count:
-            both, notes = aim(draft, error, slope, region, expert, robot)
-            both, more = weigh(both, error, shaping, region, len(moves) + 2)
-            moves.append((both, notes + more, "warm"))
+        inherits = brief.feedback.first and parent and parent.weights.keys() & shaping
+        moves = first_moves(base, parent if inherits else None, shaping, brief.count)
+    task = f"{brief.task[:1].upper()}{brief.task[1:]}"
     candidates = []
-    for i, (draft_i, notes, start) in enumerate(moves[:count]):
+    for i, (draft, notes, start) in enumerate(moves[: brief.count]):
         note = ", ".join(notes) or "another seed of the best reward"
-        text = source(draft_i, robot, f"{task}: {note}.", assumed)
+        text = source(draft, robot, f"{task}: {note}.", assumed)
         candidates.append(Candidate(name=f"c{i}", source=text, start=start, number=i, note=note))
     return Proposal(author="measured", candidates=tuple(candidates))
+
+
+def first_moves(
+    base: Draft, inherited: Draft | None, shaping: Sequence[str], count: int
+) -> list[Move]:
+    """The goal alone, or the reward of another study that this one continues; then the goal with a gait
+    clock."""
+    # A leap that lands one leg first, and a limp with the wrong knee stiff, satisfy the clock as well.
+    # A policy never unlearns them, so the terms that tell them apart are on from the start.
+    leaps, limps = base.targets.get("lag", 0.5) < TOGETHER, "knee_skew" in base.targets
+    timing = [
+        t for t in shaping if t == "clock" or (t == "step" and leaps) or (t == "knee" and limps)
+    ]
+    if inherited:
+        first = Move(inherited, ["the reward of the study it continues"], "scratch")
+    else:
+        first = Move(base, ["the goal alone"], "scratch")
+    timed = reduce(Draft.with_term, timing, base)
+    why = {"clock": "goal and gait clock", "step": "legs side by side", "knee": "one knee stiff"}
+    notes = [why[t] for t in timing] or ["the goal alone, another seed"]
+    return [first] + [Move(timed, notes, "scratch")] * (count - 1)
+
+
+def next_moves(brief: Brief, robot: Robot, parent: Draft, shaping: Sequence[str]) -> list[Move]:
+    """Aim, weigh, and both: moves from the best reward so far."""
+    expert, feedback, region = brief.expert, brief.feedback, brief.feedback.region
+    assert feedback.critique is not None
+    learner = {row.name: row.learner for row in feedback.critique.usable_rows}
+    error = errors(expert, learner)
+    slope = slopes(feedback.trials, expert, robot)
+    on, notes = switch_on_worst(parent, error, shaping)
+    aimed, more = aim(on, error, slope, region, expert, robot)
+    weighed, changes = weigh(parent, error, shaping, region, 2)
+    moves = [Move(aimed, notes + more, "warm"), Move(weighed, changes, "scratch")]
+    while len(moves) < brief.count:
+        both, notes = aim(parent, error, slope, region, expert, robot)
+        both, more = weigh(both, error, shaping, region, len(moves) + 2)
+        moves.append(Move(both, notes + more, "warm"))
+    return moves
 
 
 def _compiled(brief: Brief) -> Reward | None:
