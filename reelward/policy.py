@@ -8,11 +8,11 @@ on which of them it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -57,6 +57,14 @@ class About:
 
 
 _ABOUT = TypeAdapter(About)
+
+
+class PolicyState(TypedDict):
+    """What a file of a policy holds."""
+
+    format: int
+    about: Mapping[str, object]
+    weights: Mapping[str, Tensor]
 
 
 # --- distributions of actions ----------------------------------------------------------------------
@@ -253,11 +261,11 @@ class Policy(nn.Module):
             if statistics is not None:
                 statistics.count.clamp_(max=MAX_WARM_COUNT)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PolicyState:
         """Everything that it consists of, for `save_tensors`."""
         return {"format": FORMAT, "about": asdict(self.about), "weights": self.state_dict()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: PolicyState) -> None:
         self.about = _about(state)
         self.load_state_dict(state["weights"])
 
@@ -273,7 +281,7 @@ class Policy(nn.Module):
         return policy
 
 
-def _about(state: dict[str, Any]) -> About:
+def _about(state: PolicyState) -> About:
     if state.get("format") != FORMAT:
         raise FileError(
             f"expected a policy of format {FORMAT}, got {state.get('format')!r}; train it again"

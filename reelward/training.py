@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, cast
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from reelward.language import Reward, RewardError, Watch
-from reelward.policy import Policy
+from reelward.policy import Policy, PolicyState
 from reelward.runtime import files
 from reelward.runtime.checkpoints import Checkpoints
 from reelward.runtime.errors import TrainingError
@@ -76,7 +76,7 @@ class Job:
     """Threads that step the physics. Their number does not change the result."""
 
 
-def checkpoint_folder(settings: Mapping[str, Any], code: Sequence[Path]) -> Path:
+def checkpoint_folder(settings: Mapping[str, object], code: Sequence[Path]) -> Path:
     """A folder for the checkpoints of a training that `settings` (JSON) and the files and folders
     `code` define: another setting or another line of code is another training."""
     digest = hashlib.sha256("".join(map(files.digest, code)).encode()).hexdigest()
@@ -199,11 +199,11 @@ class EpisodeLog:
 
     def __init__(self, steps: int, size: tuple[int, int], device: torch.device) -> None:
         self.discounted = torch.zeros(size, device=device)
-        """discounted return so far of the running episodes, `[C, N]`"""
+        """Discounted return so far of the running episodes, `[C, N]`."""
         self._running = torch.zeros(2, *size, device=device)
-        """their return and length so far"""
+        """Their return and length so far, `[2, C, N]`."""
         self._after = torch.zeros(2, steps, *size, device=device)
-        """the same after each step of the batch"""
+        """Return and length after each step of the batch, `[2, T, C, N]`."""
         self._ended = torch.zeros(steps, *size, dtype=torch.bool, device=device)
 
     def add(self, t: int, rewards: Tensor, gamma: float) -> None:
@@ -259,6 +259,18 @@ class Resumable(Protocol):
     env: Environments
 
 
+class Checkpoint(TypedDict):
+    """Everything that the next update of a candidate depends on."""
+
+    policy: PolicyState
+    adam: dict[str, object]
+    env: dict[str, Tensor]
+    episodes: dict[str, Tensor]
+    rng: Tensor
+    env_steps: int
+    curve: list[Figures]
+
+
 class Session:
     """Learning curves, progress and checkpoints of candidates that train together."""
 
@@ -272,7 +284,7 @@ class Session:
         self._due = time.monotonic() + self._every
         for i, (c, checkpoints) in enumerate(zip(self.candidates, self._kept, strict=True)):
             if (state := checkpoints.newest()) is not None:
-                self._load(i, state)
+                self._load(i, cast(Checkpoint, state))
                 report(c.job.name, c.env_steps)
 
     @property
@@ -302,8 +314,7 @@ class Session:
     def unfinished(self) -> list[Job]:
         return [c.job for c in self.candidates if not c.ended]
 
-    def _state(self, i: int) -> dict[str, Any]:
-        """Everything that the next update of candidate i depends on."""
+    def _state(self, i: int) -> Checkpoint:
         c = self.candidates[i]
         return {
             "policy": c.policy.state(),
@@ -315,7 +326,7 @@ class Session:
             "curve": c.curve,
         }
 
-    def _load(self, i: int, state: Mapping[str, Any]) -> None:
+    def _load(self, i: int, state: Checkpoint) -> None:
         c = self.candidates[i]
         c.policy.load_state(state["policy"])
         c.adam.load_state_dict(state["adam"])

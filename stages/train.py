@@ -397,7 +397,6 @@ def main(args: Args) -> None:
     index = files.read_record(args.rewards / "index.json", Candidates)
     alternate = files.read_record(args.gait, Gait).alternate
     args = replace(args, symmetric=args.symmetric and alternate)
-    load_robot(args.robot)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ResourceError(
             "train.device: cuda expected a CUDA GPU, found none; take a preset made for the CPU"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from reelward.runtime import files
 
@@ -22,14 +22,14 @@ class Checkpoints:
     def _numbers(self) -> list[int]:
         return sorted(int(p.name) for p in self.folder.glob("[0-9]*") if p.name.isdigit())
 
-    def save(self, number: int, state: dict[str, Any]) -> None:
+    def save(self, number: int, state: Mapping[str, object]) -> None:
         """Write `state` (JSON with tensors in it) and delete the oldest checkpoints."""
         with files.new_folder(self.folder / str(number)) as new:
             files.save_tensors(new / "state.pt", state)
         for old in self._numbers()[:-KEEP]:
             shutil.rmtree(self.folder / str(old))
 
-    def newest(self) -> dict[str, Any] | None:
+    def newest(self) -> Mapping[str, object] | None:
         """The newest state that is intact, None if there is none. A damaged one is reported on stderr,
         and the one before it is used."""
         for number in reversed(self._numbers()):

@@ -181,20 +181,20 @@ def _room(model: mujoco.MjModel) -> tuple[int, int]:
     return 8 + 2 * contacts, 32 + 2 * rows
 
 
-def graphed(what: str, work: Callable[..., Any], *given: Tensor) -> Callable[..., Any]:
-    """`work` as one CUDA graph for tensors of the sizes of `given`.
+def graphed(what: str, work: Callable[..., Any], *examples: Tensor) -> Callable[..., Any]:
+    """`work` as one CUDA graph for tensors of the sizes of `examples`.
 
     Its results are overwritten by the next call. Everything else that `work` reads must stay at the
     same memory. Where `work` cannot be captured it is returned as it is, and a line says that `what`
     is slower."""
-    device, graph = given[0].device, torch.cuda.CUDAGraph()
-    held = [x.clone() for x in given]
+    device, graph = examples[0].device, torch.cuda.CUDAGraph()
+    inputs = [x.clone() for x in examples]
     stream, pool = torch.cuda.current_stream(device), torch.cuda.graph_pool_handle()
     try:
         with torch.no_grad():
-            work(*held)  # makes cuBLAS's handle, loads the kernels
+            work(*inputs)  # makes cuBLAS's handle, loads the kernels
             with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-                made = work(*held)
+                results = work(*inputs)
     except RuntimeError as e:
         torch.cuda.set_stream(stream)  # torch stays in the stream and pool of a capture that broke
         with contextlib.suppress(RuntimeError):
@@ -204,9 +204,9 @@ def graphed(what: str, work: Callable[..., Any], *given: Tensor) -> Callable[...
         return work
 
     def replayed(*now: Tensor) -> Any:
-        for memory, x in zip(held, now, strict=True):
+        for memory, x in zip(inputs, now, strict=True):
             memory.copy_(x)
         graph.replay()
-        return made
+        return results
 
     return replayed

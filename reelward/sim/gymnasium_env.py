@@ -61,8 +61,8 @@ class GymnasiumEnv:
         self._reward = np.zeros(n, np.float32)
         self._age = torch.zeros(n, dtype=torch.int64)
         self._diverged = np.zeros(n, bool)
-        acts = robot.action_space
-        self._action = torch.zeros((n, acts.size) if isinstance(acts, Box) else n)
+        actions = robot.action_space
+        self._action = torch.zeros((n, actions.size) if isinstance(actions, Box) else n)
 
         compute: dict[str, Callable[[], Tensor]] = {
             "time": lambda: self._tensor(self._age.float() * self.dt),
@@ -127,11 +127,11 @@ class GymnasiumEnv:
         """One step of `action`: float32 `[N, A]`, clipped to +-1 and scaled to the environment's
         bounds, or int64 `[N]`. Returns (terminated, truncated), each bool `[N]`; `fields` then
         describe the state reached, before any reset."""
-        given = action.cpu()
-        given = given.clamp(-1, 1) if isinstance(self.action_space, Box) else given
-        self._action = given.float()
+        action = action.cpu()
+        action = action.clamp(-1, 1) if isinstance(self.action_space, Box) else action
+        self._action = action.float()
         terminated, truncated = np.zeros(self.n, bool), np.zeros(self.n, bool)
-        for i, one in enumerate(given.numpy()):
+        for i, one in enumerate(action.numpy()):
             terminated[i], truncated[i] = self._step(i, one)
         self._age += 1
         self.fields.forget()
@@ -158,9 +158,9 @@ class GymnasiumEnv:
 
     def _see(self, i: int, obs: Any, reward: float) -> None:
         flat = gymnasium.spaces.flatten(self._episodes[i].env.observation_space, obs)
-        flat, given = np.asarray(flat, np.float32), np.float32(reward)
-        self._diverged[i] = not (np.isfinite(flat).all() and np.isfinite(given))
-        self._obs[i], self._reward[i] = np.nan_to_num(flat), np.nan_to_num(given)
+        row, paid = np.asarray(flat, np.float32), np.float32(reward)
+        self._diverged[i] = not (np.isfinite(row).all() and np.isfinite(paid))
+        self._obs[i], self._reward[i] = np.nan_to_num(row), np.nan_to_num(paid)
 
     def replay(self, seed: int, actions: np.ndarray, steps: Sequence[int]) -> Iterator[np.ndarray]:
         """The pictures `[H, W, 3]` after `steps`, in rising order, of the first environment: from a
@@ -208,13 +208,13 @@ class GymnasiumEnv:
         """Everything that the next step of a share depends on."""
         rows = self.shares[share]
         episodes = self._episodes[rows]
-        done = [action for e in episodes for action in e.actions]
+        actions = [action for e in episodes for action in e.actions]
         return {
             "age": self._age[rows].clone(),
             "action": self._action[rows].clone(),
             "seeds": torch.tensor([e.seed for e in episodes]),
             "lengths": torch.tensor([len(e.actions) for e in episodes]),
-            "actions": torch.from_numpy(np.array(done)),
+            "actions": torch.from_numpy(np.array(actions)),
             "rng": self.rngs[share].get_state(),
         }
 
