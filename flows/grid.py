@@ -165,7 +165,6 @@ def learn(member: Member, iterations: int, travels: bool, say: Say) -> None:
     if not travels:
         run("flows.learn", "--iterations", str(iterations), say=say, folder=folder)
         return
-    dvc("pull", "--quiet", "--allow-missing", say=say, folder=folder)
     known = ledger.parents((folder / LEDGER).read_text())
     done = sum((folder / "rewards" / key / "selected.py").is_file() for key in known)
     for count in range(min(done + 1, iterations), iterations + 1):

@@ -87,6 +87,7 @@ def learn(
     limits = Limits(closeness, patience, deadline(hours))
     with lock(LEDGER):
         open_study(study, Choice(None, robot, video, task, None, author, critic))
+        tasks.pull()
         stale = {step.stage for step in plan()}
         progress = tasks.Progress(current())
         number = 0

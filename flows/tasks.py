@@ -52,6 +52,13 @@ def end_server_with_us() -> None:
         )
 
 
+def pull() -> None:
+    """Bring all results of the study from DVC's default remote, where the setting `pull` says so.
+    `dvc repro --pull` brings only missing folders, not the rest of one that is partly here."""
+    if setting("pull", False):
+        dvc("pull", "--quiet", "--allow-missing", say=log)
+
+
 def log(line: str) -> None:
     get_run_logger().info(line)
 
