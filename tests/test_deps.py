@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from conftest import dvc, ran, reelward, settle
+from conftest import dvc, ran, settle
+
+from reelward.studies.plan import plan
 
 
 def planned(folder: Path) -> dict[str, bool]:
     """The stages that the next repro would run, and whether for certain."""
-    return {
-        step["stage"]: step["certain"] for step in json.loads(reelward(folder, "plan", "--json"))
-    }
+    with chdir(folder):
+        return {step.stage: step.certain for step in plan()}
 
 
 def trainings(steps: dict[str, bool]) -> dict[str, bool]:
