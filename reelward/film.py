@@ -10,7 +10,6 @@ import numpy as np
 
 from reelward.motion.video import encode_mp4
 from reelward.render import Renderer
-from reelward.sim.gymnasium_env import GymnasiumEnv
 from reelward.sim.gymnasium_robot import GymnasiumRobot
 from reelward.sim.robot import AnyRobot
 
@@ -60,6 +59,10 @@ def pictures(
     in its own size."""
     if isinstance(recording, Replay):
         assert isinstance(robot, GymnasiumRobot)
+        from reelward.sim.gymnasium_env import (
+            GymnasiumEnv,
+        )  # loads torch, which nothing else here needs
+
         env = GymnasiumEnv(robot, 1, seed=0)
         yield from env.replay(recording.seed, recording.actions, steps)
         return
