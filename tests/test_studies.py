@@ -192,7 +192,7 @@ def test_every_preset_passes_the_check(here: Path) -> None:
         if "robot" in content:
             assert params(here)["robot"] == content["robot"]
             assert params(here)["critique"] == before["critique"]
-            device = {"cpu": "cpu", "gpu": "cuda"}[path.stem[-3:]]
+            device = "cuda" if path.stem.endswith("-gpu") else "cpu"
             assert params(here)["train"]["device"] == device
             trained[path.stem] = set(content["train"])
     assert len(set(map(frozenset, trained.values()))) == 1, "a preset leaves values of another"
