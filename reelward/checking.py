@@ -32,7 +32,7 @@ TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RewardCheck:
     """What the check of one reward gave: its errors, or where there is none what it is."""
 
     ok: bool
@@ -63,7 +63,7 @@ class Payload(TypedDict):
 
 def checked(
     source: str, robot: AnyRobot, native: Settings | None = None, *, require_jail: bool = False
-) -> Verdict:
+) -> RewardCheck:
     """Compiles and tries one reward in the jail; like `checked_all`."""
     return checked_all([source], robot, native, require_jail=require_jail)[0]
 
@@ -71,11 +71,11 @@ def checked(
 def checked_all(
     sources: Sequence[str], robot: AnyRobot, native: Settings | None = None,
     *, require_jail: bool = False,
-) -> list[Verdict]:  # fmt: skip
-    """Compiles and tries all `sources` in one jailed process; gives a verdict for each, in order.
+) -> list[RewardCheck]:  # fmt: skip
+    """Compiles and tries all `sources` in one jailed process; gives a result for each, in order.
 
     Where that process dies or runs out of time, each reward is tried in a process of its own, so one
-    that misbehaves costs the others no verdict. `native` as in params.yaml. Raises JailMissing when a
+    that misbehaves costs the others no result. `native` as in params.yaml. Raises JailMissing when a
     whole jail is required and this system has none, NativeError for a native term that cannot be used.
     """
     if not sources:
@@ -96,13 +96,13 @@ def checked_all(
         if len(sources) > 1:
             return [checked(s, robot, native, require_jail=require) for s in sources]
         hint = "write a shorter reward" + ", or mend the native terms" * bool(native)
-        return [Verdict(False, errors=(Diagnostic("E_LIMIT", 0, 0, str(error), hint),))]
-    return [_verdict(answer) for answer in answers]
+        return [RewardCheck(False, errors=(Diagnostic("E_LIMIT", 0, 0, str(error), hint),))]
+    return [_result(answer) for answer in answers]
 
 
-def _verdict(answer: Mapping[str, Any]) -> Verdict:
+def _result(answer: Mapping[str, Any]) -> RewardCheck:
     errors = tuple(Diagnostic(**error) for error in answer["errors"])
-    return Verdict(**dict(answer) | {"inputs": tuple(answer["inputs"]), "errors": errors})
+    return RewardCheck(**dict(answer) | {"inputs": tuple(answer["inputs"]), "errors": errors})
 
 
 # -- in the jailed process
@@ -125,14 +125,14 @@ def prepare(payload: Payload) -> None:
 
 
 def check(payload: Payload) -> list[dict[str, object]]:
-    """In the jail: the verdict of each of the sources, as JSON."""
+    """In the jail: the result of each of the sources, as JSON."""
     fields, states, native = payload["fields"], payload["states"], payload["terms"]
     return [asdict(tried(source, fields, states, native)) for source in payload["sources"]]
 
 
 def tried(
     source: str, fields: Sequence[Field], states: Sequence[State], native: Mapping[str, NativeTerm]
-) -> Verdict:
+) -> RewardCheck:
     """Compiles a reward and tries it on trial states and on `states`, in this process."""
     from reelward.language.compiler import compile_reward
     from reelward.language.contract import check_contract
@@ -141,11 +141,11 @@ def tried(
         reward = compile_reward(source, fields, native=native)
         faults = check_contract(reward, fields, states)
     except RewardError as error:
-        return Verdict(False, errors=tuple(error.errors))
+        return RewardCheck(False, errors=tuple(error.errors))
     if faults:
-        return Verdict(False, errors=tuple(faults))
+        return RewardCheck(False, errors=tuple(faults))
     inputs = tuple(sorted(reward.inputs))
-    return Verdict(True, reward.digest, reward.period, reward.lines, inputs, len(reward.nodes))
+    return RewardCheck(True, reward.digest, reward.period, reward.lines, inputs, len(reward.nodes))
 
 
 def recorded_states(robot: AnyRobot) -> list[State]:
@@ -175,8 +175,8 @@ def native_faults(named: Settings, robot: AnyRobot) -> list[str]:
     faults = []
     for name, term in terms.items():
         text = f'def reward(s):\n    return {{"{name}": {name}(s)}}\n'
-        verdict = tried(text, robot.fields, states, {name: term})
-        faults += [f"native.{name}: {e.message}; {e.hint}" for e in verdict.errors]
+        result = tried(text, robot.fields, states, {name: term})
+        faults += [f"native.{name}: {e.message}; {e.hint}" for e in result.errors]
     return faults
 
 
@@ -200,31 +200,31 @@ def cli_check(
         source = opened.read(MAX_SOURCE + 1).decode("utf-8", "replace")
     here = Path("params.yaml")
     native = read_native(params or here) if params or here.exists() else {}
-    verdict = checked(source, load_robot(robot), native, require_jail=require_jail)
+    result = checked(source, load_robot(robot), native, require_jail=require_jail)
     jail = [name for name, active in layers().items() if active]
     if as_json:
-        print(json.dumps(_as_json(verdict) | {"jail": jail}, indent=1))
-    elif verdict.ok:
-        for name, line in verdict.terms.items():
+        print(json.dumps(_as_json(result) | {"jail": jail}, indent=1))
+    elif result.ok:
+        for name, line in result.terms.items():
             print(f"{name:20} [N]  line {line}")
-        clock = f"period {verdict.period:g} s" if verdict.period else "no gait clock"
+        clock = f"period {result.period:g} s" if result.period else "no gait clock"
         print(
-            f"{len(verdict.terms)} terms, {verdict.nodes} operations, {clock}; "
-            f"reads {', '.join(verdict.inputs)}; jail: {', '.join(jail)}"
+            f"{len(result.terms)} terms, {result.nodes} operations, {clock}; "
+            f"reads {', '.join(result.inputs)}; jail: {', '.join(jail)}"
         )
     else:
-        for e in verdict.errors:
+        for e in result.errors:
             print(f"{file}:{e.line}:{e.col}: {e.code}: {e.message}")
             if e.hint:
                 print(f"    fix: {e.hint}")
-    return 0 if verdict.ok else 1
+    return 0 if result.ok else 1
 
 
-def _as_json(verdict: Verdict) -> dict[str, object]:
-    if not verdict.ok:
-        return {"ok": False, "errors": [asdict(e) for e in verdict.errors]}
-    terms = [{"name": n, "shape": "[N]", "line": line} for n, line in verdict.terms.items()]
-    parts = {k: getattr(verdict, k) for k in ("ok", "digest", "period", "inputs", "nodes")}
+def _as_json(result: RewardCheck) -> dict[str, object]:
+    if not result.ok:
+        return {"ok": False, "errors": [asdict(e) for e in result.errors]}
+    terms = [{"name": n, "shape": "[N]", "line": line} for n, line in result.terms.items()]
+    parts = {k: getattr(result, k) for k in ("ok", "digest", "period", "inputs", "nodes")}
     return parts | {"terms": terms}
 
 

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from reelward.checking import Verdict, checked_all
+from reelward.checking import RewardCheck, checked_all
 from reelward.language import compile_reward, native_terms, read_native
 from reelward.language.native import Settings
 from reelward.records import Candidate, Candidates, CheckedCandidate, Proposal
@@ -56,11 +56,11 @@ def unchecked(candidate: Candidate, refusal: str | None) -> CheckedCandidate:
 
 
 def judged(
-    line: CheckedCandidate, source: str, verdict: Verdict, robot: AnyRobot, native: Settings
+    line: CheckedCandidate, source: str, check: RewardCheck, robot: AnyRobot, native: Settings
 ) -> CheckedCandidate:
     """The line with the candidate's figures, or with why it is refused."""
-    if not verdict.ok:
-        return line.failed("; ".join(f"line {e.line}: {e.message}" for e in verdict.errors))
+    if not check.ok:
+        return line.failed("; ".join(f"line {e.line}: {e.message}" for e in check.errors))
     reward = compile_reward(source, robot.fields, native=native_terms(native))
     facts = {
         "file": f"{line.name}.py",
@@ -85,9 +85,9 @@ def main(args: Args) -> None:
     index = [unchecked(c, refusal) for c in proposal.candidates]
     pending = [i for i, line in enumerate(index) if not line.error]
     sources = [proposal.candidates[i].source for i in pending]
-    verdicts = checked_all(sources, robot, native)
-    for i, source, verdict in zip(pending, sources, verdicts, strict=True):
-        index[i] = judged(index[i], source, verdict, robot, native)
+    checks = checked_all(sources, robot, native)
+    for i, source, check in zip(pending, sources, checks, strict=True):
+        index[i] = judged(index[i], source, check, robot, native)
     with files.new_folder(args.out) as out:
         for candidate, line in zip(proposal.candidates, index, strict=True):
             if line.file:

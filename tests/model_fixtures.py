@@ -11,7 +11,7 @@ from model_helpers import GOOD, KEY, ROOT
 from scripted_server import Call, Server, helpful
 
 from reelward.authors import llm
-from reelward.checking import Verdict, tried
+from reelward.checking import RewardCheck, tried
 from reelward.language.native import Settings, native_terms
 from reelward.sim.robot import Robot
 from stages import rewards
@@ -76,10 +76,10 @@ def replies(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Ca
 def unjailed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler and the trial run in this process: a jail takes seconds to build."""
 
-    def checked(source: str, robot: Robot, native: Settings) -> Verdict:
+    def checked(source: str, robot: Robot, native: Settings) -> RewardCheck:
         return tried(source, robot.fields, [], native_terms(native))
 
-    def checked_all(sources: Sequence[str], robot: Robot, native: Settings) -> list[Verdict]:
+    def checked_all(sources: Sequence[str], robot: Robot, native: Settings) -> list[RewardCheck]:
         return [checked(source, robot, native) for source in sources]
 
     monkeypatch.setattr(llm, "checked", checked)

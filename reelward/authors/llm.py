@@ -74,11 +74,11 @@ def _write(chat: Chat, brief: Brief, prompt: str) -> Result:
         for _ in range(1 + REPAIRS):
             answer = chat.ask(RewardAnswer, messages)
             source = _without_fence(answer.reward)
-            verdict = checked(source, brief.robot, brief.native)
-            if verdict.ok:
+            check = checked(source, brief.robot, brief.native)
+            if check.ok:
                 return Result(source, answer.note, None)
             repeated = source == result.source
-            errors = [str(error) for error in verdict.errors]
+            errors = [str(error) for error in check.errors]
             result = Result(source, answer.note, "\n".join(errors))
             if repeated:
                 break  # the model does not find the mistake
