@@ -48,7 +48,7 @@ class About:
     reward: str | None = None
     """Digest of the reward that it was trained on last."""
     env_steps: int = 0
-    """Of its training, the warm starts included."""
+    """Env-steps of its training, the warm starts included."""
 
     @property
     def outputs(self) -> int:
@@ -75,9 +75,9 @@ class Gaussian:
     """Independent normal distributions of the numbers of an action in a box."""
 
     mean: Tensor
-    """`[..., A]`"""
+    """`[..., A]`."""
     log_std: Tensor
-    """`[A]`, or a shape that broadcasts against the mean"""
+    """`[A]`, or a shape that broadcasts against the mean."""
 
     @staticmethod
     def noise(n: int, space: Box, generator: Generator) -> Tensor:
@@ -102,7 +102,7 @@ class Categorical:
     """Probabilities of discrete actions."""
 
     logits: Tensor
-    """`[..., n]`"""
+    """`[..., n]`."""
 
     @staticmethod
     def noise(n: int, space: Discrete, generator: Generator) -> Tensor:
@@ -214,11 +214,11 @@ class Policy(nn.Module):
     actor: nn.Sequential
     critic: nn.Sequential
     log_std: nn.Parameter | None
-    """`[A]` of actions in a box, None for discrete actions"""
+    """`[A]` of actions in a box; None for discrete actions."""
     obs: Statistics | None
-    """of the observations, None for pictures"""
+    """Of the observations; None for pictures."""
     returns: Statistics
-    """of the discounted return, `[1]`; its deviation scales the rewards of training"""
+    """Of the discounted return, `[1]`; its deviation scales the rewards of training."""
 
     def __init__(self, about: About, std: float = 1.0) -> None:
         """New weights, and actions with the standard deviation `std` if they are a box."""
@@ -305,9 +305,9 @@ class Policies:
         about = members[0].about
         self.kind: type[Distribution] = Gaussian if isinstance(about.action, Box) else Categorical
         self.outputs = about.outputs
-        """numbers that the actor gives for each action, and that `noise` gives too"""
+        """Numbers that the actor gives for each action, and that `noise` gives too."""
         self._axis = -3 if isinstance(about.observation, Vector) else -5
-        """of the candidates, in a tensor of observations"""
+        """Axis of the candidates in a tensor of observations."""
         self._norm = self._statistics()
 
     def refresh(self) -> None:

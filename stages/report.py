@@ -103,27 +103,27 @@ class Learner:
 class Iteration(Learner):
     parent: str
     selected: str
-    """iteration/candidate whose policy is this iteration's best"""
+    """iteration/candidate whose policy is this iteration's best."""
     chosen: str | None
-    """the candidate that replaced the parent's best"""
+    """The candidate that replaced the parent's best."""
     critique: Critique
-    """of the best"""
+    """Of the best."""
     parent_critique: Critique
-    """of the parent's best, as the author read it"""
+    """Of the parent's best, as the author read it."""
     parent_closeness: float
     env_steps: int
     author: str
     critic: str
     scripted: bool
-    """a script answered in place of a model"""
+    """A script answered in place of a model."""
     candidates: list[Candidate]
     change: RewardChange
     trained_steps: int
-    """env-steps of the learning curves"""
+    """Env-steps of the learning curves."""
     curves: list[Plot]
     cycle: list[Plot]
     unmeasured: dict[str, list[str]]
-    """reason -> descriptors that the learner does not show"""
+    """Reason -> descriptors that the learner does not show."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Cell:
     row: Row
     uncertainty: float
     why: str
-    """why the learner does not show it; empty where it does"""
+    """Why the learner does not show it; empty where it does."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,11 @@ class Line:
     """One figure of the expert and of all iterations."""
 
     row: Row
-    """expert, unit and tolerance are the same in all iterations"""
+    """Its expert, unit and tolerance are the same in all iterations."""
     uncertainty: float
-    """of the expert's figure"""
+    """Of the expert's figure."""
     digits: int
-    """decimals that this uncertainty leaves"""
+    """Decimals that this uncertainty leaves."""
     cells: dict[str, Cell]
 
 

@@ -130,8 +130,8 @@ class Gate:
 
 
 Requirement = Literal["side", "background", "far_leg", "trunk_pitch", "trunk_sway"]
-"""What a person's video must show: the body from the side, a background that tells the camera's own
-motion, the leg away from the camera, or the trunk's pitch more exactly than one camera gives it."""
+"""what a person's video must show: the body from the side, a background that tells the camera's own
+motion, the leg away from the camera, or the trunk's pitch more exactly than one camera gives it"""
 
 
 @dataclass(frozen=True)

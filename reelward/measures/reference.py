@@ -20,12 +20,13 @@ from reelward.motion.subject import Person, Silhouette, Subject
 HIP_ERROR = 0.06
 """error (leg lengths) of the height of the pose model's hip"""
 FAR_KNEE = (0.4, 1.2)
-"""For a symmetric gait, the range that the pose model gives the far, hidden knee lies between these
-fractions of the near knee's (0.56 on a clip of a healthy walker), ..."""
+"""least and most range of the hidden knee in a symmetric gait, as fractions of the near knee's: the pose
+model gave 0.56 on a clip of a healthy walker"""
 KNEE_ERROR = 25.0
-"""... or the two ranges differ by no more than this (degrees)."""
+"""difference (degrees) between the ranges of the two knees that is an error of the pose model, whatever
+the fraction"""
 DUTY_ERROR = 0.15
-"""For a symmetric gait, the stances of the two feet differ by no more than this (cycles)."""
+"""largest difference (cycles) between the stances of the two feet in a symmetric gait"""
 TURNS = 0.25
 """legs that are less than this (cycles) apart leap together, so their skews show no limp"""
 CAMERA_KNOWN = 0.8

@@ -7,9 +7,9 @@ import numpy as np
 from reelward.motion.track import Track, smooth
 
 STILL = 0.2
-"""A point of a foot is still if it is slower than this fraction of its 95th percentile speed, ..."""
+"""fraction of its 95th percentile speed below which a point of a foot is still"""
 STILL_LEAST = 0.3
-"""... or slower than this (leg lengths per second), as in a body that only trembles."""
+"""speed (leg lengths per second) below which it is still in any case, as in a body that only trembles"""
 LOW = 0.10
 """maximum height (leg lengths) of a standing point over the place where it stands"""
 GAP_S, BLIP_S = 0.1, 0.05
