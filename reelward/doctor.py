@@ -80,7 +80,7 @@ def git() -> Check:
 def sandbox() -> Check:
     import numpy as np
 
-    from reelward.motion import foreign
+    from reelward.motion import untrusted
     from reelward.motion.video import encode_mp4
     from reelward.runtime import jail
 
@@ -89,7 +89,7 @@ def sandbox() -> Check:
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder).resolve() / "film.mp4"
         film.write_bytes(encode_mp4([np.zeros((32, 32, 3), np.uint8)], 25.0))
-        foreign.probe(film)  # the sandbox is for rewards and for videos
+        untrusted.probe(film)  # the sandbox is for rewards and for videos
     return Check("sandbox", layers["rlimits"] and layers["seccomp"], state, "use Linux 5.13", False)
 
 

@@ -21,7 +21,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from reelward.motion import foreign, video
+from reelward.motion import untrusted, video
 from reelward.records import Provenance, VideoSource
 from reelward.runtime import files
 from reelward.runtime.download import Limits, bring
@@ -107,7 +107,7 @@ class Cut:
 
 def cut(source: Path, args: Args) -> Cut:
     """The section and crop of `source`. Raises InputError, VideoError."""
-    info = foreign.probe(source)
+    info = untrusted.probe(source)
     length = info.seconds or video.MAX_SECONDS  # a stream that was recorded declares none
     end = length if args.end is None else args.end
     if not args.start < end <= length + 1 / info.fps:
@@ -119,7 +119,7 @@ def cut(source: Path, args: Args) -> Cut:
     side = min(longest, round(SIDE * longest / max(w, h)))
     left, top, right, bottom = (round(v * side / longest) for v in (x, y, x + w, y + h))
     fps = min(info.fps, 60.0)
-    whole = foreign.frames(source, start=args.start - 1e-6, stop=end - 1e-6, side=side)
+    whole = untrusted.frames(source, start=args.start - 1e-6, stop=end - 1e-6, side=side)
     count = 0
 
     def pictures() -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from film_server import FRAMES, film, serving
 
-from reelward.motion import foreign, video
+from reelward.motion import untrusted, video
 from reelward.runtime import files, jail
 from reelward.runtime.download import Limits, bring
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
@@ -177,10 +177,10 @@ def test_the_stage_refuses_loopback(server, tmp_path):
 def test_the_source_is_opened_in_the_jail_alone_and_gives_the_same_frames(
     clip, tmp_path, monkeypatch
 ):
-    assert foreign.probe(clip) == video.probe(clip)
+    assert untrusted.probe(clip) == video.probe(clip)
     opened = list(video.frames(clip, start=0.5, stop=1.0, side=100))
     for here, there in zip(
-        opened, foreign.frames(clip, start=0.5, stop=1.0, side=100), strict=True
+        opened, untrusted.frames(clip, start=0.5, stop=1.0, side=100), strict=True
     ):
         assert (here.index, here.time) == (there.index, there.time)
         assert np.array_equal(here.image, there.image)
@@ -197,36 +197,36 @@ def test_the_source_is_opened_in_the_jail_alone_and_gives_the_same_frames(
 
 def test_what_a_hijacked_decoder_says_is_not_believed(clip, monkeypatch):
     def says(*chunks: bytes) -> None:
-        monkeypatch.setattr(foreign, "streamed", lambda *_, **__: iter(chunks))
+        monkeypatch.setattr(untrusted, "streamed", lambda *_, **__: iter(chunks))
 
     def decoded() -> list[video.Frame]:
-        return list(foreign.frames(clip, start=0.0, stop=1.0, side=8))
+        return list(untrusted.frames(clip, start=0.0, stop=1.0, side=8))
 
     pixels = bytes(8 * 8 * 3)
-    says(foreign.HEAD.pack(0, 0.0, 8, 8) + pixels)
+    says(untrusted.HEAD.pack(0, 0.0, 8, 8) + pixels)
     assert decoded()[0].image.shape == (8, 8, 3)
     for time_, height, length in ((1e300, 8, 192), (math.nan, 8, 192), (0.0, 9, 216), (0.0, 8, 7)):
-        says(foreign.HEAD.pack(0, time_, height, 8) + bytes(length))
+        says(untrusted.HEAD.pack(0, time_, height, 8) + bytes(length))
         with pytest.raises(video.VideoError, match="decoder"):
             decoded()
     good = {"width": 8, "height": 8, "fps": 25.0, "seconds": 1.0}
     for wrong in ({"width": 1e9}, {"fps": math.nan}, {"seconds": -1.0}, {"height": "x"}):
-        monkeypatch.setattr(foreign, "jailed", lambda *_, w=wrong, **__: good | w)
+        monkeypatch.setattr(untrusted, "jailed", lambda *_, w=wrong, **__: good | w)
         with pytest.raises(video.VideoError, match="makes no sense"):
-            foreign.probe(clip)
+            untrusted.probe(clip)
 
 
 def test_a_decoder_that_crashes_is_a_bad_video_and_a_missing_layer_is_told(clip, monkeypatch):
-    killed = jail.JailError("reelward.motion.foreign:decoded died of SIGSEGV")
-    monkeypatch.setattr(foreign, "jailed", lambda *_, **__: (_ for _ in ()).throw(killed))
+    killed = jail.JailError("reelward.motion.untrusted:decoded died of SIGSEGV")
+    monkeypatch.setattr(untrusted, "jailed", lambda *_, **__: (_ for _ in ()).throw(killed))
     with pytest.raises(video.VideoError, match="could not be decoded .*SIGSEGV"):
-        foreign.probe(clip)
+        untrusted.probe(clip)
     monkeypatch.undo()
     monkeypatch.setenv("REELWARD_REQUIRE_JAIL", "1")
-    assert foreign.probe(clip).fps == 30.0
+    assert untrusted.probe(clip).fps == 30.0
     monkeypatch.setattr(jail, "layers", lambda: dict.fromkeys(jail.LAYERS, False))
     with pytest.raises(jail.JailMissing) as e:
-        foreign.probe(clip)
+        untrusted.probe(clip)
     code, line = explain(e.value)
     assert code == 5 and "lacks rlimits, privileges, landlock, seccomp" in line
 

@@ -1,7 +1,7 @@
-"""Decode a foreign video in the jail. Only sizes, times and pixels come out.
+"""Decode an untrusted video in the jail. Only sizes, times and pixels come out.
 
 A decoder is a large amount of C code that reads untrusted bytes. Even if they take it over, this process
-gets frames of the size that it request for, and encodes them again; later stages read that file alone.
+gets frames of the size that it asks for, and encodes them again; later stages read that file alone.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Limits(TypedDict):
 def probe(path: Path) -> Info:
     """`video.probe` in the jail. Raises VideoError, JailMissing."""
     with _refusals(path):
-        info = jailed("reelward.motion.foreign:probed", {"path": str(path)}, **_limits(path))
+        info = jailed("reelward.motion.untrusted:probed", {"path": str(path)}, **_limits(path))
         width, height = int(info["width"]), int(info["height"])
         fps, seconds = float(info["fps"]), float(info["seconds"])
         if not (0 < min(width, height) and max(width, height) <= MAX_SIDE):
@@ -64,7 +64,7 @@ def frames(path: Path, *, start: float, stop: float, side: int) -> Iterator[Fram
     """`video.frames` in the jail. Raises VideoError, JailMissing."""
     section = Section(path=str(path), start=start, stop=stop, side=side)
     with _refusals(path):
-        for chunk in streamed("reelward.motion.foreign:decoded", section, **_limits(path)):
+        for chunk in streamed("reelward.motion.untrusted:decoded", section, **_limits(path)):
             index, time, height, width = HEAD.unpack_from(chunk)
             if not (start <= time < stop and max(height, width) <= side):
                 raise ValueError
