@@ -19,6 +19,7 @@ from reelward.language.source import MAX_SOURCE
 from reelward.runtime.jail import JailError, JailMissing, jailed, layers
 from reelward.runtime.settings import setting
 from reelward.sim.field import Field
+from reelward.sim.gymnasium_robot import GymnasiumRobot
 from reelward.sim.robot import AnyRobot, load_robot, robot_from
 from reelward.sim.spaces import Discrete
 
@@ -161,9 +162,12 @@ def recorded_states(robot: AnyRobot) -> list[State]:
         if step % (STEPS // 2) == 0:
             recorded.append({f.name: env.fields[f.name].clone() for f in robot.fields})
         if isinstance(env.action_space, Discrete):
-            env.step(torch.randint(env.action_space.n, (env.n,), generator=generator))
+            action = torch.randint(env.action_space.n, (env.n,), generator=generator)
         else:
-            env.step(2 * torch.rand(env.n, env.action_space.size, generator=generator) - 1)
+            action = 2 * torch.rand(env.n, env.action_space.size, generator=generator) - 1
+        terminated, truncated = env.step(action)
+        if isinstance(robot, GymnasiumRobot):  # no step is defined after the end of its episodes
+            env.reset(terminated | truncated)
     return recorded
 
 

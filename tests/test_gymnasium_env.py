@@ -1,5 +1,6 @@
 """Robots that are environments of Gymnasium: against Gymnasium itself, and resumed."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 from gymnasium.envs.classic_control import CartPoleEnv
 from trainings import ARGS, trained
 
-from reelward.checking import checked
+from reelward.checking import checked, recorded_states
 from reelward.policy import Policy
 from reelward.sim.environment import make_env
 from reelward.sim.gymnasium_env import GymnasiumEnv
@@ -225,6 +226,13 @@ def test_a_bad_robot_is_refused_in_one_line(tmp_path, changes, complaint):
     with pytest.raises(RobotError, match=complaint) as error:
         own(tmp_path, data, **changes)
     assert "\n" not in str(error.value)
+
+
+def test_no_step_after_the_end_of_an_episode_while_states_are_recorded():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # CartPole warns of such a step
+        states = recorded_states(load_robot("cartpole"))
+    assert max(float(state["time"].max()) for state in states) > 0.1
 
 
 def test_rewards_are_checked_on_its_fields():

@@ -1,4 +1,4 @@
-"""The author that changes nothing: the parent's reward as it stands, another training a candidate."""
+"""The author that changes nothing: each candidate is another training of the parent's reward."""
 
 from __future__ import annotations
 
