@@ -74,8 +74,9 @@ def learn(
         video: A file, a link, a page of a video site, or pypi:NAME==VERSION/path.
         robot: A folder in robots/.
         task: What to learn, in a sentence.
-        author: Who writes rewards: measured (no model), or the name of a model on its server.
-        critic: Who judges: measured (no model), person (you), or the name of a model on its server.
+        author: Who writes rewards: measured, fixed (the reward as it stands), or a model by its name
+            on its server.
+        critic: Who judges: measured, person (you), or a model by its name on its server.
         ask: Pause for a person: before each training, and for the critique of a critic who is one.
         closeness: Start no new iteration once this closeness is reached, from 0 to 1.
         patience: Start no new iteration after this many in a row that improved nothing.

@@ -39,8 +39,9 @@ def new(
         video: A file, a link, a page of a video site, or pypi:NAME==VERSION/path.
         task: What to learn, in a sentence.
         seed: The seed of all trainings.
-        author: Who writes rewards: measured (no model), or the name of a model on its server.
-        critic: Who judges: measured (no model), person (you), or the name of a model on its server.
+        author: Who writes rewards: measured, fixed (the reward as it stands), or a model by its name
+            on its server.
+        critic: Who judges: measured, person (you), or a model by its name on its server.
     """
     from reelward.runtime.locks import lock
     from reelward.studies import study

@@ -45,9 +45,9 @@ class Choice:
     """a sentence"""
     seed: int | None = None
     author: str | None = None
-    """a model's name on its server, or `measured`: no model"""
+    """a model's name on its server, `measured`, or `fixed`: the reward as it stands"""
     critic: str | None = None
-    """a model's name on its server, `measured`: no model, or `person`: the user"""
+    """a model's name on its server, `measured`, or `person`: the user"""
 
 
 def chosen(choice: Choice) -> Values:
