@@ -22,8 +22,6 @@ from reelward.records import (
 
 MOMENTS = 10
 """Points of a learning curve that an author is shown."""
-HISTORY = ("iteration", "candidate", "closeness", "survival", "verdict", "env_steps")
-"""Columns of history.csv before those of the measure's figures."""
 
 
 def choose(judgement: Judgement, min_gain: float) -> str | None:

@@ -88,7 +88,7 @@ def _needed(graph: Graph, terms: Mapping[str, Tensor]) -> tuple[list[Node], dict
 
 
 def _checked(name: str, function: NativeTerm) -> Callable[[State], torch.Tensor]:
-    """`function`, any fault of which is a RewardError that names it."""
+    """`function` with each of its faults as a RewardError that names it."""
 
     def fault(what: str, hint: str) -> RewardError:
         return RewardError([Diagnostic("E_CONTRACT", 0, 0, f"native term {name!r} {what}", hint)])

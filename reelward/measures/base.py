@@ -20,7 +20,7 @@ from reelward.records import Comparison
 START_UP_S = 2.5
 """seconds at the start of an episode that are not measured, because the gait is still forming"""
 LEAST_S = 3.0
-"""an episode of which less than this remains is not measured"""
+"""an episode that leaves less than this after its start-up is not measured"""
 
 
 class Sole(Protocol):

@@ -1,1 +1,1 @@
-"""From a video, or a robot's keypoints, to measured motion and to how close two motions are."""
+"""From a video to the subject of its best shot, followed; and what all measures of motion share."""

@@ -74,7 +74,7 @@ def follow_person(
     stature: float,
     time_scale: float | None,
 ) -> Person | None:
-    """The person whom `follower` follows, with `count` keyframes. `high` is the height of the
+    """The person that `follower` finds, with `count` keyframes. `high` is the height of the
     pictures (pixels). None if the person is not wholly in view for long enough."""
     seen = person.follow(stream, follower)
     if seen is None:
