@@ -7,7 +7,7 @@
   feedback.json        Feedback     what an iteration brought, for the next author
   criteria.json        Criteria     what the critic will judge by
   stats.json           Stats        how the episodes of a rollout went
-  gait.json            Gait         what training must know of the expert
+  gait.json            ExpertGait   what training must know of the expert
 
 `files.read_record` and `files.write_record` are their only way from and to the disk.
 """
@@ -146,7 +146,7 @@ class Provenance(Record):
     """None for a study without a video."""
 
 
-class Gait(Record):
+class ExpertGait(Record):
     """What training must know of the expert."""
 
     alternate: bool
@@ -158,7 +158,7 @@ class Criteria(Record):
 
     description: str
     criteria: tuple[str, ...]
-    asked: ModelCalls | None = None
+    model_calls: ModelCalls | None = None
 
 
 # --- what the author proposes ------------------------------------------------------------------
@@ -186,7 +186,7 @@ class Proposal(Record):
 
     author: AuthorKind
     candidates: tuple[Candidate, ...]
-    asked: ModelCalls | None = None
+    model_calls: ModelCalls | None = None
 
 
 class CheckedCandidate(Record):
@@ -307,7 +307,7 @@ class Judgement(Record):
     parent: Critique
     """The parent's best, by the measure alone."""
     candidates: dict[str, Critique]
-    asked: ModelCalls | None = None
+    model_calls: ModelCalls | None = None
 
 
 class Stats(Record):

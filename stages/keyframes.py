@@ -32,7 +32,7 @@ from reelward.motion.sheet import sheet
 from reelward.motion.subject import Person, Subject
 from reelward.motion.track import pack
 from reelward.motion.video import encode_jpeg
-from reelward.records import Gait, MeasureKind
+from reelward.records import ExpertGait, MeasureKind
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
@@ -136,7 +136,7 @@ def write_figures(
     shots: list[ShotRow],
 ) -> None:
     files.write_json(out / "motion.json", to_json(motion))
-    files.write_record(out / "gait.json", Gait(alternate=ruler.alternate(motion)))
+    files.write_record(out / "gait.json", ExpertGait(alternate=ruler.alternate(motion)))
     files.write_json(out / "tiles.json", [row.model_dump() for row in keyframes])
     files.write_json(out / "shots.json", [row.model_dump() for row in shots])
 

@@ -194,12 +194,12 @@ def unmeasured(critique: Critique, learner: Motion) -> dict[str, list[str]]:
 # --- the page ----------------------------------------------------------------------------------
 
 
-def who(kinds: Mapping[str, str], kind: str, asked: ModelCalls | None) -> str:
+def who(kinds: Mapping[str, str], kind: str, calls: ModelCalls | None) -> str:
     """Who criticised or wrote: the kind and its model, or the script that answered in its place."""
-    if asked is None:
+    if calls is None:
         return kinds[kind]
     return (
-        f"a script in place of {kinds[kind]}" if asked.scripted else f"{kinds[kind]} {asked.model}"
+        f"a script in place of {kinds[kind]}" if calls.scripted else f"{kinds[kind]} {calls.model}"
     )
 
 
@@ -265,9 +265,9 @@ def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> 
         parent_critique=before.critique or judgement.parent,
         parent_closeness=judgement.parent.closeness,
         env_steps=feedback.env_steps,
-        author=who(AUTHORS, proposal.author, proposal.asked),
-        critic=who(CRITICS, judgement.critic, judgement.asked),
-        scripted=any(a.scripted for a in (proposal.asked, judgement.asked) if a),
+        author=who(AUTHORS, proposal.author, proposal.model_calls),
+        critic=who(CRITICS, judgement.critic, judgement.model_calls),
+        scripted=any(a.scripted for a in (proposal.model_calls, judgement.model_calls) if a),
         candidates=[
             candidate(c, judgement.candidates.get(c.name), folder, out) for c in index.candidates
         ],
@@ -301,7 +301,7 @@ def page(args: Args, out: Path) -> str:
         robot=args.robot,
         source=provenance.video,
         rights=rights(provenance.video.licence) if provenance.video else None,
-        scripted=any(scripted) or bool(criteria.asked and criteria.asked.scripted),
+        scripted=any(scripted) or bool(criteria.model_calls and criteria.model_calls.scripted),
         expert=expert,
         criteria=criteria,
         seed=seed,

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from reelward.language import compile_reward, native_terms, read_native
 from reelward.policy import About, Activation, Policies, Policy
-from reelward.records import Candidates, CheckedCandidate, Gait
+from reelward.records import Candidates, CheckedCandidate, ExpertGait
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError, ResourceError, StageError, TrainingError
@@ -395,7 +395,7 @@ def plan(args: Args, candidates: Sequence[CheckedCandidate], out: Path) -> list[
 
 def main(args: Args) -> None:
     index = files.read_record(args.rewards / "index.json", Candidates)
-    alternate = files.read_record(args.gait, Gait).alternate
+    alternate = files.read_record(args.gait, ExpertGait).alternate
     args = replace(args, symmetric=args.symmetric and alternate)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ResourceError(

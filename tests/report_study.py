@@ -180,7 +180,7 @@ class Study:
                     self.rollout(out / key, track, robot_motion(track, "biped", LEG, 1.0))
                     self.film(at / f"films/{key}.mp4", track)
         kind = "llm" if self.author else "measured"
-        proposal = Proposal(author=kind, candidates=(), asked=self.author)
+        proposal = Proposal(author=kind, candidates=(), model_calls=self.author)
         files.write_record(at / "proposal.json", proposal)
         files.write_record(at / "critique.json", self.judgement(name, candidates))
         select.main(select.Args(
@@ -219,7 +219,7 @@ class Study:
             for key, critique in measures.candidates.items()
         }
         kind = "vlm" if self.critic else "measured"
-        update = {"critic": kind, "asked": self.critic, "candidates": said}
+        update = {"critic": kind, "model_calls": self.critic, "candidates": said}
         return measures.model_copy(update=update)
 
     def report(self, out: str = "report", task: str = "walk") -> Page:

@@ -146,4 +146,4 @@ def test_the_expert_is_described_from_its_sheet_and_figures(serve_script: Callab
     (call,) = server.calls
     assert call.pictures == [(896, 448)] and "| speed | 0.43 | Froude" in call.first
     assert criteria.criteria[0] == "speed near 0.43 (Froude number v/sqrt(g L))"
-    assert Path("scratch/calls").is_dir() and criteria.asked is not None
+    assert Path("scratch/calls").is_dir() and criteria.model_calls is not None

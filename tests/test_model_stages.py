@@ -91,9 +91,9 @@ def test_the_critique_holds_its_calls_and_nothing_of_the_video(
 ) -> None:
     server = serve_script()
     result = judgement(judging)
-    assert result.critic == "vlm" and result.asked is not None
-    assert result.asked.model == MODEL and result.asked.scripted
-    assert set(result.candidates) == {"c0", "c1"} and len(result.asked.calls) == 4
+    assert result.critic == "vlm" and result.model_calls is not None
+    assert result.model_calls.model == MODEL and result.model_calls.scripted
+    assert set(result.candidates) == {"c0", "c1"} and len(result.model_calls.calls) == 4
     assert result.parent == by_measure(SLOW, SLOW)
     before = judging.out.read_bytes()
     for secret in ("obey", KEY, server.url):
@@ -104,7 +104,7 @@ def test_the_critique_holds_its_calls_and_nothing_of_the_video(
 
 def test_the_measured_critique_asks_no_model(judging: critique.Args) -> None:
     result = judgement(replace(judging, critic="measured", model=None))
-    assert result.asked is None and result.candidates["c0"] == by_measure(GOOD, SLOW)
+    assert result.model_calls is None and result.candidates["c0"] == by_measure(GOOD, SLOW)
 
 
 def test_a_person_may_be_the_critic(judging: critique.Args) -> None:
@@ -221,7 +221,7 @@ def test_a_kill_repeats_no_finished_call(
     assert child.exitcode == -signal.SIGKILL and not judging.out.exists()
     pids.clear()
     result = judgement(judging)
-    assert result.asked is not None and len(result.asked.calls) == 4
+    assert result.model_calls is not None and len(result.model_calls.calls) == 4
     unfinished = point == "while it is answered"
     assert len(server.calls) == 4 + unfinished and server.answered == 4
 

@@ -74,7 +74,7 @@ def test_a_study_with_models_pays_once_and_leaves_no_key(
         assert paid <= {*ran(stopped), *ran(finished)}
         for name in ("criteria", "proposal", "critique"):
             (path,) = (mine / "data").rglob(f"{name}.json")
-            assert json.loads(path.read_text())["asked"]["scripted"] is True
+            assert json.loads(path.read_text())["model_calls"]["scripted"] is True
 
         rename_model(mine, "scripted ", "scripted-two ")
         other = repro(mine, server)

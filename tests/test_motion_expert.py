@@ -20,7 +20,7 @@ from reelward.motion.pose import PoseModel
 from reelward.motion.record import from_json
 from reelward.motion.subject import Person, Silhouette, follow_outline
 from reelward.motion.video import Frame, VideoError, encode_mp4, frames
-from reelward.records import Gait
+from reelward.records import ExpertGait
 from reelward.runtime import files
 from reelward.runtime.validation import validate
 from stages import fetch
@@ -209,7 +209,7 @@ def test_without_a_video_no_expert_is_known(tmp_path, pose_folder):
     motion = from_json(files.read_json(tmp_path / "out/motion.json"))
     assert motion.subject == "none" and not motion.courses
     assert not any(d.usable for d in motion.descriptors.values())
-    assert files.read_record(tmp_path / "out/gait.json", Gait).alternate
+    assert files.read_record(tmp_path / "out/gait.json", ExpertGait).alternate
     assert files.read_json(tmp_path / "out/tiles.json") == []
     assert not (tmp_path / "out/sheet.jpg").exists()
 

@@ -26,7 +26,9 @@ CRITIQUE = {
 }  # fmt: skip
 WRITER = ModelCalls(model="writer-7", answered_by=("writer-7",), scripted=False, calls=())
 LOOKER = ModelCalls(model="looker-3", answered_by=("looker-3",), scripted=False, calls=())
-CRITERIA = Criteria(description="A calm walk.", criteria=("the heel lands first",), asked=LOOKER)
+CRITERIA = Criteria(
+    description="A calm walk.", criteria=("the heel lands first",), model_calls=LOOKER
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def test_a_script_is_not_presented_as_a_model(judged_by_a_model: Study, role: st
     study = judged_by_a_model
     if role == "criteria":
         asked = LOOKER.model_copy(update={"scripted": True})
-        criteria = CRITERIA.model_copy(update={"asked": asked})
+        criteria = CRITERIA.model_copy(update={"model_calls": asked})
         files.write_record(study.data / "expert/criteria.json", criteria)
     else:
         asked = getattr(study, role).model_copy(update={"scripted": True})

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from reelward.records import Candidates, CheckedCandidate, Gait
+from reelward.records import Candidates, CheckedCandidate, ExpertGait
 from reelward.runtime import files
 from reelward.training import Job, Seeds
 from stages import train
@@ -47,7 +47,7 @@ def stage_args(folder: Path, reward: str = REWARD, alternate: bool = True, **cha
     """Options of the stage for one candidate, with its inputs written to `folder`."""
     files.write_text(folder / "rewards/c0.py", reward)
     files.write_record(folder / "rewards/index.json", Candidates(candidates=(candidate(),)))
-    files.write_record(folder / "gait.json", Gait(alternate=alternate))
+    files.write_record(folder / "gait.json", ExpertGait(alternate=alternate))
     inputs = {"rewards": folder / "rewards", "gait": folder / "gait.json"}
     return replace(ARGS, **inputs, parent=folder / "policy.pt", out=folder / "policies", **changes)
 

@@ -63,7 +63,7 @@ def propose(brief: Brief) -> Proposal:
         candidates.append(
             Candidate(name=f"c{i}", source=source, start=start, number=i, note=note, error=error)
         )
-    return Proposal(author="llm", candidates=tuple(candidates), asked=chat.record())
+    return Proposal(author="llm", candidates=tuple(candidates), model_calls=chat.record())
 
 
 def _write(chat: Chat, brief: Brief, prompt: str) -> Result:

@@ -34,7 +34,7 @@ def describe(measure: Measure, expert: View, task: str, model: ModelSettings) ->
             f"{model.name} did not describe the expert: {e}; name another model in critique.model"
         ) from None
     return Criteria(
-        description=answer.description, criteria=tuple(answer.criteria), asked=chat.record()
+        description=answer.description, criteria=tuple(answer.criteria), model_calls=chat.record()
     )
 
 
@@ -49,7 +49,7 @@ def critique(scene: Scene) -> Judgement:
         critic="vlm",
         parent=judged(scene, scene.parent),
         candidates=candidates,
-        asked=chat.record(),
+        model_calls=chat.record(),
     )
 
 
