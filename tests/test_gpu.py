@@ -199,7 +199,7 @@ def test_candidates_at_once_are_each_what_it_is_alone(tmp_path, device, monkeypa
         monkeypatch.setattr(
             environment, "simulate", lambda robot, n, device, threads: GpuPhysics(robot, n, "cpu")
         )
-    args = replace(ARGS, device=device, env_steps=192, warm_env_steps=64, num_envs=4, num_steps=8)
+    args = replace(ARGS, device=device, env_steps=96, warm_env_steps=64, num_envs=4, num_steps=8)
 
     def todo(folder: Path) -> list[Job]:
         folder.mkdir()
@@ -220,7 +220,7 @@ def test_candidates_at_once_are_each_what_it_is_alone(tmp_path, device, monkeypa
     seen: dict[str, set[int]] = {}
     failed = train.learn(args, together, lambda name, n: seen.setdefault(name, set()).add(n))
     assert list(failed) == ["c2"] and "'alive' is not finite in 100.00%" in str(failed["c2"])
-    assert seen["c0"] == seen["c1"] == {32, 64, 96, 128, 160, 192} and seen["c3"] == {32, 64}
+    assert seen["c0"] == seen["c1"] == {32, 64, 96} and seen["c3"] == {32, 64}
     assert not (tmp_path / "together/out/c2.pt").exists()
     for i in (0, 1, 3):
         one, other = (Policy.load(j[i].out / f"{j[i].name}.pt") for j in (alone, together))

@@ -61,6 +61,7 @@ def test_params_yaml_passes_through_the_command_line(stage) -> None:
             values = value if isinstance(value, list) else [value]
             words += [f"--{key}", *map(str, values)]
     given = {k: "1" for k in stage.Args.__dataclass_fields__ if k not in params}
+    given |= {"iteration": "iter-01"} if "iteration" in given else {}
     words += [w for k, v in given.items() for w in (f"--{k.replace('_', '-')}", v)]
     args = vars(parse(stage.Args, words))
     assert {k: list(v) if isinstance(v, tuple) else v for k, v in args.items() if k in params} == (

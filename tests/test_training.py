@@ -1,5 +1,6 @@
 """Around the algorithm: checkpoints, kills at any moment, worker processes."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from dataclasses import astuple, replace
 from functools import partial
 from itertools import product
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -127,37 +129,40 @@ def test_candidates_in_processes_do_not_disturb_each_other(tmp_path):
     assert alone == results(together)
 
 
+def train_with_checkpoints(folder: Path, steps: Connection) -> None:
+    """A training that saves a checkpoint after each update."""
+    os.environ["REELWARD_CHECKPOINT_S"] = "0"
+    train.learn_alone(ARGS, job(folder), steps.send)
+
+
 def test_a_training_killed_again_and_again_gives_the_same_bytes(tmp_path):
     """kill -9 at random moments; what comes out is what an undisturbed training gives. REELWARD_KILLS
     sets how often (3 if it is not set); a training that ended in spite of the kills is compared, and
     the next one begins."""
     whole = trained(tmp_path / "whole")
-    environment = os.environ | {"REELWARD_CHECKPOINT_S": "0"}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
     rng = torch.Generator().manual_seed(0)
     kills, ends, left = 0, 0, int(os.environ.get("REELWARD_KILLS", "3"))
     complete = False
     while left or not complete:
         folder = tmp_path / f"killed-{ends}"
         folder.mkdir(exist_ok=True)
-        code = (
-            "import sys; sys.path.insert(0, 'tests'); from pathlib import Path; import trainings as t;"
-            f"job = t.job(Path({str(folder)!r}));"
-            "t.train.learn_alone(t.ARGS, job, lambda steps: print(steps, flush=True))"
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True
-        )
+        receive, send = context.Pipe(duplex=False)
+        process = context.Process(target=train_with_checkpoints, args=(folder, send))
+        process.start()
+        send.close()
         if left:
-            process.stdout.readline()
+            receive.recv()
             time.sleep(float(torch.rand(1, generator=rng)) * 0.1)
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
-        complete = process.returncode == 0
+            process.kill()
+        process.join()
+        complete = process.exitcode == 0
         if complete:
             assert whole == results(folder)
             ends += 1
         else:
-            assert process.returncode == -signal.SIGKILL
+            assert process.exitcode == -signal.SIGKILL
             kills, left = kills + 1, left - 1
     print(f"{kills} kills in {ends} trainings")
 
