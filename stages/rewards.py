@@ -13,6 +13,7 @@ refused, the parent's best stays.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,9 @@ def main(args: Args) -> None:
     checks = checked_all(sources, robot, native)
     for i, source, check in zip(pending, sources, checks, strict=True):
         index[i] = judged(index[i], source, check, robot, native)
+    for line in index:
+        if line.error:
+            print(f"reelward rewards: {line.name} is refused: {line.error}", file=sys.stderr)
     with files.new_folder(args.out) as out:
         for candidate, line in zip(proposal.candidates, index, strict=True):
             if line.file:

@@ -7,12 +7,16 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from conftest import ROOT, dvc, ran, reelward, settle
+from motions import brief
 
 from reelward import measures
+from reelward.authors import fixed
 from reelward.policy import About, Policy
 from reelward.records import Candidates, Feedback, Proposal
 from reelward.rollout import artefacts, run
+from reelward.runtime.errors import InputError
 from reelward.runtime.files import read_record
 from reelward.sim.robot import load_robot
 from stages.__main__ import measure_complaints, robot_complaints, video_complaints
@@ -111,3 +115,10 @@ def test_a_measure_that_does_not_fit_is_refused_at_the_door() -> None:
         "field is missing",
         "goal is missing",
     ]
+
+
+def test_a_fixed_reward_that_does_not_fit_the_robot_is_refused() -> None:
+    with pytest.raises(InputError, match=r"does not fit biped: line 2: .*nothing.*rewards/seed"):
+        fixed.propose(brief(parent='def reward(s):\n    return {"x": s.nothing}\n'))
+    reward = 'def reward(s):\n    return {"x": s.root_vel[:, 0]}\n'
+    assert [c.source for c in fixed.propose(brief(parent=reward)).candidates] == [reward] * 3

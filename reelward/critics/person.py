@@ -36,8 +36,9 @@ def critique(scene: Scene) -> Judgement:
     entries = entries if isinstance(entries, dict) else {}
     if missing := sorted(scene.learners.keys() - entries.keys()):
         raise InputError(
-            f"{scene.words}: expected a critique of {scene.iteration}'s {', '.join(missing)}; look at "
-            f"data/iterations/{scene.iteration}/rollouts, write it, and run dvc repro again"
+            f"{scene.words}: expected a critique of {scene.iteration}'s {', '.join(missing)}; draw "
+            f"the films, dvc repro film@{scene.iteration}, watch them in "
+            f"data/iterations/{scene.iteration}/films, write it, and run dvc repro again"
         )
     candidates = {}
     for name, learner in scene.learners.items():

@@ -1,8 +1,8 @@
 """What the next `dvc repro` would run, and why.
 
 DVC knows which stages have changed themselves. A stage below one of those runs only if its input
-comes out different, which nobody knows in advance. A stage whose result is in the run-cache is
-restored instead of run.
+comes out different, which nobody knows in advance. The plan does not look into DVC's run-cache: a
+stage that has run on the same inputs before is restored from there instead of run.
 """
 
 from __future__ import annotations
