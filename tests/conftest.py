@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -73,6 +75,19 @@ def until(condition: Callable[[], object], poll: float = 0.05) -> bool:
     while not (met := condition()) and time.monotonic() < deadline:
         time.sleep(poll)
     return bool(met)
+
+
+def running(process: psutil.Process) -> bool:
+    """Whether a process still runs. One that has ended may stay a zombie: a container's first process
+    need not wait for it."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def all_end(processes: Iterable[psutil.Process]) -> bool:
+    """Whether all processes end within DEADLINE."""
+    return until(lambda: not any(map(running, processes)))
 
 
 def copy(source: Path, target: Path) -> Path:

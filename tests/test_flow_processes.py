@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import DEADLINE, environment, run, settle, until
+from conftest import DEADLINE, all_end, environment, run, settle, until
 
 from flows.dvc_cli import DvcError, dvc
 
@@ -66,8 +66,7 @@ def test_what_ends_the_caller_ends_the_stage(
         dvc("repro", say=lambda line: None)
     caller.send_signal(number)
     caller.wait(DEADLINE)
-    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
-    assert alive == []
+    assert all_end(below)
 
 
 HOLD = """
@@ -129,7 +128,5 @@ def test_a_flow_that_is_killed_leaves_nothing(mine: Path) -> None:
     assert "uvicorn" in commands(below)
     caller.kill()
     caller.wait()
-    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
-    left = [p.cmdline() for p in alive if p.status() != psutil.STATUS_ZOMBIE]
-    assert left == []
+    assert all_end(below), commands(below)
     assert run(mine, "git", "log", "-1", "--format=%s").startswith("iter-00: ")

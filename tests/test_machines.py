@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
-from conftest import DEADLINE, copy, dvc, environment, ran, run, until
+from conftest import DEADLINE, all_end, copy, dvc, environment, ran, run, until
 
 from flows.grid import members
 from reelward.studies.git import StudyError
@@ -201,8 +201,7 @@ def test_a_grid_on_two_machines_one_of_which_dies(
     assert any("stages.toy" in " ".join(p.cmdline()) for p in below)
     dies.kill()
     dies.wait()
-    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
-    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+    assert all_end(below)
     dies.communicate()
 
     finished(grid(two, envs["two"], "--seeds", "1", "--iterations", "2"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import DEADLINE, dvc, environment, ran, reelward, run, settle, until
+from conftest import DEADLINE, all_end, dvc, environment, ran, reelward, run, settle, until
 
 ONE = {"propose", "rewards", "train", "rollout", "film", "critique", "select"}
 """the stages of an iteration"""
@@ -152,15 +152,13 @@ def test_kills_need_no_cleaning_up_and_never_make_two_writers(mine: Path) -> Non
         below = stage.children(recursive=True)
         process.kill()
         process.wait()
-        _, alive = psutil.wait_procs([stage, *below], timeout=DEADLINE)
-        assert alive == [], "dvc was killed and its stage went on"
+        assert all_end([stage, *below]), "dvc was killed and its stage went on"
     with training(mine) as process:
         (stage,) = writers(mine)
         below = stage.children(recursive=True)
         stage.kill()
         assert process.wait(DEADLINE) == 255
-        _, alive = psutil.wait_procs(below, timeout=DEADLINE)
-        assert alive == [], "the stage was killed and its workers went on"
+        assert all_end(below), "the stage was killed and its workers went on"
     output = dvc(mine, "repro")
     assert ran(output)[0] == "train@iter-00"
     assert status(mine) == {}

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from conftest import DEADLINE, Finished, dvc, environment, run, settle
+from conftest import DEADLINE, Finished, all_end, dvc, environment, run, settle
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -139,12 +139,6 @@ def index(folder: Path) -> list[dict[str, Any]]:
     return json.loads((folder / "rewards/iter-00/candidates/index.json").read_text())["candidates"]
 
 
-def gone(below: list[psutil.Process]) -> bool:
-    """Whether all processes of a run end."""
-    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
-    return not alive
-
-
 def test_a_critique_by_hand_is_asked_for_and_its_report_published(served: Served) -> None:
     folder = served.folder
     settle(folder, {"critique.critic": "person", "critique.file": "critiques.yaml"})
@@ -197,7 +191,7 @@ def test_an_approved_training_keeps_others_off_and_is_cancelled(served: Served) 
     assert "is busy" in output and f"(PID {below[1].pid})" in output
     assert all(p.is_running() for p in below)
     served.client.set_flow_run_state(begun.id, Cancelling())
-    assert gone(below) and served.ended(begun) == "Cancelled"
+    assert all_end(below) and served.ended(begun) == "Cancelled"
 
 
 @pytest.mark.parametrize("cancelled", [True, False])
@@ -209,7 +203,7 @@ def test_a_run_that_waits_for_a_person_may_be_stopped(served: Served, cancelled:
         served.client.set_flow_run_state(begun.id, Cancelling())
     else:
         below[0].send_signal(signal.SIGINT)
-    assert gone(below) and served.ended(begun) == ("Cancelled" if cancelled else "Crashed")
+    assert all_end(below) and served.ended(begun) == ("Cancelled" if cancelled else "Crashed")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -217,7 +211,7 @@ def test_a_run_that_is_killed_leaves_nothing_and_says_so(served: Served, number:
     begun = served.learn(study="tiny", iterations=1)
     below = served.training()
     below[0].send_signal(number)
-    assert gone(below) and served.ended(begun) == "Crashed"
+    assert all_end(below) and served.ended(begun) == "Crashed"
 
 
 def test_what_is_rejected_is_not_trained_and_the_next_run_goes_on(served: Served) -> None:
@@ -244,5 +238,4 @@ def test_ctrl_c_ends_all(served: Served) -> None:
     below = [process, *process.children(recursive=True)]
     assert len(below) >= 6  # with the server and its worker
     process.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
-    assert alive == [] and served.process.wait() == 0
+    assert all_end(below) and served.process.wait() == 0
