@@ -99,7 +99,7 @@ def test_the_tiles_of_the_walk_show_one_cycle(walk):
     times = [p.time for p in walk.subject.picks]
     assert len(walk.tiles) == 8
     assert np.diff(times) == pytest.approx(1.22 / 8, abs=0.035)
-    assert all(40 < t.height < t.image.shape[0] for t in walk.tiles)
+    assert all(t.place and 40 < t.place.height < t.image.shape[0] for t in walk.tiles)
 
 
 def test_a_moving_camera_changes_the_figures_little(walk, tmp_path):
