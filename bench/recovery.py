@@ -52,9 +52,8 @@ from reelward.measures.view import GRAVITY
 from reelward.motion import signals
 from reelward.motion.expert import OUTLINE_SIDE
 from reelward.motion.record import to_json
-from reelward.motion.sheet import sheet
 from reelward.motion.subject import follow_outline
-from reelward.motion.video import encode_jpeg, encode_mp4, frames
+from reelward.motion.video import encode_mp4, frames
 from reelward.policy import Policy
 from reelward.render import Renderer
 from reelward.runtime import files
@@ -158,10 +157,9 @@ def outlined(name: str, args: Args) -> dict[str, Any]:
     """What the outline path measures of a film of the expert, beside the truth."""
     robot, policy, truth = expert_policy(name, args.scratch / "experts")
     shown = rollout.run(robot, policy, truth, episodes=1, seconds=8.0, seed=1)
-    motion, (track,) = Gait().of(robot, shown), shown.tracks(robot)
-    close, picks = Renderer(robot, 320, 320), rollout.picks(track, motion)
-    drawn = sheet(rollout.tiles(close, shown.qpos[:, 0], track, picks))
-    (args.scratch / f"{name}.jpg").write_bytes(encode_jpeg(drawn))
+    motion = Gait().of(robot, shown)
+    picture = rollout.artefacts(robot, shown, Gait())["sheet.jpg"]
+    (args.scratch / f"{name}.jpg").write_bytes(picture)
     camera, every = Renderer(robot, 480, 360), 1 / FPS
     first = round(START_UP_S / shown.dt)
     rows = [first + round(i * every / shown.dt) for i in range(FRAMES)]
