@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import psutil
 import pytest
+import toy_stage
 from filelock import FileLock
 
 from reelward.studies.settings import Value, applied
@@ -155,3 +156,14 @@ def mine(finished: Finished, tmp_path: Path) -> Path:
 def desk(house: Path, tmp_path: Path) -> Path:
     """A copy of the house to do anything to; nothing has run in it."""
     return copy(house, tmp_path / "desk")
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the toy stage in it."""
+    shutil.copy(toy_stage.__file__, tmp_path / "toy.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{tmp_path}")
+    for name in ("DVC_STAGE", "REELWARD_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path

@@ -3,7 +3,6 @@
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import toy_stage
 from conftest import DEADLINE, ROOT
 
 from reelward.runtime import files, locks
@@ -30,16 +28,6 @@ stages:
     deps: [toy.py]
     outs: [data/out]
 """
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(toy_stage.__file__, tmp_path / "toy.py")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{tmp_path}")
-    for name in ("DVC_STAGE", "REELWARD_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
 
 
 def until(condition: Callable[[], bool]) -> bool:

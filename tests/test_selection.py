@@ -193,3 +193,10 @@ def test_a_learning_curve_at_ten_moments() -> None:
     assert training.env_steps == (3, 5, 7, 9, 11, 12, 14, 16, 18, 20)  # by hand: round(19 i / 10)
     assert training.terms["a"].share == 0.25 and training.terms["b"].min == -3
     assert loop.training(curve[:1]).returns == (None,)
+
+
+def test_a_candidate_keeps_the_error_that_came_first() -> None:
+    (refused,) = index("c0", c0="no such field").candidates
+    assert refused.failed("killed").error == refused.failed(None).error == "no such field"
+    (sound,) = index("c0").candidates
+    assert sound.failed("killed").error == "killed" and sound.failed(None).error is None

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -21,16 +20,6 @@ from reelward.usage import usage
 from stages import fetch, train
 
 COMMAND = "--out data/out --seconds 0 --layers 64 32 --no-quick --note None --does".split()
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(toy_stage.__file__, tmp_path / "toy.py")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{tmp_path}")
-    for name in ("DVC_STAGE", "REELWARD_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
 
 
 def ends(does: str, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
