@@ -22,27 +22,29 @@ from reelward.records import (
 
 MOMENTS = 10
 """Points of a learning curve that an author is shown."""
+PATIENCE = 3
+"""iterations in a row without a gain before advice is given"""
 
 
 def choose(judgement: Judgement, min_gain: float) -> str | None:
     """Name of the candidate that replaces the parent's best, or None.
 
-    A candidate that fails a gate loses to any that passes. Among the others closeness decides, and
-    the critic must not have called the candidate worse. A contested verdict counts for nothing:
+    A candidate that fails a gate loses to any that passes. Among the others closeness decides, or
+    survival while none has any closeness, and the critic must not have called the candidate worse. A contested verdict counts for nothing:
     then the measure alone must say better, by more than the noise.
     """
     parent = judgement.parent
     rank = {
-        name: (c.eligible, c.closeness)
+        name: (c.eligible, c.closeness, c.survival)
         for name, c in judgement.candidates.items()
         if (c.measured_verdict == "better" if c.contested else c.verdict != "worse")
     }
     best = max(rank, key=lambda name: rank[name], default=None)
     if best is None:
         return None
-    eligible, closeness = rank[best]
-    gains = closeness > parent.closeness + min_gain
-    return best if (eligible, gains) > (parent.eligible, False) else None
+    winner = judgement.candidates[best]
+    gains = winner.gain_over(parent) > min_gain
+    return best if (winner.eligible, gains) > (parent.eligible, False) else None
 
 
 def feedback(
@@ -54,6 +56,7 @@ def feedback(
     *,
     env_steps: int = 0,
     training: Training | None = None,
+    advice: str = "",
 ) -> Feedback:
     """What an iteration brought.
 
@@ -76,9 +79,43 @@ def feedback(
         region=region(before.region, chosen is not None or before.first),
         critique=critique,
         training=training,
+        advice=advice,
         refused={c.name: c.error for c in candidates.candidates if c.error},
         trials=(*before.trials, *trials(iteration, before.selected, candidates, judgement)),
     )
+
+
+def advice(judgement: Judgement, lived_s: Sequence[float], least_s: float, kept: int) -> str:
+    """What to change where the loop does not advance; empty where it does.
+
+    `lived_s` is the time before the fall of every episode of this iteration, `least_s` the shortest
+    episode that is measured, and `kept` the number of iterations in a row that selected nothing.
+    """
+    if not judgement.candidates:
+        return "no candidate was trained; their errors say why"
+    closest = max(c.closeness for c in (judgement.parent, *judgement.candidates.values()))
+    if closest <= 0.0 and max(lived_s, default=0.0) < least_s:
+        return (
+            f"no learner stays up for the {least_s:g} s that a measurement needs, the best falls after "
+            f"{max(lived_s, default=0.0):.1f} s, so closeness is 0: raise train.env_steps"
+        )
+    if closest <= 0.0:
+        return (
+            "every figure of every learner is further off than its tolerance, so closeness is 0: raise "
+            "train.env_steps, or start from a reward with fewer terms"
+        )
+    if kept >= PATIENCE:
+        return (
+            f"{kept} iterations in a row brought no gain: raise propose.candidates or "
+            "train.warm_env_steps, or try another propose.author"
+        )
+    return ""
+
+
+def kept(before: Feedback) -> int:
+    """How many iterations in a row, the next one included, select nothing if that one does not."""
+    last = before.selected.partition("/")[0].rpartition("-")[2]
+    return before.number + 1 - int(last) if last.isdecimal() else before.number + 2
 
 
 def region(before: float, gained: bool) -> float:

@@ -271,6 +271,13 @@ class Comparison(Record):
         usable = [row for row in self.rows if row.usable]
         return tuple(sorted(usable, key=lambda r: -abs(9.0 if r.off is None else r.off)))
 
+    def gain_over(self, before: Comparison) -> float:
+        """Closeness gained. While neither has any, the survival gained: a learner that falls is not
+        measured, and one that falls later is nearer to being measured."""
+        if self.closeness or before.closeness:
+            return self.closeness - before.closeness
+        return self.survival - before.survival
+
     def figure(self, name: str) -> float | None:
         """The learner's figure `name`, None where the expert has none to compare it with."""
         return next((r.learner for r in self.rows if r.name == name and r.usable), None)
@@ -374,6 +381,8 @@ class Feedback(Record):
     critique: Critique | None = None
     """Of the selected candidate."""
     training: Training | None = None
+    advice: str = ""
+    """What to change where the loop does not advance; empty where it does."""
     refused: dict[str, str] = {}
     trials: tuple[Trial, ...] = ()
 

@@ -12,6 +12,7 @@ writes  proposal.json   of each candidate its text, where its training starts an
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from pydantic import Field
 from reelward.authors import AUTHORS
 from reelward.authors.base import Brief
 from reelward.language import read_native
+from reelward.measures.shared import unshared
 from reelward.models.server import ready
 from reelward.motion.record import from_json
 from reelward.records import AuthorKind, Criteria, Evidence, Feedback, ModelSettings
@@ -92,7 +94,11 @@ def brief(args: Args) -> Brief:
 def main(args: Args) -> None:
     if args.critic_model:
         ready("critic")
-    files.write_record(args.out, AUTHORS[args.author].propose(brief(args)))
+    about = brief(args)
+    if about.feedback.first:
+        for sentence in unshared(about.expert, about.robot):
+            print(f"reelward propose: {sentence}", file=sys.stderr)
+    files.write_record(args.out, AUTHORS[args.author].propose(about))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from reelward import pages
+from reelward.measures.shared import unshared
 from reelward.motion.record import Motion, from_json
 from reelward.pages.films import Film, film
 from reelward.pages.plots import Plot, cycle_plots, learning_curves
@@ -122,6 +123,8 @@ class Iteration(Learner):
     """Env-steps of the learning curves."""
     curves: list[Plot]
     cycle: list[Plot]
+    advice: str
+    """What to change where the loop does not advance."""
     unmeasured: dict[str, list[str]]
     """Reason -> descriptors that the learner does not show."""
 
@@ -275,6 +278,7 @@ def iteration(name: str, parent: str, expert: Motion, args: Args, out: Path) -> 
         trained_steps=steps,
         curves=plots,
         cycle=cycle_plots(expert, best.motion),
+        advice=feedback.advice,
         unmeasured=unmeasured(feedback.critique, best.motion),
     )
 
@@ -311,6 +315,7 @@ def page(args: Args, out: Path) -> str:
         last_iteration=iterations[-1],
         films=films,
         player_data={"last": last.name, "films": {n: f and asdict(f) for n, f in films.items()}},
+        unshared=unshared(motion, load_robot(args.robot)),
         table=list(table(motion, iterations)),
         versions={name: version(name) for name in LIBRARIES},
     )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reelward import loop, measures
-from reelward.records import Candidates, Feedback, Judgement, MeasureKind
+from reelward.records import Candidates, Feedback, Judgement, MeasureKind, Stats
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 
@@ -68,6 +69,18 @@ def main(args: Args) -> None:
     before = files.read_record(args.parent_rewards / "feedback.json", Feedback)
     measure = measures.load(args.measure, args.field, args.goal)
     chosen = loop.choose(judgement, args.min_gain)
+    stats = [
+        files.read_record(args.rollouts / name / "stats.json", Stats)
+        for name in judgement.candidates
+    ]
+    advice = loop.advice(
+        judgement,
+        lived_s=[seconds for s in stats for seconds in s.lived_s],
+        least_s=measure.least_s,
+        kept=0 if chosen else loop.kept(before),
+    )
+    if advice:
+        print(f"reelward select: {advice}", file=sys.stderr)
 
     with files.new_folder(args.best_out) as best:
         if chosen is None:
@@ -86,7 +99,7 @@ def main(args: Args) -> None:
 
     feedback = loop.feedback(
         before, args.iteration, judgement, chosen, candidates,
-        env_steps=env_steps, training=training,
+        env_steps=env_steps, training=training, advice=advice,
     )  # fmt: skip
     name = chosen or ("kept" if judgement.candidates else "failed")
     history = (args.parent_rewards / "history.csv").read_text()

@@ -91,6 +91,53 @@ def test_an_eligible_learner_is_better_than_one_that_fails_a_gate() -> None:
     assert measured.from_figures(falls, walks, NOISE).verdict == "worse"
 
 
+def test_while_none_has_closeness_the_later_fall_is_better() -> None:
+    soon, late = comparison(0.0, gates=False), comparison(0.0, gates=False)
+    late = late.model_copy(update={"survival": 0.4})
+    soon = soon.model_copy(update={"survival": 0.1})
+    assert measured.from_figures(late, soon, NOISE).verdict == "better"
+    assert loop.choose(judgement(soon, c0=soon, c1=late), 0.0) == "c1"
+    assert loop.choose(judgement(late, c0=soon), 0.0) is None
+    assert loop.choose(judgement(comparison(0.01), c0=late), 0.0) is None
+
+
+def test_only_a_term_that_the_reward_lacks_is_suggested() -> None:
+    learner = comparison(0.5, speed=-0.8, step=0.3)
+    assert measured.from_figures(learner, comparison(0.2), NOISE).add == "a term for speed"
+    has = measured.from_figures(learner, comparison(0.2), NOISE, {"speed"})
+    assert has.add == "a term for step"
+    assert measured.from_figures(learner, comparison(0.2), NOISE, {"speed", "step"}).add == ""
+
+
+# --- advice where nothing is gained -------------------------------------------------------------
+
+
+def test_advice_names_what_holds_the_loop_up() -> None:
+    fallen = judgement(comparison(0.0, gates=False), c0=comparison(0.0, gates=False))
+    assert loop.advice(fallen, [0.8, 1.2], 5.5, kept=1) == (
+        "no learner stays up for the 5.5 s that a measurement needs, the best falls after 1.2 s, so "
+        "closeness is 0: raise train.env_steps"
+    )
+    assert "further off than its tolerance" in loop.advice(fallen, [8.0], 5.5, kept=1)
+    assert "errors say why" in loop.advice(judgement(comparison(0.4)), [], 5.5, kept=1)
+    climbs = judgement(comparison(0.4), c0=comparison(0.5))
+    assert loop.advice(climbs, [8.0], 5.5, kept=2) == ""
+    assert "3 iterations in a row brought no gain" in loop.advice(climbs, [8.0], 5.5, kept=3)
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        (Feedback(), 1),
+        (Feedback(number=0, selected="iter-00/c1"), 1),
+        (Feedback(number=4, selected="iter-02/c1"), 3),
+        (Feedback(number=1, selected=""), 3),
+    ],
+)
+def test_iterations_without_a_gain_are_counted(before: Feedback, kept: int) -> None:
+    assert loop.kept(before) == kept
+
+
 # --- the choice ---------------------------------------------------------------------------------
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from reelward.critics.base import Scene, View
 from reelward.measures.base import Measure
+from reelward.measures.descriptors import SPECS
 from reelward.records import Comparison, Criteria, Critique, Judgement, ModelSettings, Row, Verdict
 
 HEADING = 300
@@ -30,13 +33,16 @@ def judged(scene: Scene, learner: View) -> Critique:
     """The critique of one rollout against the parent's best."""
     compare = scene.measure.compare
     before = compare(scene.expert.motion, scene.parent.motion)
-    return from_figures(compare(scene.expert.motion, learner.motion), before, scene.noise)
+    terms = frozenset(learner.stats.term_means) if learner.stats else frozenset()
+    return from_figures(compare(scene.expert.motion, learner.motion), before, scene.noise, terms)
 
 
-def from_figures(mine: Comparison, before: Comparison, noise: float) -> Critique:
-    """The critique that figures alone give. An eligible learner is better than one that is not; else
-    the gain in closeness must exceed the noise between training seeds."""
-    gain = mine.closeness - before.closeness
+def from_figures(
+    mine: Comparison, before: Comparison, noise: float, terms: Collection[str] = ()
+) -> Critique:
+    """The critique that figures alone give; `terms` are those of the learner's reward. An eligible learner is better than one that is not; else
+    the gain must exceed the noise between training seeds."""
+    gain = mine.gain_over(before)
     verdict: Verdict
     if mine.eligible != before.eligible:
         verdict = "better" if mine.eligible else "worse"
@@ -47,20 +53,21 @@ def from_figures(mine: Comparison, before: Comparison, noise: float) -> Critique
         verdict=verdict,
         measured_verdict=verdict,
         confidence=round(min(1.0, abs(gain) / (2 * noise)), 3) if noise else 1.0,
-    ).model_copy(update=headings(mine))
+    ).model_copy(update=headings(mine, terms))
 
 
-def headings(mine: Comparison) -> dict[str, str]:
+def headings(mine: Comparison, terms: Collection[str]) -> dict[str, str]:
     """The paper's four headings (arXiv 2410.09286), from figures alone."""
     words = {row.name: _words(row) for row in mine.usable_rows if _falls_short(row)}
     worst = list(words)[:3]
+    missing = [name for name in worst if name in SPECS and SPECS[name].term not in terms]
     fell = mine.gates.get("survival") is False
     wrong = ["falls before the time is up"] * fell + [words[name] for name in worst]
     return {
         "wrong": _cut("; ".join(wrong) or "nothing that the descriptors show"),
         "rewrite": _cut(f"move the targets of {', '.join(worst)}" if worst else ""),
         "remove": "",
-        "add": _cut(f"a term for {worst[0]} where there is none" if worst else ""),
+        "add": _cut(f"a term for {missing[0]}" if missing else ""),
     }
 
 

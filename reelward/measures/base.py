@@ -39,6 +39,9 @@ class Body(Protocol):
     def feet(self) -> Mapping[str, Sole]: ...
     @property
     def leg_length_m(self) -> float: ...
+    @property
+    def free(self) -> bool:
+        """The body can leave the plane of a side view."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,10 @@ class Measure(Protocol):
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields of the robot that a rollout must record at each step, beside the keypoints."""
+
+    @property
+    def least_s(self) -> float:
+        """The shortest episode that can be measured (s)."""
 
     def reference(self, subject: Subject, time_scale: float | None) -> Motion:
         """What a video shows of its subject. `time_scale` is the seconds of the world per second of

@@ -50,6 +50,10 @@ class Fitness:
         return {self.field: UNIT}
 
     @property
+    def least_s(self) -> float:
+        return 0.0
+
+    @property
     def fields(self) -> tuple[str, ...]:
         return (self._column[0],)
 

@@ -29,6 +29,7 @@ class Gait:
 
     name: str = "gait"
     fields: tuple[str, ...] = ()
+    least_s: float = START_UP_S + LEAST_S
 
     @property
     def figures(self) -> Mapping[str, str]:

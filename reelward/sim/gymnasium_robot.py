@@ -87,6 +87,11 @@ class GymnasiumRobot(BaseRobot):
         """Nothing is known of its body."""
         return math.nan
 
+    @property
+    def free(self) -> bool:
+        """Nothing is known of its body."""
+        return False
+
     def make(self) -> Env[Any, Any]:
         """A new environment, without a time limit. Raises RobotError."""
         import gymnasium  # here, because other robots do without it
