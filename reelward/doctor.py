@@ -85,12 +85,17 @@ def sandbox() -> Check:
     from reelward.runtime import jail
 
     layers = jail.layers()
-    state = ", ".join(name for name, active in layers.items() if active) or "none"
+    active = ", ".join(name for name in jail.LAYERS if layers[name]) or "none"
+    missing = ", ".join(name for name in jail.REQUIRED if not layers[name])
+    state = active + (
+        f"; without {missing}: rewards and videos are tried with less protection" * bool(missing)
+    )
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder).resolve() / "film.mp4"
         film.write_bytes(encode_mp4([np.zeros((32, 32, 3), np.uint8)], 25.0))
         untrusted.probe(film)  # the sandbox is for rewards and for videos
-    return Check("sandbox", layers["rlimits"] and layers["seccomp"], state, "use Linux 5.13", False)
+    remedy = "use Linux 5.13 or later with Landlock and seccomp, and a container that allows both"
+    return Check("sandbox", not missing, state, remedy, needed=False)
 
 
 def sites() -> Check:

@@ -4,6 +4,7 @@ import pytest
 
 from reelward import doctor
 from reelward.doctor import Check
+from reelward.runtime import jail
 
 
 def breaks() -> Check:
@@ -47,3 +48,14 @@ def test_git_without_identity_is_a_note(monkeypatch, tmp_path):
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada")
     monkeypatch.setenv("GIT_AUTHOR_EMAIL", "ada@example.org")
     assert doctor.git().state == "Ada"
+
+
+def test_a_kernel_that_lacks_a_layer_of_the_jail_is_a_note(monkeypatch):
+    layers = dict.fromkeys(jail.LAYERS, True)
+    monkeypatch.setattr(jail, "layers", lambda: layers)
+    whole = doctor.sandbox()
+    assert whole.ok and "without" not in whole.state
+    for name in ("landlock", "seccomp"):
+        layers[name] = False
+    result = doctor.sandbox()
+    assert not result.ok and not result.needed and "without landlock, seccomp" in result.state

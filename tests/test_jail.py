@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from reelward.runtime import jail
+from reelward.runtime import seccomp as seccomp_filter
 
 
 def test_the_jail_holds():
@@ -38,10 +41,63 @@ def test_the_jail_holds():
             jail.jailed("subprocess:check_output", ["true"])
 
 
-@pytest.mark.skipif(not jail.layers()["seccomp"], reason="no seccomp here")
-def test_the_jail_refuses_what_landlock_leaves(tmp_path: Path):
+seccomp = pytest.mark.skipif(not jail.layers()["seccomp"], reason="no seccomp here")
+
+
+@seccomp
+def test_a_system_call_that_is_not_listed_fails():
+    errors = jail.jailed("tests.jail_attacks:calls_off_the_list", None)
+    assert len(errors) > 150 and set(errors.values()) == {"EPERM", "ENOSYS"}, errors
+    # What libc tries before an older call must look absent; libc gives up at EPERM.
+    assert errors["clone3"] == "ENOSYS" and errors["kill"] == errors["shmget"] == "EPERM"
+
+
+@seccomp
+def test_no_call_reaches_another_process_or_the_disk_by_its_arguments():
+    with subprocess.Popen(["sleep", "60"]) as victim:
+        limits = resource.prlimit(victim.pid, resource.RLIMIT_CPU)
+        errors = jail.jailed("tests.jail_attacks:calls_with_bad_arguments", victim.pid)
+        alive = victim.poll() is None
+        unchanged = resource.prlimit(victim.pid, resource.RLIMIT_CPU) == limits
+        victim.kill()
+    assert alive and unchanged and set(errors.values()) == {"EPERM"}, errors
+
+
+@seccomp
+def test_a_file_that_may_be_read_stays_as_it_is(tmp_path: Path):
     precious = tmp_path / "precious"
     precious.write_text("text")
-    tried = jail.jailed("tests.jail_attacks:tried", str(precious), read=[tmp_path])
-    assert len(tried) >= 5 and set(tried.values()) == {"EPERM"}, tried
+    errors = jail.jailed("tests.jail_attacks:files_changed", str(precious), read=[tmp_path])
+    assert len(errors) == 10 and set(errors.values()) == {"EPERM"}, errors
+    assert precious.read_text() == "text" and list(tmp_path.iterdir()) == [precious]
+
+
+@seccomp
+def test_one_layer_alone_still_holds(tmp_path: Path):
+    precious = tmp_path / "precious"
+    precious.write_text("text")
+    payload = {"without": "landlock", "path": str(precious)}
+    assert set(jail.jailed("tests.jail_attacks:writes", payload).values()) == {"EPERM"}
     assert precious.read_text() == "text"
+    if not (jail.layers()["landlock"] and jail.landlock_version() >= 6):
+        return
+    with subprocess.Popen(["sleep", "60"]) as victim:
+        payload = {"without": "seccomp", "victim": victim.pid}
+        errors = jail.jailed("tests.jail_attacks:signals", payload)
+        alive = victim.poll() is None
+        victim.kill()
+    assert alive and errors == {"kill": "EPERM", "tkill": "EPERM"}
+
+
+def test_no_capability_is_kept_even_by_root():
+    assert jail.jailed("tests.jail_attacks:rights", None) == {
+        "CapPrm": ["0" * 16], "CapEff": ["0" * 16], "CapInh": ["0" * 16], "Threads": ["1"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("machine, openat", [("x86_64", 257), ("aarch64", 56)])
+def test_the_filter_of_each_machine_knows_its_numbers(machine: str, openat: int):
+    # openat as in asm/unistd_64.h and asm-generic/unistd.h; a filter has at most 4096 steps.
+    steps = seccomp_filter.program(machine)
+    numbers = [value for code, _, _, value in steps if code == seccomp_filter.EQUAL]
+    assert openat in numbers and 100 < len(steps) <= 4096

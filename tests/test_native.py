@@ -152,8 +152,8 @@ def test_the_jail_runs_the_package_that_it_was_started_from(tmp_path: Path):
     (package / "runtime").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "runtime/__init__.py").touch()
-    jail = "runtime/jail.py"
-    (package / jail).write_text((ROOT / "reelward" / jail).read_text())
+    for name in ("runtime/jail.py", "runtime/seccomp.py"):
+        (package / name).write_text((ROOT / "reelward" / name).read_text())
     (package / "marked.py").write_text("def here(_):\n    return __file__\n")
     code = (
         f"import sys; sys.path.insert(0, {str(package.parent)!r}); from reelward.runtime.jail import jailed;"

@@ -6,13 +6,11 @@ only then calls the function. Payload and result are JSON. `streamed` yields the
 yields. Each layer is used where the system has it; safety never rests on one layer alone:
 
     rlimits     limits memory and processor time; no file grows, no core dump
-    privileges  no_new_privs
-    landlock    reads Python, its packages and `read`; writes nothing
-    seccomp     no sockets, no new programs or processes, no tracing, no mounts
+    privileges  no capability, and no way to get one
+    landlock    reads Python, its packages and `read`; writes nothing; signals nobody
+    seccomp     the system calls of `seccomp.ALLOWED` only: no sockets, no file opened to write, no new
+                programs or processes, nothing that reaches another process
     bubblewrap  namespaces of its own, no network, an empty /tmp, no environment
-
-The packages that bind seccomp and Landlock need a C library that pip does not bring, so the two are
-set by system calls.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ import functools
 import importlib
 import json
 import os
-import platform
 import resource
 import shutil
 import signal
@@ -36,10 +33,16 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from reelward.runtime.seccomp import filter_system_calls
+
 PACKAGE = Path(__file__).resolve().parents[1]
 MAX_RESULT = 1 << 20
 MAX_CHUNK = 1 << 28
-LAYERS = ("rlimits", "privileges", "landlock", "seccomp", "bubblewrap")
+REQUIRED = ("rlimits", "privileges", "landlock", "seccomp")
+LAYERS = (*REQUIRED, "bubblewrap")
+
+START = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); from {__name__} import _main; _main()"
+"""The child's program. It imports this copy of the package, whichever is installed."""
 
 PATIENCE = 10
 """A jailed child may take this many times its processor time on the clock."""
@@ -97,7 +100,7 @@ def streamed(
 ) -> Generator[bytes, None, Any]:
     """Yield the bytes that the generator `function(payload)` yields in the jail; return its result.
     Limits and errors are those of `jailed`."""
-    missing = [name for name in LAYERS[:4] if require and not layers()[name]]
+    missing = [name for name in REQUIRED if require and not layers()[name]]
     if missing:
         raise JailMissing(f"this system lacks {', '.join(missing)}: use Linux 5.13 or later", 5)
     request = {
@@ -107,7 +110,7 @@ def streamed(
         "memory": memory,
         "read": [str(p.resolve()) for p in read],
     }
-    command = [*_bubblewrap(tuple(request["read"])), sys.executable, "-I", __file__]
+    command = [*_bubblewrap(tuple(request["read"])), sys.executable, "-I", "-c", START]
     environment = {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -186,7 +189,7 @@ def _probe(_: None) -> dict[str, bool]:
         status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
     return {
         "rlimits": resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 0,
-        "privileges": status["NoNewPrivs"].strip() == "1",
+        "privileges": status["NoNewPrivs"].strip() == "1" and int(status["CapEff"], 16) == 0,
         "landlock": refused(lambda: os.listdir("/etc")),
         "seccomp": refused(lambda: socket.socket(socket.AF_INET)),
         "bubblewrap": os.environ.get("REELWARD_BUBBLEWRAP") == "1",
@@ -230,6 +233,7 @@ def _bubblewrap(read: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _main() -> None:
+    _give_up_privileges(libc := ctypes.CDLL(None))
     request = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries may print; only the result goes to stdout
@@ -238,7 +242,7 @@ def _main() -> None:
     function = getattr(imported, name)
     try:
         getattr(imported, "prepare", lambda payload: None)(request["payload"])
-        _lock(request["memory"], request["timeout"], request["read"])
+        _lock(libc, request["memory"], request["timeout"], request["read"])
         result = function(request["payload"])
         if isinstance(result, Iterator):
             for chunk in result:
@@ -258,9 +262,16 @@ def _main() -> None:
     os._exit(0)
 
 
-def _lock(memory: int, timeout: float, read: Sequence[str]) -> None:
-    """Give up this process's rights, by every layer that works here."""
-    libc = ctypes.CDLL(None, use_errno=True)
+def _give_up_privileges(libc: ctypes.CDLL) -> None:
+    """Before anything starts a thread: each thread has capabilities of its own."""
+    libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    version_3 = struct.pack("=Ii", 0x20080522, 0)
+    libc.capset(ctypes.c_char_p(version_3), ctypes.c_char_p(bytes(24)))
+
+
+def _lock(libc: ctypes.CDLL, memory: int, timeout: float, read: Sequence[str]) -> None:
+    """Give up this process's other rights, by every layer that works here."""
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     for limit, value in (
@@ -270,21 +281,30 @@ def _lock(memory: int, timeout: float, read: Sequence[str]) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (value, value))
-    libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     _landlock(libc, read)
-    _seccomp(libc)
+    filter_system_calls()
+
+
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+"""Landlock's system calls; they have the same numbers on all machines."""
+
+
+def landlock_version() -> int:
+    """Version of the kernel's Landlock; below 1 where it has none."""
+    return ctypes.CDLL(None).syscall(CREATE_RULESET, None, 0, 1)
 
 
 def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> None:
-    """Allow reading Python's folders and `read`, and no writing."""
-    create_ruleset, add_rule, restrict_self = 444, 445, 446
-    abi = libc.syscall(create_ruleset, None, 0, 1)
-    if abi < 1:
+    """Allow reading Python's folders and `read`, no writing, and no signals to processes outside."""
+    if (abi := landlock_version()) < 1:
         return
     rights = (1 << (13 if abi < 2 else 14 if abi < 3 else 15 if abi < 5 else 16)) - 1
-    handled = struct.pack("=QQ", rights, 0b11) if abi >= 4 else struct.pack("=Q", rights)
-    ruleset = libc.syscall(create_ruleset, handled, len(handled), 0)
+    handled = struct.pack("=Q", rights)
+    if abi >= 4:
+        handled += struct.pack("=Q", 0b11)  # TCP
+    if abi >= 6:
+        handled += struct.pack("=Q", 0b11)  # abstract sockets and signals
+    ruleset = libc.syscall(CREATE_RULESET, handled, len(handled), 0)
     if ruleset < 0:
         return
     roots = [
@@ -307,63 +327,7 @@ def _landlock(libc: ctypes.CDLL, read: Sequence[str]) -> None:
             read_file, list_folder = 1 << 2, 1 << 3
             allowed = read_file | (list_folder if os.path.isdir(root) else 0)
             rule = struct.pack("=Qi", allowed, fd)
-            libc.syscall(add_rule, ruleset, 1, rule, 0)
+            libc.syscall(ADD_RULE, ruleset, 1, rule, 0)
             os.close(fd)
-    libc.syscall(restrict_self, ruleset, 0)
+    libc.syscall(RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
-
-
-REFUSED = {
-    # socket connect accept bind listen socketpair fork vfork execve execveat kill ptrace
-    # process_vm_readv/writev mount umount2 pivot_root chroot unshare setns bpf add_key request_key
-    # keyctl io_uring_setup userfaultfd perf_event_open open_by_handle_at init_module finit_module
-    # kexec_load reboot swapon personality accept4 pidfd_open pidfd_getfd, signals other than kill
-    # (tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal), and what Landlock leaves:
-    # truncate, chmod, chown, utime and xattr in all their forms
-    "x86_64": (0xC000003E, 56, (41, 42, 43, 49, 50, 53, 57, 58, 59, 322, 62, 101, 310, 311, 165,
-               166, 155, 161, 272, 308, 321, 248, 249, 250, 425, 323, 298, 304, 175, 313, 246, 169,
-               167, 135, 288, 434, 438, 200, 234, 129, 297, 424, 76, 90, 91, 268, 452, 92, 93, 94,
-               260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199, 463, 466)),
-    "aarch64": (0xC00000B7, 220, (198, 203, 202, 200, 201, 199, 221, 281, 129, 117, 270, 271, 40,
-                39, 41, 51, 97, 268, 280, 217, 218, 219, 425, 282, 241, 265, 105, 273, 104, 142,
-                224, 92, 242, 434, 438, 130, 131, 138, 240, 424, 45, 52, 53, 452, 54, 55, 88, 5, 6, 7,
-                14, 15, 16, 463, 466)),
-}  # fmt: skip
-"""Machine -> its audit number, the number of clone, and the system calls that fail with EPERM."""
-
-
-def _seccomp(libc: ctypes.CDLL) -> None:
-    machine = platform.machine()
-    if machine not in REFUSED:
-        return
-    audit, clone, refused = REFUSED[machine]
-    allow, deny, no_such, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
-    load, equal, above, bits, leave = 0x20, 0x15, 0x35, 0x45, 0x06
-    program = [
-        (load, 0, 0, 4),
-        (equal, 1, 0, audit),
-        (leave, 0, 0, kill),
-        (load, 0, 0, 0),
-        (above, 0, 1, 0x40000000),
-        (leave, 0, 0, deny),
-    ]
-    for number in refused:
-        program += [(equal, 0, 1, number), (leave, 0, 0, deny)]
-    program += [
-        (equal, 0, 1, 435),
-        (leave, 0, 0, no_such),  # clone3: libc falls back to clone
-        (equal, 0, 3, clone),
-        (load, 0, 0, 16),
-        (bits, 1, 0, 0x10000),  # threads only
-        (leave, 0, 0, deny),
-        (leave, 0, 0, allow),
-    ]
-    code = b"".join(struct.pack("=HBBI", *step) for step in program)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    head = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
-    libc.prctl(22, 2, ctypes.c_char_p(head), 0, 0)  # PR_SET_SECCOMP, a filter
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(PACKAGE.parent))  # this copy of the package, whichever is installed
-    _main()
