@@ -30,6 +30,7 @@ from reelward.records import (
     ModelSettings,
     Proposal,
     Provenance,
+    Stats,
     VideoSource,
 )
 from reelward.runtime import files
@@ -140,6 +141,9 @@ class Study:
         (at / "sheet.jpg").write_bytes(encode_jpeg(GREY))
         (at / "track.npz").write_bytes(pack(track))
         files.write_json(at / "motion.json", to_json(motion))
+        lived = motion.survival * track.seconds
+        stats = Stats(episodes=1, seconds=track.seconds, lived_s=(lived,), term_means={})
+        files.write_record(at / "stats.json", stats)
 
     def film(self, path: Path, track: Track) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
