@@ -1,5 +1,13 @@
-"""When a stage runs. Prefect keeps its state in a folder below this one, and does not make both."""
+"""When a stage runs."""
 
-from pathlib import Path
+import os
+import signal
+import sys
 
-Path("scratch").mkdir(exist_ok=True)
+if sys.argv[0] == "-m":  # `python -m flows.NAME` is still importing; flows.command takes over
+
+    def _stop(*_: object) -> None:
+        print("reelward: stopped before it began", file=sys.stderr)
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, _stop)

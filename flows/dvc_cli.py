@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 
+from flows.environment import outward
 from reelward.runtime.processes import CALLER, death_signal
 
 NETWORK = 4
@@ -21,6 +23,8 @@ HINTS = re.compile(
     r"\s*$|> |Use `dvc |To (track|enable)|(Updating|Generating) lock|\s+(git|dvc) "
     r"|Stage .* skipping|WARNING: Process .*RWLock|WARNING: .* is empty"
 )
+
+COMPLAINT = re.compile(r"reelward \w+: |ERROR: ")
 
 
 class DvcError(Exception):
@@ -33,7 +37,7 @@ class DvcError(Exception):
 
 def dvc(*args: str, say: Callable[[str], None], folder: Path = Path()) -> None:
     """Run `dvc args` in `folder`. Every line that it and its stages print goes to `say`, except DVC's
-    hints. When this call ends, in whatever way, so do all processes it started. Raises DvcError."""
+    hints and the complaints that the error holds. When this call ends, in whatever way, so do all processes it started. Raises DvcError."""
     run("dvc", "--wait-for-lock", *args, say=say, folder=folder)
 
 
@@ -44,22 +48,33 @@ def run(module: str, *args: str, say: Callable[[str], None], folder: Path, **env
     env[CALLER] = str(os.getpid())
     process = subprocess.Popen(
         (sys.executable, "-m", module, *args),
-        env=os.environ | env, cwd=folder, text=True, errors="replace", stdin=subprocess.DEVNULL,
+        env=outward() | env, cwd=folder, text=True, errors="replace", stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, preexec_fn=death_signal,
     )  # fmt: skip
     lines: list[str] = []
+    kept = 0
     try:
         assert process.stdout
         for line in process.stdout:
             if not HINTS.match(line):
                 lines.append(line.strip())
-                say(lines[-1])
+                if not COMPLAINT.match(lines[-1]):
+                    kept = _pass_on(lines, kept, say)
         process.wait()
     finally:
         end(process)
     if process.returncode:
         raise failure(lines, process.returncode)
+    _pass_on(lines, kept, say)
+
+
+def _pass_on(lines: list[str], kept: int, say: Callable[[str], None]) -> int:
+    """Pass on the lines from number `kept`. Complaints wait for the line after them: where a failure
+    follows, it repeats them. Returns the number of lines that are passed on."""
+    for line in lines[kept:]:
+        say(line)
+    return len(lines)
 
 
 def failure(lines: list[str], code: int) -> DvcError:
@@ -68,7 +83,8 @@ def failure(lines: list[str], code: int) -> DvcError:
         if exited := re.search(r"exited with (-?\d+)", line):
             code = int(exited[1])
             code = 128 - code if code < 0 else code  # killed by a signal, as a shell reports it
-    complaints = [line for line in lines if re.match(r"reelward \w+: ", line)]
+    last = list(takewhile(COMPLAINT.match, reversed(lines)))[::-1]
+    complaints = [line for line in last if line.startswith("reelward")]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     if busy := re.search(r"'([^']+)' is busy.*?\(PID (\d+)\)", "\n".join(lines), re.S):
         path, pid = busy.groups()

@@ -10,12 +10,14 @@ import math
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from flows import command
 from flows.history import PATHS, History, newest
 from reelward.runtime.errors import InputError
 from reelward.runtime.locks import lock
 from reelward.runtime.settings import setting
+from reelward.runtime.words import counted
 from reelward.studies import ledger
 from reelward.studies.git import changed
 from reelward.studies.plan import plan
@@ -48,7 +50,7 @@ class Limits:
         if self.patience is not None and len(history) >= self.patience:
             last = {row["candidate"] for row in history[-self.patience :]}
             if last <= {"kept", "failed"}:
-                return f"{self.patience} iterations improved nothing"
+                return f"{counted(self.patience, 'iteration')} improved nothing"
         return "the time is up" if time.monotonic() > self.deadline else None
 
 
@@ -143,7 +145,7 @@ def begin(
         if setting("pull", False) or plan() or changed(*PATHS):
             return None
         if count >= iterations:
-            return f"{current()} has {count} iterations, and nothing changed"
+            return f"{current()} has {counted(count, 'iteration')}, and nothing changed"
         return limits.reached(newest())
 
 
@@ -151,5 +153,9 @@ def deadline(hours: float | None) -> float:
     return time.monotonic() + 3600 * (math.inf if hours is None else hours)
 
 
+def report() -> str:
+    return f"the report: {Path('report/index.html').absolute()}"
+
+
 if __name__ == "__main__":
-    sys.exit(command.run("learn", learn, begin))
+    sys.exit(command.run("learn", learn, begin, report))

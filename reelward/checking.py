@@ -18,6 +18,7 @@ from reelward.language.native import Settings, native_terms, read_native
 from reelward.language.source import MAX_SOURCE
 from reelward.runtime.jail import JailError, JailMissing, jailed, layers
 from reelward.runtime.settings import setting
+from reelward.runtime.words import counted
 from reelward.sim.field import Field
 from reelward.sim.gymnasium_robot import GymnasiumRobot
 from reelward.sim.robot import AnyRobot, load_robot, robot_from
@@ -213,7 +214,7 @@ def cli_check(
             print(f"{name:20} [N]  line {line}")
         clock = f"period {result.period:g} s" if result.period else "no gait clock"
         print(
-            f"{len(result.terms)} terms, {result.nodes} operations, {clock}; "
+            f"{counted(len(result.terms), 'term')}, {counted(result.nodes, 'operation')}, {clock}; "
             f"reads {', '.join(result.inputs)}; jail: {', '.join(jail)}"
         )
     else:

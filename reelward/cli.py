@@ -60,11 +60,13 @@ def extend(to: int | None = None) -> None:
         to: The number of iterations in all. By default one more than there are.
     """
     from reelward.runtime.locks import lock
+    from reelward.runtime.words import counted
     from reelward.studies import study
 
     with lock(study.LEDGER):
         names = study.extend(to)
-    print(f"loop.yaml has {len(names)} iterations, the last {list(names)[-1]}; next: dvc repro")
+    count = counted(len(names), "iteration")
+    print(f"loop.yaml has {count}, the last {list(names)[-1]}; next: dvc repro")
 
 
 @app.command
@@ -74,6 +76,7 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     Args:
         as_json: Print every stage as JSON.
     """
+    from reelward.runtime.words import counted
     from reelward.studies import plan as planning
 
     steps = planning.plan()
@@ -84,9 +87,8 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     for s in costly:
         maybe = "" if s.certain else "maybe: "
         print(f"{s.kind:10}{s.stage:20}{maybe}{'; '.join(s.why)}")
-    print(
-        f"{len(costly)} trainings or paid calls and {len(steps) - len(costly)} free stages to run"
-    )
+    paid = counted(len(costly), "training or paid call", "trainings or paid calls")
+    print(f"{paid} and {counted(len(steps) - len(costly), 'free stage')} to run")
 
 
 @app.command
@@ -176,8 +178,11 @@ def fields(robot: str, as_json: Annotated[bool, arg(name="json")] = False) -> No
 
 def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `reelward fields ... | head` ends quietly
+    from reelward.runtime.options import CONFIG, commands, one_line_mistakes
+
     try:
-        app.cli(prog="reelward", description=__doc__)
+        with one_line_mistakes("reelward", commands(app)):
+            app.cli(prog="reelward", description=__doc__, config=CONFIG)
     except Exception as e:
         from reelward.runtime.explain import explain
 

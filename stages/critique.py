@@ -26,6 +26,7 @@ from reelward.records import Candidates, Criteria, CriticKind, MeasureKind, Mode
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
+from reelward.runtime.words import counted
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def view(folder: Path) -> View:
 def main(args: Args) -> None:
     index = files.read_record(args.rollouts / "index.json", Candidates)
     learners = {c.name: view(args.rollouts / c.name) for c in index.sound}
-    with progress(len(learners), f"judging {len(learners)} candidates") as bar:
+    with progress(len(learners), f"judging {counted(len(learners), 'candidate')}") as bar:
         scene = Scene(
             measure=measures.load(args.measure, args.field, args.goal),
             expert=view(args.expert),

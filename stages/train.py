@@ -42,6 +42,7 @@ from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError, ResourceError, StageError, TrainingError
 from reelward.runtime.progress import progress
+from reelward.runtime.words import counted
 from reelward.runtime.workers import cores, spread
 from reelward.sim.environment import make_env
 from reelward.sim.robot import load_robot
@@ -404,7 +405,7 @@ def main(args: Args) -> None:
     with files.new_folder(args.out) as out:
         jobs = plan(args, index.sound, out)
         steps = [args.env_steps if j.start is None else args.warm_env_steps for j in jobs]
-        with progress(sum(steps), f"training {len(jobs)} candidates") as bar:
+        with progress(sum(steps), f"training {counted(len(jobs), 'candidate')}") as bar:
             done = dict.fromkeys((job.name for job in jobs), 0)
 
             def report(name: str, env_steps: int) -> None:

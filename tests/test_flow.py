@@ -101,7 +101,7 @@ def history(*rows: str) -> list[dict[str, str]]:
         (("c0 0.5", "kept 0.5", "failed 0.5"), 1.0, 3, 1.0, None),
         (("kept 0.5", "c0 0.6", "kept 0.6"), 1.0, 2, 1.0, None),
         (("kept 0.5",), 1.0, 2, 1.0, None),
-        (("kept 0.5",), 1.0, 1, 1.0, "1 iterations improved nothing"),
+        (("kept 0.5",), 1.0, 1, 1.0, "1 iteration improved nothing"),
     ],
 )
 def test_a_limit_ends_the_loop(
@@ -182,7 +182,10 @@ def test_dvc_is_the_only_cache() -> None:
 
 
 ASK = """
-import json, sys, flows.learn, flows.on_reward
+import json, sys
+from flows import environment
+environment.for_flow()
+import flows.learn, flows.on_reward
 import prefect.settings
 s = prefect.settings.get_current_settings()
 print(json.dumps({
@@ -196,7 +199,7 @@ print(json.dumps({
 def test_prefect_stays_at_home_and_waits_for_its_server(desk: Path) -> None:
     settings = json.loads(run(desk, sys.executable, "-c", ASK))
     assert settings == {
-        "home": "scratch/prefect", "analytics": False, "api": None, "persist": False,
+        "home": str(desk / "scratch/prefect"), "analytics": False, "api": None, "persist": False,
         "wait": 120, "server": False,  # whose import takes seconds, and no run of a worker needs it
     }  # fmt: skip
     config = dvc(desk, "config", "--list")
@@ -262,7 +265,7 @@ def test_a_finished_study_ends_before_prefect_begins(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = run(mine, "git", "rev-parse", "HEAD")
-    assert flow(mine, 1) == "nothing to do: tiny has 1 iterations, and nothing changed\n"
+    assert flow(mine, 1) == "nothing to do: tiny has 1 iteration, and nothing changed\n"
     assert run(mine, "git", "rev-parse", "HEAD") == head
     monkeypatch.chdir(mine)
     assert begin(2) is None

@@ -32,6 +32,7 @@ from reelward.language.values import (
     describe,
     is_number,
 )
+from reelward.runtime.words import counted
 
 MAX_DEPTH = 150
 NO_DEFAULT = object()
@@ -330,7 +331,10 @@ class Expressions(Builder, ABC):
             case ast.Tuple() | ast.List():
                 values = [POISON] * len(target.elts) if value is POISON else self.items(value)
                 if len(values) != len(target.elts):
-                    raise Fail("E_SHAPE", f"{len(target.elts)} names for {len(values)} values")
+                    raise Fail(
+                        "E_SHAPE",
+                        f"{counted(len(target.elts), 'name')} for {counted(len(values), 'value')}",
+                    )
                 for part, item in zip(target.elts, values, strict=True):
                     self.assign(part, item, scope, whole)
             case ast.Subscript():

@@ -13,6 +13,7 @@ from reelward.motion.course import courses
 from reelward.motion.cycle import Period, gait_period
 from reelward.motion.record import Descriptor, Motion
 from reelward.motion.track import Scale, Track
+from reelward.runtime.words import counted
 
 
 def describe(
@@ -30,7 +31,7 @@ def describe(
     """
     track = track.finite()
     if len(track) < 8:
-        return unusable(f"only {len(track)} frames")
+        return unusable(f"only {counted(len(track), 'frame')}")
     period = gait_period(track, scale.leg)
     view = View(track.smooth(), scale, near)
     pieces = spans(track, period)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ruamel.yaml import YAMLError
 from ruamel.yaml.comments import CommentedMap
 
+from reelward.runtime.words import counted
 from reelward.studies.yaml_text import edited, loaded
 
 SEED = "seed"
@@ -101,7 +102,9 @@ def extended(text: str, to: int) -> str:
     Raises LedgerError where there are more already."""
     count = len(parents(text))
     if to < count:
-        raise LedgerError(f"expected at least the {count} iterations that loop.yaml has, got {to}")
+        raise LedgerError(
+            f"expected at least the {counted(count, 'iteration')} that loop.yaml has, got {to}"
+        )
 
     def append(root: CommentedMap) -> None:
         for number in range(count, to):
