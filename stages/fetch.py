@@ -24,9 +24,10 @@ from pydantic import Field
 from reelward.motion import untrusted, video
 from reelward.records import Provenance, VideoSource
 from reelward.runtime import files
-from reelward.runtime.download import Limits, bring
+from reelward.runtime.download import bring, is_link
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError, VideoError
+from reelward.runtime.limits import Limits
 
 SIDE = 960
 """Longer side of the result (pixels); nothing later looks closer."""
@@ -157,7 +158,7 @@ def fetch(args: Args, address: str, private: bool) -> VideoSource:
         source = Path(folder).resolve() / "source"
         about = bring(address, source, limits)
         digest = files.digest(source)
-        if not args.sha256 and not address.startswith(("http://", "https://")):
+        if not args.sha256 and not is_link(address):
             raise InputError(f"sha256 is missing; what {address} holds now has {digest}")
         if args.sha256 and args.sha256 != digest:
             raise InputError(f"{address}: expected sha256 {args.sha256}, got {digest}")

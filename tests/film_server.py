@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from reelward.motion import video
+from reelward.runtime.limits import Limits
 
+OPEN = Limits(bytes=1_000_000, seconds=60.0, private=True)
 FPS = 30.0
 FRAMES = 60
 
@@ -51,6 +53,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for _ in range(600):
                 self.wfile.write(b"x")
                 time.sleep(0.1)
+        elif kind == "chunks":
+            self.raw("Transfer-Encoding: chunked", b"FFFFFFFF\r\n", b"x" * 65536)
+        elif kind == "negative":
+            self.raw("Transfer-Encoding: chunked", b"-5\r\n", b"")
+        elif kind == "headers":
+            self.raw("\r\n".join(f"X-{k}: x" for k in range(200)), self.body, b"")
+        elif kind == "longline":
+            self.raw("X: " + "x" * 70_000, self.body, b"")
+        elif kind == "noise":
+            self.wfile.write(b"\x00\xff no answer of this protocol\r\n\r\n")
+        elif kind == "waiting":
+            for _ in range(600):
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                time.sleep(0.1)
+        elif kind == "list":
+            lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:9", *["#EXTINF:9,", "/endless.ts"] * 9]
+            body = "\n".join([*lines, "#EXT-X-ENDLIST", ""]).encode()
+            self.answer(body, kind="application/vnd.apple.mpegurl")
+        elif kind == "gopher":
+            self.move("gopher://127.0.0.1:70/_x")
+        elif kind == "malformed":
+            self.move("http://[::1")
+        elif kind == "password":
+            self.move("http://user:secret@127.0.0.1/")
+        elif kind == "escape":
+            self.wfile.write(b"HTTP/1.1 599 \x1b[2J red\r\n\r\n")
+        elif kind == "zipped":
+            self.raw("Content-Encoding: gzip", self.body, b"")
         elif kind == "mute":
             time.sleep(60)
         else:
@@ -63,6 +93,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body) if length < 0 else length))
         self.end_headers()
         self.wfile.write(body)
+
+    def raw(self, header: str, begin: bytes, piece: bytes) -> None:
+        """An answer with a header as it stands, then `piece` 200 times."""
+        self.wfile.write(f"HTTP/1.1 200 OK\r\n{header}\r\n\r\n".encode() + begin)
+        for _ in range(200):
+            self.wfile.write(piece)
 
     def move(self, to: str) -> None:
         self.send_response(302)

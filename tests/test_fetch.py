@@ -1,41 +1,23 @@
 """The stages fetch and pose: what they write of each kind of source."""
 
-import hashlib
-import json
 import math
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from film_server import FRAMES, film, serving
+from film_server import FRAMES
 
 from reelward.motion import untrusted, video
 from reelward.runtime import files, jail
-from reelward.runtime.download import Limits, bring
-from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
+from reelward.runtime.errors import InputError, NetworkError, StageError
 from reelward.runtime.explain import explain
-from stages import fetch, pose
+from stages import fetch
 
 ROOT = Path(__file__).parents[1]
-OPEN = Limits(bytes=1_000_000, seconds=60.0, private=True)
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    path.write_bytes(film())
-    return path
-
-
-@pytest.fixture(scope="module")
-def server(clip):
-    with serving(clip.read_bytes()) as url:
-        yield url
 
 
 def arguments(folder: Path, source: str, **changes: Any) -> fetch.Args:
@@ -288,62 +270,3 @@ def test_a_full_disk_ends_with_code_5(clip, tmp_path):
     )
     assert done.returncode == 5, done.stderr
     assert done.stderr.count("\n") == 1 and "free some space" in done.stderr
-
-
-# --- wheels
-
-
-@pytest.fixture
-def index(tmp_path, monkeypatch):
-    """A folder that stands for the package index, with one wheel: a container of `files`."""
-
-    def put(name: str, version: str, members: dict[str, bytes]) -> None:
-        folder = tmp_path / "index"
-        folder.mkdir(exist_ok=True)
-        info = f"{name}-{version}.dist-info"
-        meta = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        wheel = "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as box:
-            for path, data in members.items():
-                box.writestr(path, data)
-            box.writestr(f"{info}/METADATA", meta)
-            box.writestr(f"{info}/WHEEL", wheel)
-            box.writestr(f"{info}/LICENSE", "the licence")
-            box.writestr(f"{info}/RECORD", "")
-
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
-    return put
-
-
-def test_a_file_in_a_wheel(index, clip, tmp_path):
-    index("toyclips", "1.2", {"toyclips/demo/walk.mp4": clip.read_bytes()})
-    source = "pypi:toyclips==1.2/toyclips/demo/walk.mp4"
-    args = arguments(tmp_path, source, sha256=files.digest(clip), licence="BSD-3-Clause")
-    fetch.main(args)
-    about = json.loads(args.provenance.read_text())["video"]
-    assert (about["source"], about["licence"]) == (source, "BSD-3-Clause")
-    assert len(list(video.frames(args.out))) == FRAMES
-    with pytest.raises(InputError, match="holds no toyclips/run.mp4"):
-        bring("pypi:toyclips==1.2/toyclips/run.mp4", tmp_path / "got", OPEN)
-    with pytest.raises(NetworkError, match="pip could not get toyclips==9: No matching"):
-        bring("pypi:toyclips==9/walk.mp4", tmp_path / "got", OPEN)
-    with pytest.raises(ResourceError, match="larger than max_mb"):
-        bring(source, tmp_path / "got", Limits(bytes=100))
-
-
-def test_pose_takes_two_pinned_files_and_their_licence(index, tmp_path):
-    members = {pose.DETECTOR: b"detector", pose.LANDMARK: b"landmark"}
-    index("mediapipe", "0.10.21", members)
-    sums = [hashlib.sha256(data).hexdigest() for data in members.values()]
-    args = pose.Args(tmp_path / "pose", "pypi:mediapipe==0.10.21", *sums)
-    pose.main(args)
-    assert files.verified(args.out / "pose_detection.tflite").read_bytes() == b"detector"
-    assert files.verified(args.out / "pose_landmark_full.tflite").read_bytes() == b"landmark"
-    assert (args.out / "LICENSE").read_text() == "the licence"
-    assert "Apache License 2.0" in (args.out / "NOTICE").read_text()
-    wrong = pose.Args(args.out, args.source, sums[1], sums[1])
-    with pytest.raises(InputError, match="expected sha256"):
-        pose.main(wrong)
-    assert files.verified(args.out / "pose_detection.tflite").read_bytes() == b"detector"

