@@ -13,5 +13,8 @@ def _gl() -> str:
         return "disable"
 
 
-# MuJoCo reads it at its first import, wherever in the package that is.
-os.environ.setdefault("MUJOCO_GL", _gl())
+# MuJoCo reads them at its first import, wherever in the package that is, and fails at what it cannot
+# load. Other choices of the user (osmesa, glfw) would decide how pictures look: local.yaml's `renderer`
+# is the only one.
+os.environ["MUJOCO_GL"] = _gl()
+os.environ.pop("PYOPENGL_PLATFORM", None)

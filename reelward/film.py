@@ -68,6 +68,7 @@ def pictures(
         return
     assert not isinstance(robot, GymnasiumRobot)
     camera = Renderer(robot, *size)
+    camera.fit(camera.extent(recording.qpos[steps]))
     for step in steps:
         yield camera.frame(recording.qpos[step])
 

@@ -10,13 +10,13 @@ from reelward.language import Reward
 from reelward.measures.base import LEAST_S, START_UP_S, Episodes, Measure
 from reelward.motion.cycle import Pick, best_cycle, by_energy, gait_signal, landings, phases
 from reelward.motion.record import Motion, to_json
-from reelward.motion.sheet import Place, Tile, body_height, sheet
+from reelward.motion.sheet import BODY, Place, Tile, body_height, sheet
 from reelward.motion.track import Track
 from reelward.motion.track import pack as pack_track
 from reelward.motion.video import encode_jpeg
 from reelward.policy import Policy
 from reelward.records import Stats
-from reelward.render import Renderer
+from reelward.render import Extent, Renderer
 from reelward.runtime.files import json_text
 from reelward.sim.env import Env
 from reelward.sim.environment import make_env
@@ -26,6 +26,8 @@ from reelward.sim.robot import AnyRobot
 
 TILES = 8
 TILE_SIDE = 320
+HALF_TILE, ABOVE = 0.48, 0.80
+"""room for the robot beside its middle and above the ground, as fractions of a tile's side"""
 
 
 @torch.no_grad()
@@ -147,13 +149,33 @@ def _picks(track: Track, motion: Motion) -> list[Pick]:
 
 def _tiles(camera: Renderer, qpos: np.ndarray, track: Track, picks: list[Pick]) -> list[Tile]:
     """Pictures of the chosen frames, and where in them the robot is."""
+    frames = [pick.frame for pick in picks]
+    extent = camera.extent(qpos[frames])
+    camera.fit(extent)
     scale = camera.pixels_per_metre
     ground = camera.height / 2 + camera.robot.camera.height * scale
-    high = body_height(track) * scale
+    middle, high = _size(camera, extent, track.centre[frames, 0], body_height(track))
     tiles = []
-    for pick in picks:
-        middle = track.centre[pick.frame, 0] - qpos[pick.frame, 0]
-        image = camera.frame(qpos[pick.frame])
-        centre = camera.width / 2 + middle * scale
-        tiles.append(Tile(image, pick.time, Place(centre, ground, high), pick.phase))
+    for pick, x in zip(picks, middle - extent.root[:, 0], strict=True):
+        image, centre = camera.frame(qpos[pick.frame]), camera.width / 2 + x * scale
+        tiles.append(Tile(image, pick.time, Place(centre, ground, high * scale), pick.phase))
     return tiles
+
+
+def _size(
+    camera: Renderer, extent: Extent, hips: np.ndarray, high: float
+) -> tuple[np.ndarray, float]:
+    """x of the middle of each tile (m) and the height (m) to which tiles are scaled: the hips and
+    `high`, where tiles then show the whole robot, else its own middle and a height that does."""
+    depth = camera.distance + extent.low[:, 1] - extent.root[:, 1]
+    closer = camera.distance / depth  # what is nearer looks larger
+
+    def needed(middle: np.ndarray) -> float:
+        half = np.maximum(extent.high[:, 0] - middle, middle - extent.low[:, 0])
+        across, up = (closer * half).max() / HALF_TILE, (closer * extent.high[:, 2]).max() / ABOVE
+        return BODY * float(max(across, up))
+
+    if needed(hips) <= high:
+        return hips, high
+    middle = (extent.low[:, 0] + extent.high[:, 0]) / 2
+    return middle, max(high, needed(middle))

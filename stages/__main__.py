@@ -130,7 +130,7 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         lines += robot_complaints(params, robot)
         lines += native_faults(params.get("native") or {}, robot)
     except RobotError as e:
-        lines += [f"robot: {e}"] if "robot" in shared else []
+        lines += [f"robot: {line}" for line in str(e).splitlines() if "robot" in shared]
     except NativeError as e:
         lines.append(str(e))
     lines += [f"measure.{line}" for line in measure_complaints(section(params, "measure"), robot)]

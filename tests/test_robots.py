@@ -27,15 +27,15 @@ def test_unknown_robot_names_the_nearest():
 @pytest.mark.parametrize(
     "edit, complaint",
     [
-        ("substeps: 0.5", "substeps: Input should be a valid integer"),
-        ("spare: 1", "spare: Extra inputs are not permitted"),
+        ("substeps: 0.5", "substeps = 0.5: expected a whole number above 0"),
+        ("spare: 1", "spare = 1: unknown key; known keys: episode_s, model"),
         ("model: gymnasium:none.xml", "cannot read"),
-        ("root: chest", "the model has no body 'chest'"),
-        ("substeps: 0", "substeps: Input should be greater than 0"),
-        ("joint_range_deg: {hip: [0, 9]}", "joint_range_deg: it has no joint 'hip'"),
+        ("root: chest", "root: the model has no body 'chest'; known keys: torso"),
+        ("substeps: 0", "substeps = 0: expected a whole number above 0"),
+        ("joint_range_deg: {hip: [0, 9]}", "joint_range_deg: the model has no joint 'hip'; "),
         (
             "joints: {right_hip: thigh_joint}",
-            "each among `joints`; 'leg_joint' is not",
+            "not among them: 'leg_joint', 'foot_joint', .*; add NAME: leg_joint",
         ),
     ],
 )

@@ -18,8 +18,8 @@ _LOST = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("QPOS
 
 
 class CpuPhysics:
-    """Steps N copies of a robot. `qpos [N, nq]`, `qvel [N, nv]` and `ctrl [N, nu]` are live float64
-    views: writing to them changes the simulations.
+    """Steps N copies of a robot. `qpos [N, nq]`, `qvel [N, nv]`, `act [N, na]` and `ctrl [N, nu]` are
+    live float64 views: writing to them changes the simulations.
 
     Every call ends with MuJoCo's velocity stage at the new state, so that derived arrays (`output`)
     describe the state *after* the step. Forces and sensors are those of the last physics step. A
@@ -37,6 +37,10 @@ class CpuPhysics:
         self.qpos, self.qvel, self.ctrl, self._warmstart = (
             torch.from_numpy(self.batch.bind(f)) for f in ("qpos", "qvel", "ctrl", "qacc_warmstart")
         )
+        self.act = torch.zeros(n, 0, dtype=torch.float64)
+        """activations of actuators that have a state, such as muscles"""
+        if robot.mj_model.na:
+            self.act = torch.from_numpy(self.batch.bind("act"))
         self.diverged = torch.zeros(n, dtype=torch.bool)
         """simulations that MuJoCo reset, or failed to step, in the last call"""
         self._warned = self.batch.warning[:, _LOST]

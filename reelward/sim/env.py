@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -34,6 +35,7 @@ class Physics(Protocol):
     back from the device"""
     qpos: Tensor
     qvel: Tensor
+    act: Tensor
     ctrl: Tensor
     diverged: Tensor
 
@@ -81,6 +83,13 @@ class Env:
         self.mirror = Mirror(robot, self.device) if symmetric else None
         low, high = _floats(robot.mj_model.actuator_ctrlrange, self.device).T
         self._ctrl_mid, self._ctrl_half = (low + high) / 2, (high - low) / 2
+        self._observed = torch.tensor(robot.observed, device=self.device)
+        height = None if robot.base.free or not robot.base.height else robot.base.height.column
+        bounded = [i for i in robot.observed if i != height]
+        self._bounded = torch.tensor(bounded, device=self.device)
+        key = robot.reset.keyframe
+        start = np.zeros(robot.mj_model.na) if key is None else robot.mj_model.key(key).act
+        self._activations = torch.as_tensor(start, dtype=physics.qpos.dtype, device=self.device)
         self._starts = StartStates(robot, self.rngs, physics.qpos.dtype)
 
         names = [f.name for f in robot.fields]
@@ -109,7 +118,7 @@ class Env:
     @property
     def observation_space(self) -> Vector:
         m, clock = self.robot.mj_model, 4 if self.mirror is None else 2
-        return Vector(m.nq - self.robot.unobserved + m.nv + clock)
+        return Vector(len(self.robot.observed) + m.nv + clock)
 
     @property
     def action_space(self) -> Box:
@@ -123,7 +132,7 @@ class Env:
         v = self.physics.qvel
         if self.robot.velocity_clip is not None:
             v = v.clamp(-self.robot.velocity_clip, self.robot.velocity_clip)
-        obs = torch.cat((self.physics.qpos[:, self.robot.unobserved :], v), 1).float()
+        obs = torch.cat((self.physics.qpos[:, self._observed], v), 1).float()
         if self.mirror is None:
             return torch.cat((obs, *self.clock.columns((1, 2))), 1)
         obs = self.mirror.observations(obs, self.clock.second_half)
@@ -159,7 +168,7 @@ class Env:
             pitch = self.fields["root_rpy"][:, 1]
             ok &= (pitch > h.pitch[0]) & (pitch < h.pitch[1])
         if h.state_limit:
-            ok &= (self.physics.qpos[:, 2:].abs() < h.state_limit).all(1)
+            ok &= (self.physics.qpos[:, self._bounded].abs() < h.state_limit).all(1)
             ok &= (self.physics.qvel.abs() < h.state_limit).all(1)
         return ok
 
@@ -192,12 +201,16 @@ class Env:
         q, v, phase = self._starts.draw(counts)
         write(self.physics.qpos, q)
         write(self.physics.qvel, v)
+        if self.robot.mj_model.na:
+            write(self.physics.act, self._activations)
         self.physics.forward(rows)
         if self.robot.reset.stances:
             self.fields.forget()
             lowest = self.fields["foot_height"][rows].min(1).values
-            z = self.physics.qpos[:, 1 if self.robot.planar else 2]
-            write(z, z[rows] - (lowest - GROUND_GAP))
+            height = self.robot.base.height
+            assert height is not None
+            z = self.physics.qpos[:, height.column]
+            write(z, z[rows] - height.sign * (lowest - GROUND_GAP))
             self.physics.forward(rows)
         for memory in (t.age, t.action, t.prev_action, t.air_time, t.contact_time):
             write(memory, 0)

@@ -71,7 +71,9 @@ class GpuPhysics:
             self._model.opt.graph_conditional = early
             self._model.opt.warn_overflow = 0
             self._data = mjw.put_data(model, start, nworld=n, nconmax=contacts, njmax=rows)
-        self.qpos, self.qvel, self.ctrl = (self.output(f) for f in ("qpos", "qvel", "ctrl"))
+        self.qpos, self.qvel, self.act, self.ctrl = (
+            self.output(f) for f in ("qpos", "qvel", "act", "ctrl")
+        )
         self.diverged = torch.zeros(n, dtype=torch.bool, device=self.device)
         """simulations that diverged in the last step"""
         self._warmstart, self._overflow = self.output("qacc_warmstart"), self.output("overflow")
@@ -101,7 +103,7 @@ class GpuPhysics:
         torch.logical_or(~sound, (self._overflow & FULL) != 0, out=self.diverged)
         lost = self.diverged[:, None]
         self.qpos.copy_(torch.where(lost, self._qpos0, self.qpos))
-        for memory in (self.qvel, self._warmstart, *self._forces):
+        for memory in (self.qvel, self.act, self._warmstart, *self._forces):
             memory.masked_fill_(lost, 0.0)
         self._refresh()
 
@@ -112,12 +114,15 @@ class GpuPhysics:
 
     def state(self) -> Tensor:
         """The whole integration state with the solver's warm start."""
-        return torch.cat((self.qpos, self.qvel, self._warmstart), 1).cpu()
+        return torch.cat(self._memories, 1).cpu()
+
+    @property
+    def _memories(self) -> tuple[Tensor, ...]:
+        return self.qpos, self.qvel, self._warmstart, self.act
 
     def load_state(self, state: Tensor, rows: slice = slice(None)) -> None:
-        nv = self.qvel.shape[1]
-        parts = state.to(self.device).split((self.qpos.shape[1], nv, nv), 1)
-        for memory, part in zip((self.qpos, self.qvel, self._warmstart), parts, strict=True):
+        parts = state.to(self.device).split([m.shape[1] for m in self._memories], 1)
+        for memory, part in zip(self._memories, parts, strict=True):
             memory[rows] = part
         self._refresh()
 

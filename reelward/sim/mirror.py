@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reelward.sim.mjcf import Robot, mirrored
+from reelward.sim.mjcf import Robot
+from reelward.sim.parts import mirrored
 
 
 class Mirror:
@@ -17,7 +18,7 @@ class Mirror:
         for name in robot.joints:
             a, b = m.joint(robot.joints[name]), m.joint(robot.joints[mirrored(name)])
             q[a.qposadr[0]], v[a.dofadr[0]] = b.qposadr[0], b.dofadr[0]
-        seen = [i - robot.unobserved for i in q[robot.unobserved :]]
+        seen = [robot.observed.index(q[i]) for i in robot.observed]
         actions = [actuators.index(mirrored(a)) for a in actuators]
         self._actions = torch.tensor(actions, device=device)
         self._observations = torch.tensor(seen + [len(seen) + i for i in v], device=device)

@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from reelward.runtime.errors import InputError
+from reelward.runtime.validation import read_yaml
+from reelward.sim.complaints import complaints
 from reelward.sim.gymnasium_robot import GymnasiumRobot
 from reelward.sim.mjcf import Robot
 from reelward.sim.schema import RobotError
+from reelward.sim.soundness import unsound
 
 _PACKAGE = Path(__file__).parents[1]
 FOLDERS = (Path("robots"), _PACKAGE / "robots", _PACKAGE.parent / "robots")
@@ -30,22 +33,26 @@ AnyRobot = Robot | GymnasiumRobot
 
 def load_robot(name: str, *folders: Path) -> AnyRobot:
     """The robot NAME of the first of `folders` (by default FOLDERS) that has it. Raises RobotError
-    in one line."""
+    with a line for each thing that is wrong."""
     searched = folders or FOLDERS
     path = next((p for f in searched if (p := f / name / "robot.yaml").is_file()), None)
     if path is None:
         raise RobotError(_unknown(name, searched))
     try:
-        robot = robot_from(dict(name=name, folder=path.parent, **yaml.safe_load(path.read_text())))
-        robot.fields  # noqa: B018 - a bad MJCF or environment is refused here, by name
-        return robot
+        content = read_yaml(path)
+    except InputError as e:
+        raise RobotError(str(e)) from e
+    try:
+        lines = [f"{key}: unknown key" for key in ("name", "folder") if key in content]
+        robot = robot_from(content | {"name": name, "folder": path.parent})
     except ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RobotError(f"{path}: {where}: {first['msg']}") from e
-    except (yaml.YAMLError, TypeError) as e:
-        reason = " ".join(str(e).split())
-        raise RobotError(f"{path}: expected a mapping in YAML: {reason}") from e
+        lines += complaints(e, GymnasiumRobot if "gymnasium" in content else Robot)
+    if lines:
+        raise RobotError("\n".join(f"{path}: {line}" for line in lines))
+    if isinstance(robot, Robot) and (lines := unsound(robot)):
+        raise robot.error(lines)
+    robot.fields  # noqa: B018 - a bad environment is refused here, by name
+    return robot
 
 
 def robot_from(data: Mapping[str, Any]) -> AnyRobot:

@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat
 
 
 class RobotError(ValueError):
-    """A robot that does not exist, or whose YAML, MJCF or environment is not usable."""
+    """A robot that does not exist, or whose YAML, MJCF or environment is not usable: a line for
+    each thing that is wrong with it."""
 
 
 class Strict(BaseModel):
-    """Data from YAML: read-only, and an unknown key is an error."""
+    """Data from YAML: read-only; an unknown key and a number that is not finite are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BaseRobot(Strict):

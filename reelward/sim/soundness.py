@@ -1,0 +1,268 @@
+"""Whether an MJCF from elsewhere means what reelward takes it to mean.
+
+Every complaint is a line that names the key of robot.yaml or the element of the MJCF, and what mends
+it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import mujoco
+import numpy as np
+
+from reelward.sim.base import ALIGNED, Base, base
+from reelward.sim.mjcf import Robot
+from reelward.sim.parts import mirrored
+
+LEVEL = 0.001
+"""the floor's distance from z = 0 at most (m)"""
+_FLAG = mujoco.mjtDisableBit
+_GEOM = mujoco.mjtGeom
+_JOINTS = {
+    int(mujoco.mjtJoint.mjJNT_FREE): "free joint",
+    int(mujoco.mjtJoint.mjJNT_BALL): "ball joint",
+}
+_FLOOR = '<geom name="floor" type="plane" size="20 20 0.1"/>'
+
+
+def unsound(robot: Robot) -> list[str]:
+    """What of the compiled model would not be what it seems. Raises RobotError where it does not
+    compile."""
+    m = robot.mj_model
+    root = m.body(robot.root).id
+    moves, lines = base(m, root)
+    lines += _joints(robot, m) + _actuators(robot, m)
+    if lines:
+        return lines
+    lines += _start(robot, m, moves)
+    if robot.symmetric and moves.planar:
+        lines += _mirror(robot, m)
+    return lines + _ground(robot, m, root, moves)
+
+
+# --- joints and actuators ---------------------------------------------------------------------
+
+
+def _joints(robot: Robot, m: mujoco.MjModel) -> list[str]:
+    return [
+        f"joints.{ours}: {name!r} is a {_JOINTS[kind]}; expected a hinge or a slide"
+        + (", or a ball joint made of three hinges" if "ball" in _JOINTS[kind] else "")
+        for ours, name in robot.joints.items()
+        if (kind := int(m.joint(name).type[0])) in _JOINTS
+    ]
+
+
+def _actuators(robot: Robot, m: mujoco.MjModel) -> list[str]:
+    if not m.nu:
+        return [
+            'the model has no actuator; add one a joint: <actuator><motor joint="..."/></actuator>'
+        ]
+    lines, driven, strange, idle, unlimited = [], [], [], [], defaultdict(list)
+    ours = {theirs: name for name, theirs in robot.joints.items()}
+    for i in range(m.nu):
+        name = m.actuator(i).name or f"number {i}"
+        if m.actuator_trntype[i] != mujoco.mjtTrn.mjTRN_JOINT:
+            kind = mujoco.mjtTrn(int(m.actuator_trntype[i])).name.removeprefix("mjTRN_").lower()
+            lines.append(
+                f"expected actuators that drive joints; {name!r} of the model drives a {kind}; "
+                'give it joint="..." in the MJCF, or delete it'
+            )
+            continue
+        joint = m.joint(m.actuator_trnid[i, 0]).name
+        if joint in driven:
+            lines.append(
+                f"expected one actuator a joint; {joint!r} has several; keep one in the MJCF"
+            )
+        elif joint not in ours:
+            strange.append(joint)
+        driven.append(joint)
+        if not m.actuator_ctrllimited[i] or not np.isfinite(m.actuator_ctrlrange[i]).all():
+            motor = m.actuator_biastype[i] == mujoco.mjtBias.mjBIAS_NONE
+            unlimited['ctrlrange="-1 1"' if motor else 'inheritrange="1"'].append(repr(name))
+        if m.opt.disableactuator & 1 << int(m.actuator_group[i]):
+            idle.append(repr(name))
+    if idle:
+        verb = "is" if len(idle) == 1 else "are"
+        lines.append(f"{', '.join(idle)} {verb} off by <option actuatorgroupdisable>; delete that")
+    if strange:
+        lines.append(
+            "joints: expected every joint that has an actuator; not among them: "
+            f"{', '.join(map(repr, strange))}; add NAME: {strange[0]}"
+        )
+    if m.opt.disableflags & _FLAG.mjDSBL_ACTUATION:
+        lines.append('all actuators are off by <flag actuation="disable"/>; delete that')
+    return lines + [
+        f"no ctrlrange, of which an action is a fraction: actuators {', '.join(names)}; give each "
+        f"{remedy} in the MJCF"
+        for remedy, names in unlimited.items()
+    ]
+
+
+# --- start states and the mirror --------------------------------------------------------------
+
+
+def _start(robot: Robot, m: mujoco.MjModel, moves: Base) -> list[str]:
+    lines, reset = [], robot.reset
+    if robot.episode_s < m.opt.timestep * robot.substeps:
+        lines.append(
+            f"episode_s: expected at least one control step of {m.opt.timestep * robot.substeps:g} s, "
+            f"got {robot.episode_s:g}"
+        )
+    if reset.forward != (0, 0) and moves.forward is None:
+        lines.append(f"reset.forward: the root {robot.root!r} cannot move along x; delete it")
+    if reset.stances and moves.height is None:
+        lines.append(
+            f"reset.stances: the root {robot.root!r} cannot be put on the ground; delete them"
+        )
+    postures = [(f"reset.stances[{i}].joints", s.joints) for i, s in enumerate(reset.stances)]
+    if robot.actuation.kind == "targets":
+        postures.append(("actuation.default", _targets(robot, m)))
+    for path, angles in postures:
+        for name, angle in angles.items():
+            joint = m.joint(robot.joints[name])
+            low, high = joint.range
+            if m.jnt_limited[joint.id] and not low - 0.01 <= angle <= high + 0.01:
+                unit = "m" if joint.type[0] == mujoco.mjtJoint.mjJNT_SLIDE else "rad"
+                lines.append(
+                    f"{path}.{name}: expected {low:.4g} to {high:.4g} {unit}, the joint's range, got "
+                    f"{angle:g}"
+                )
+    if reset.stances:
+        return lines
+    data = mujoco.MjData(m)
+    data.qpos[:] = m.qpos0 if reset.keyframe is None else m.key(reset.keyframe).qpos
+    mujoco.mj_kinematics(m, data)
+    r, z = data.body(robot.root).xmat.reshape(3, 3), data.body(robot.root).xpos[2]
+    pitch = -np.arctan2(r[2, 0], np.hypot(r[2, 1], r[2, 2]))
+    for key, at, unit in (("height", z, "m"), ("pitch", pitch, "rad")):
+        span = getattr(robot.healthy, key)
+        if span and not span[0] < at < span[1]:
+            lines.append(
+                f"healthy.{key}: an episode starts at {round(at, 3) + 0.0:g} {unit}, outside of {span[0]:g} "
+                f"to {span[1]:g}, and would end at once; widen it, or start elsewhere: reset.keyframe"
+            )
+    return lines
+
+
+def _targets(robot: Robot, m: mujoco.MjModel) -> dict[str, float]:
+    """The pose of the action zero."""
+    ours = {theirs: name for name, theirs in robot.joints.items()}
+    middles = m.actuator_ctrlrange.mean(1)
+    return {ours[m.joint(m.actuator_trnid[i, 0]).name]: middles[i] for i in range(m.nu)}
+
+
+def _mirror(robot: Robot, m: mujoco.MjModel) -> list[str]:
+    """Pairs of joints that the mirror would exchange wrongly: it changes no sign."""
+    data, lines = mujoco.MjData(m), []
+    mujoco.mj_kinematics(m, data)
+    force = {
+        m.joint(m.actuator_trnid[i, 0]).name: (
+            m.actuator_gear[i, 0] * m.actuator_ctrlrange[i]
+        ).tolist()
+        for i in range(m.nu)
+    }
+    for ours, name in robot.joints.items():
+        twin = robot.joints[mirrored(ours)]
+        if twin < name:
+            continue
+        one, other = (data.xaxis[m.joint(j).id] for j in (name, twin))
+        if abs(one[1]) < ALIGNED and m.joint(name).type[0] == mujoco.mjtJoint.mjJNT_HINGE:
+            lines.append(
+                f"symmetric: joint {name!r} does not turn about the y axis; expected that of each "
+                "joint, or symmetric: false"
+            )
+        elif one @ other < ALIGNED or force.get(name) != force.get(twin):
+            what = "axes" if one @ other < ALIGNED else "actuators or targets"
+            lines.append(
+                f"symmetric: joints {name!r} and {twin!r} have different {what}; make them equal, "
+                "or say symmetric: false"
+            )
+    return lines
+
+
+# --- the ground -------------------------------------------------------------------------------
+
+
+def _ground(robot: Robot, m: mujoco.MjModel, root: int, moves: Base) -> list[str]:
+    """What is wrong with the floor: fields measure from z = 0, and feet must touch it."""
+    down = m.opt.gravity / (np.linalg.norm(m.opt.gravity) or 1)
+    weightless = not down.any() or bool(m.opt.disableflags & _FLAG.mjDSBL_GRAVITY)
+    if not weightless and -down[2] < ALIGNED:
+        pull = " ".join(f"{x:g}" for x in m.opt.gravity)
+        return [f'<option gravity="{pull}">: expected a pull along -z: gravity="0 0 -9.81"']
+    feet = [m.geom(name).id for foot in robot.feet.values() for name in foot.geoms]
+    own = m.body_rootid == m.body_rootid[root]
+    body = m.geom_bodyid
+    fixed = [g for g in range(m.ngeom) if m.body_weldid[body[g]] == 0 and g not in feet]
+    off = m.opt.disableflags & (_FLAG.mjDSBL_CONTACT | _FLAG.mjDSBL_CONSTRAINT)
+    if not feet:
+        falls = moves.height is not None and not weightless
+        mine = [g for g in range(m.ngeom) if own[body[g]]]
+        if falls and (off or not any(_touch(m, a, b) for a in mine for b in fixed)):
+            return [
+                f"the robot would fall for ever: nothing holds it; add to the worldbody: {_FLOOR}"
+            ]
+        return []
+    if off:
+        return [
+            'contacts are off by <flag contact="disable"/> or constraint; feet need them: delete that'
+        ]
+    return _floor(robot, m, root, fixed)
+
+
+def _floor(robot: Robot, m: mujoco.MjModel, root: int, fixed: list[int]) -> list[str]:
+    data = mujoco.MjData(m)
+    mujoco.mj_kinematics(m, data)
+    lines, floors = [], []
+    feet = [m.geom(name).id for foot in robot.feet.values() for name in foot.geoms]
+    for g in fixed:
+        name = m.geom(g).name or f"number {g}"
+        kind, normal, top = m.geom_type[g], data.geom_xmat[g].reshape(3, 3)[2], data.geom_xpos[g, 2]
+        if kind == _GEOM.mjGEOM_HFIELD and any(_touch(m, g, f) for f in feet):
+            lines.append(
+                f"geom {name!r} is a height field; heights of feet are measured from z = 0, so the floor "
+                f"must be level; put in its place: {_FLOOR}"
+            )
+        elif kind == _GEOM.mjGEOM_PLANE and LEVEL < normal[2] < ALIGNED:
+            lines.append(f'floor {name!r} slopes; expected it level: euler="0 0 0"')
+        elif kind == _GEOM.mjGEOM_PLANE and normal[2] >= ALIGNED:
+            floors.append((g, name, top))
+        elif kind == _GEOM.mjGEOM_BOX and np.abs(normal).max() >= ALIGNED:
+            half = float(np.abs(normal) @ m.geom_size[g])
+            reach = np.abs(data.geom_xmat[g].reshape(3, 3)) @ m.geom_size[g]
+            apart = np.abs(data.xpos[root] - data.geom_xpos[g])
+            if (apart < reach)[:2].all() and top + half < data.xpos[root, 2]:
+                floors.append((g, name, top + half))
+    if lines:
+        return lines
+    if not floors:
+        return [f"the model has no floor at z = 0; add to its worldbody: {_FLOOR}"]
+    _, name, top = max(floors, key=lambda floor: floor[2])
+    if abs(top) > LEVEL:
+        return [
+            f"floor {name!r} is at z = {top:.4g} m; expected z = 0, from where heights of feet are "
+            "measured: move it, and the robot with it"
+        ]
+    level = [g for g, _, z in floors if abs(z) <= LEVEL]
+    names = [geom for foot in robot.feet.values() for geom in foot.geoms]
+    through = [repr(n) for n in names if not any(_touch(m, m.geom(n).id, g) for g in level)]
+    if not through:
+        return []
+    return [
+        f"feet: {', '.join(through)} pass{'es' if len(through) == 1 else ''} through the floor {name!r}: "
+        'contype and conaffinity exclude each other, or an <exclude> does; give both contype="1" '
+        'conaffinity="1", or name the geoms that touch'
+    ]
+
+
+def _touch(m: mujoco.MjModel, a: int, b: int) -> bool:
+    """Whether two geoms can be in contact."""
+    pairs = zip(m.pair_geom1, m.pair_geom2, strict=True)
+    if any({int(x), int(y)} == {a, b} for x, y in pairs):
+        return True
+    one, other = sorted((int(m.geom_bodyid[a]), int(m.geom_bodyid[b])))
+    if (one << 16) + other in m.exclude_signature:
+        return False
+    masks = m.geom_contype[a] & m.geom_conaffinity[b] | m.geom_contype[b] & m.geom_conaffinity[a]
+    return bool(masks)
