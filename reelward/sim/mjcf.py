@@ -246,6 +246,11 @@ class Robot(BaseRobot):
         return self.mj_model.opt.timestep * self.substeps
 
     @property
+    def free(self) -> bool:
+        """The root can leave the x-z plane."""
+        return bool(self.base.place) and not self.base.planar
+
+    @property
     def mirrors(self) -> bool:
         """One policy can serve right and left."""
         return self.symmetric and self.base.planar
