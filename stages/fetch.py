@@ -110,8 +110,9 @@ def cut(source: Path, args: Args) -> Cut:
     """The section and crop of `source`. Raises InputError, VideoError."""
     info = untrusted.probe(source)
     length = info.seconds or video.MAX_SECONDS  # a stream that was recorded declares none
-    end = length if args.end is None else args.end
-    if not args.start < end <= length + 1 / info.fps:
+    # The length may be an estimate: without an `end`, every picture counts.
+    end = video.MAX_SECONDS if args.end is None else args.end
+    if not args.start < min(end, length) or (args.end or 0.0) > length + 1 / info.fps:
         raise InputError(
             f"start, end: expected a section of {length:.2f} s, got {args.start:g} to {end:g}"
         )
@@ -137,8 +138,9 @@ def cut(source: Path, args: Args) -> Cut:
         raise InputError(
             f"start: expected less than the video's length, got {args.start:g} s"
         ) from None
-    if not info.seconds:
-        end = min(end, args.start + count / fps)
+    end, last = args.end or info.seconds, args.start + count / fps
+    if abs(end - last) > 1.5 / fps:
+        end = last
     return Cut(mp4, (args.start, round(end, 3)), crop, count, round(count / fps, 3))
 
 

@@ -1,7 +1,7 @@
 """Video files in and out: the only place that decodes or encodes pictures.
 
-A file is decoded as a stream of frames by their own time stamps, upright (rotation metadata is
-applied) and no larger than asked for; nothing holds a whole video in memory.
+A file is decoded as a stream of frames by their own time stamps, as a player shows them (see `screen`) and
+no larger than asked for; nothing holds a whole video in memory.
 """
 
 from __future__ import annotations
@@ -15,12 +15,25 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.filter import Graph
+from av.stream import Disposition
+
+from reelward.motion.container import margins
+from reelward.motion.screen import Screen
 
 MAX_SIDE = 8192
 MAX_SECONDS = 600.0
 """maximum length: a video is always decoded from its beginning"""
 REPEATED = 20.0
 """maximum difference (grey levels of 255) between a frame and its repetition, due to compression"""
+DELAY_S = 0.1
+"""sound that begins earlier than the pictures by at most this is only delayed by its encoder"""
+BACK_S, AHEAD_S = 1.0, 10.0
+"""time stamps that go back, or in a broadcast ahead, by more than this come from a clock that was reset"""
+BROADCAST = ("mpegts", "mpeg")
+"""containers whose clock may be reset"""
+WRAPPED_S = 12 * 3600.0
+"""a broadcast that seems to be longer had its clock reset; that clock returns to 0 after 26.5 hours"""
 
 
 class VideoError(ValueError):
@@ -31,7 +44,8 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class Info:
-    """Upright size (pixels), mean rate and length (s), as the file declares them."""
+    """Size (pixels) as a player shows it, rate of the pictures (Hz), and the length (s) that the file
+    declares, 0 if it declares none."""
 
     width: int
     height: int
@@ -41,7 +55,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture of a video: number in the file (from 0), time (s, 0 for the first frame), and RGB
+    """A picture of a video: number in the file (from 0), time (s, 0 where the file begins), and RGB
     `[H, W, 3]` uint8."""
 
     index: int
@@ -51,38 +65,42 @@ class Frame:
 
 def probe(path: Path) -> Info:
     """Size, rate and length. Raises VideoError."""
-    with _open(path) as box:
-        stream = box.streams.video[0]
-        first = next(_decoded(path, box), None)
+    with _Source(path) as source:
+        first = next(source.decoded(), None)
         if first is None:
             raise VideoError(f"{path}: expected frames, got none; the file is cut off or damaged")
-        width, height = first.width, first.height
-        if round(first.rotation) % 180:
-            width, height = height, width
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        return Info(width, height, float(rate), _declared(box))
+        screen = source.screen(first)
+        seconds = source.seconds
+    if max(screen.width, screen.height) > MAX_SIDE:
+        raise VideoError(
+            f"{path}: expected at most {MAX_SIDE} pixels a side, got {screen.width} x {screen.height}"
+        )
+    with _Source(path) as source:
+        rate = source.rate() * (2 if first.interlaced_frame else 1)
+    return Info(screen.width, screen.height, float(rate), seconds)
 
 
 def frames(
     path: Path, *, start: float = 0.0, stop: float | None = None, side: int = 960
 ) -> Iterator[Frame]:
-    """The frames whose time lies in [start, stop) seconds, scaled so that the longer side has at
-    most `side` pixels. Raises VideoError for a file that is no video, damaged, cut off (it ends
-    before nine tenths of the length it declares), too large or too long."""
-    with _open(path) as box:
-        zero, last, step = None, 0.0, 0.0
-        for index, frame in enumerate(_decoded(path, box)):
-            time = frame.time if frame.time is not None else last + step
-            zero = time if zero is None else zero
-            step, last = max(time - zero - last, 0.0), time - zero
-            if stop is not None and last >= stop:
+    """The frames whose time lies in [start, stop) seconds, scaled so that the longer side has at most
+    `side` pixels. Both fields of an interlaced frame are frames of their own.
+
+    Raises VideoError for a file that is no video, damaged, cut off (it ends before nine tenths of the
+    length it declares), too large or too long.
+    """
+    with _Source(path) as source:
+        screen, clock = None, source.clock()
+        for index, frame in enumerate(_progressive(source.decoded())):
+            time = clock.read(frame.time)
+            screen = screen or source.screen(frame, side)
+            if stop is not None and time >= stop:
                 return
-            if last >= start:
-                yield Frame(index, last, _picture(frame, side))
-        declared = _declared(box)
-        if zero is None or last + 2 * step < 0.9 * declared:
+            if time >= start:
+                yield Frame(index, time, screen.show(frame))
+        if screen is None or source.reached < 0.9 * source.declared:
             raise VideoError(
-                f"{path}: expected {declared:.1f} s of video, got {last:.1f} s; "
+                f"{path}: expected {source.declared:.1f} s of video, got {source.reached:.1f} s; "
                 "the file is cut off: fetch it again"
             )
 
@@ -134,62 +152,203 @@ def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def _open(path: Path) -> av.container.InputContainer:
-    if not path.is_file():
-        raise VideoError(f"{path}: expected a video file, got none")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path}: expected a video, the file is empty")
-    try:
-        # A playlist inside a file must not make us open other addresses.
-        box = av.open(str(path), options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, ValueError) as e:
-        raise VideoError(
-            f"{path}: expected a video, got something else or a file without its index "
-            f"({type(e).__name__}); give an mp4, webm, mov, mkv or gif"
-        ) from e
-    fault = _fault(box)
-    if fault:
-        box.close()
-        raise VideoError(f"{path}: {fault}")
-    box.streams.video[0].thread_type = "AUTO"
-    return box
+class _Clock:
+    """Times (s), which never go back, from time stamps that may be missing or wrong.
+
+    `begin` is the stamp at which the file begins, `step` the time between two pictures, and `broadcast`
+    whether the stamps may come from a clock that was reset.
+    """
+
+    def __init__(self, begin: float, step: float, broadcast: bool) -> None:
+        self._begin, self._step, self._broadcast = begin, step, broadcast
+        self._zero: float | None = None
+        self._last = 0.0
+
+    def read(self, stamp: float | None) -> float:
+        first = self._zero is None
+        if self._zero is None:
+            delayed = stamp is None or stamp - self._begin <= DELAY_S
+            self._zero = (stamp or 0.0) if delayed else self._begin
+        due = 0.0 if first else self._last + self._step
+        time = due if stamp is None else stamp - self._zero
+        ahead = 0.0 if first else time - self._last
+        if stamp is not None and (ahead < -BACK_S or (self._broadcast and ahead > AHEAD_S)):
+            self._zero, time = stamp - due, due
+        self._last = max(time, self._last)
+        return self._last
 
 
-def _fault(box: av.container.InputContainer) -> str | None:
-    if not box.streams.video:
-        kinds = ", ".join(s.type for s in box.streams) or "nothing"
-        return f"expected a video stream, got {kinds}"
-    code = box.streams.video[0].codec_context
-    if code is None:
-        return "expected a video that FFmpeg decodes: its codec is unknown, or the file is cut off"
-    if max(code.width, code.height) > MAX_SIDE:
-        return f"expected at most {MAX_SIDE} pixels a side, got {code.width} x {code.height}"
-    if _declared(box) > MAX_SECONDS:
-        return (
-            f"expected at most {MAX_SECONDS:.0f} s, got {_declared(box):.0f} s; cut the file: "
-            "ffmpeg -ss START -t SECONDS -i FILE part.mp4"
-        )
-    return None
+class _Source:
+    """An open file, and the stream of it that a player shows."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise VideoError(f"{path}: expected a video file, got none")
+        if path.stat().st_size == 0:
+            raise VideoError(f"{path}: expected a video, the file is empty")
+        try:
+            # A playlist inside a file must not make us open other addresses.
+            self._box = av.open(str(path), options={"protocol_whitelist": "file"})
+        except (av.error.FFmpegError, ValueError) as e:
+            raise VideoError(
+                f"{path}: expected a video, got something else or a file without its index "
+                f"({type(e).__name__}); give an mp4, webm, mov, mkv or gif"
+            ) from e
+        self._path = path
+        self.reached = 0.0
+        """how far the file was read (s)"""
+        fault = self._choose()
+        if fault:
+            self._box.close()
+            raise VideoError(f"{path}: {fault}")
+        self._stream.thread_type = "AUTO"
+
+    def __enter__(self) -> _Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._box.close()
+
+    def _choose(self) -> str | None:
+        """Choose the stream; what is wrong with it, or None."""
+        pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+        films = [s for s in self._box.streams.video if not s.disposition & pictures]
+        if not films:
+            kinds = ", ".join(s.type for s in self._box.streams if s.type != "video") or "nothing"
+            cover = " and a still picture" if self._box.streams.video else ""
+            return f"expected a video stream, got {kinds}{cover}"
+        best = self._box.streams.best("video")
+        self._stream = next((s for s in films if best and s.index == best.index), films[0])
+        code = self._stream.codec_context
+        if code is None:
+            return (
+                "expected a video that FFmpeg decodes: its codec is unknown, or the file is cut off"
+            )
+        if max(code.width, code.height) > MAX_SIDE:
+            return f"expected at most {MAX_SIDE} pixels a side, got {code.width} x {code.height}"
+        if self.seconds > MAX_SECONDS:
+            return (
+                f"expected at most {MAX_SECONDS:.0f} s, got {self.seconds:.0f} s; cut the file: "
+                "ffmpeg -ss START -t SECONDS -i FILE part.mp4"
+            )
+        return None
+
+    @property
+    def seconds(self) -> float:
+        """Length (s) up to the stream's end, or of the file if the stream declares none; 0 if neither
+        does."""
+        base = self._stream.time_base
+        if not self._stream.duration or base is None or self._broadcast:
+            return self.declared
+        late = float((self._stream.start_time or 0) * base) - self._begin
+        return float(self._stream.duration * base) + (late if late > DELAY_S else 0.0)
+
+    @property
+    def _begin(self) -> float:
+        """The time stamp (s) at which the file begins."""
+        return (self._box.start_time or 0) / 1e6
+
+    @property
+    def declared(self) -> float:
+        """Length (s) that the file declares, 0 if it declares none."""
+        seconds = (self._box.duration or 0) / 1e6
+        return 0.0 if seconds > WRAPPED_S and self._broadcast else seconds
+
+    @property
+    def _broadcast(self) -> bool:
+        return self._box.format.name in BROADCAST
+
+    def clock(self) -> _Clock:
+        step = float(1 / self._declared_rate())
+        return _Clock(self._begin, step, self._broadcast)
+
+    def screen(self, frame: av.VideoFrame, side: int | None = None) -> Screen:
+        numbers = [s.index for s in self._box.streams.video]
+        track = self._stream.index
+        crop = margins(self._path, self._box.format.name, track, numbers.index(track))
+        return Screen(frame, self._stream.sample_aspect_ratio, crop, side)
+
+    def rate(self) -> Fraction:
+        """Pictures per second. The declared rate is a mean; where the pictures come unevenly, the rate
+        is that of the close ones."""
+        declared, stamps = self._declared_rate(), []
+        for packet in self._packets():
+            if packet.stream.index == self._stream.index and packet.time_base:
+                stamp = packet.dts if packet.pts is None else packet.pts
+                stamps += [] if stamp is None else [stamp]
+        steps = np.diff(np.unique(stamps))
+        if not len(steps) or not self._stream.time_base:
+            return declared
+        step = Fraction(round(float(np.percentile(steps, 25)))) * self._stream.time_base
+        even = step and 0.9 < step * declared < 1.1
+        return declared if even or not step else (1 / step).limit_denominator(1001)
+
+    def decoded(self) -> Iterator[av.VideoFrame]:
+        begun = False
+        for packet in self._packets():
+            if packet.stream.index != self._stream.index:
+                continue
+            try:
+                for frame in self._stream.decode(packet):
+                    begun = True
+                    yield frame
+            except (av.error.FFmpegError, ValueError) as e:
+                # A recording may begin before the first picture that can be decoded.
+                if begun or packet.size == 0:
+                    raise self._damaged(e) from e
+
+    def _declared_rate(self) -> Fraction:
+        return self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
+
+    def _packets(self) -> Iterator[av.Packet]:
+        # Some containers count their length from 0, others from where they begin.
+        begin = min(0.0, self._begin)
+        try:
+            for packet in self._box.demux():
+                stamp = packet.dts if packet.pts is None else packet.pts
+                if stamp is not None and packet.time_base:
+                    end = float((stamp + (packet.duration or 0)) * packet.time_base)
+                    self.reached = max(self.reached, end - begin)
+                yield packet
+        except (av.error.FFmpegError, ValueError) as e:
+            raise self._damaged(e) from e
+
+    def _damaged(self, error: Exception) -> VideoError:
+        return VideoError(f"{self._path}: damaged, decoding stopped ({type(error).__name__})")
 
 
-def _declared(box: av.container.InputContainer) -> float:
-    """Length (s) that the file declares, 0 if it declares none."""
-    stream = box.streams.video[0]
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return (box.duration or 0) / 1e6
+def _progressive(stream: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """The frames, and instead of each interlaced one two: its fields, filled up to whole pictures."""
+    graph = None
+    for frame in stream:
+        if graph is None and not frame.interlaced_frame:
+            yield frame
+            continue
+        graph = graph or _deinterlacer(frame)
+        graph.push(frame)
+        yield from _pulled(graph)
+    if graph:
+        graph.push(None)
+        yield from _pulled(graph)
 
 
-def _decoded(path: Path, box: av.container.InputContainer) -> Iterator[av.VideoFrame]:
-    try:
-        yield from box.decode(video=0)
-    except (av.error.FFmpegError, ValueError) as e:
-        raise VideoError(f"{path}: damaged, decoding stopped ({type(e).__name__})") from e
+def _deinterlacer(frame: av.VideoFrame) -> Graph:
+    graph = Graph()
+    graph.link_nodes(
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+        ),
+        graph.add("bwdif", "mode=send_field:deint=interlaced"),
+        graph.add("buffersink"),
+    ).configure()
+    return graph
 
 
-def _picture(frame: av.VideoFrame, side: int) -> np.ndarray:
-    scale = min(1.0, side / max(frame.width, frame.height))
-    width, height = (max(2, round(n * scale)) for n in (frame.width, frame.height))
-    image = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+def _pulled(graph: Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        assert isinstance(frame, av.VideoFrame)
+        yield frame
