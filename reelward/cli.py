@@ -19,6 +19,7 @@ app = SubcommandApp()
 def new(
     name: Positional[str],
     from_: Annotated[str | None, arg(name="from", metavar="STUDY")] = None,
+    reward: Annotated[Path | None, arg(metavar="FILE")] = None,
     preset: str | None = None,
     robot: str | None = None,
     video: str | None = None,
@@ -34,6 +35,8 @@ def new(
     Args:
         name: The study's name.
         from_: A study whose settings and best reward this one starts from.
+        reward: A reward file to start from. It is checked for the robot first, and trained as it stands
+            beside the author's own candidates.
         preset: A file in presets/, without .yaml. By default, another robot brings its own preset.
         robot: A folder in robots/.
         video: A file, a link, a page of a video site, or pypi:NAME==VERSION/path.
@@ -48,7 +51,7 @@ def new(
     from reelward.studies.settings import Choice
 
     with lock(study.LEDGER):  # a running flow commits to the branch that is checked out here
-        study.new(name, Choice(preset, robot, video, task, seed, author, critic), from_)
+        study.new(name, Choice(preset, robot, video, task, seed, author, critic), from_, reward)
     print(f"on branch study/{name}; next: dvc repro, or python -m flows.learn --iterations 3")
 
 

@@ -86,14 +86,23 @@ def test_a_video_file_is_pinned_and_used_uncut(here: Path, tmp_path: Path) -> No
     assert fetch["max_mb"] == params(ROOT)["fetch"]["max_mb"]
 
 
-def test_a_video_is_named_so_that_a_worktree_finds_it(here: Path) -> None:
+def test_a_video_is_named_as_given_and_relative_to_the_clone_inside_it(
+    here: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"outside")
     (here / "scratch").mkdir(exist_ok=True)
     (here / "scratch/here.mp4").write_bytes(b"git does not know it")
-    new("ignored", Choice(video="scratch/here.mp4"))
-    assert params(here)["fetch"]["source"] == str(here / "scratch/here.mp4")
-    for i, path in enumerate(("./docs/strip.jpg", str(here / "docs/strip.jpg"))):
-        new(f"tracked{i}", Choice(video=path))
-        assert params(here)["fetch"]["source"] == "docs/strip.jpg"
+    for i, (given, named) in enumerate(
+        (
+            ("scratch/here.mp4", "scratch/here.mp4"),
+            (str(here / "scratch/here.mp4"), "scratch/here.mp4"),
+            ("./docs/strip.jpg", "docs/strip.jpg"),
+            ("../film.mp4", "../film.mp4"),
+            (str(tmp_path / "film.mp4"), str(tmp_path / "film.mp4")),
+        )
+    ):
+        new(f"video{i}", Choice(video=given))
+        assert params(here)["fetch"]["source"] == named
     new("linked", Choice(video="https://example.com/v.mp4"))
     assert params(here)["fetch"]["sha256"] is None
 
@@ -135,15 +144,15 @@ def test_a_study_of_other_settings_is_refused(here: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "choice", "source", "complaint"),
     [
-        ("Walk!", Choice(), None, "expected a name of a-z"),
-        ("a..lock", Choice(), None, "expected a name of a-z"),
+        ("Walk!", Choice(), None, "name: expected up to 60 of a-z"),
+        ("a..lock", Choice(), None, "name: expected up to 60 of a-z"),
         ("walk", Choice(robot="hoper"), None, f"expected one of {', '.join(ROBOTS)}, got hoper"),
         ("walk", Choice(preset="horse"), None, "preset: expected one of ant-cpu, ant-gpu"),
         ("walk", Choice(video="nowhere.mp4"), None, "video: expected a file"),
         ("walk", Choice(), "nobody", "no study nobody"),
         ("walk", Choice(author=""), None, "author: expected a model's name on its server, or meas"),
         ("walk", Choice(critic="vlm"), None, "critic: expected a model's name on its server, or"),
-        ("walk", Choice(seed=-3), None, "seed: expected a whole number at least 0, got -3"),
+        ("walk", Choice(seed=-3), None, "seed: expected a whole number at least 0 and below"),
     ],
 )
 def test_a_refused_study_changes_nothing(
@@ -222,7 +231,7 @@ def test_a_study_begins_from_main_whichever_is_checked_out(here: Path) -> None:
     assert (here / "params.yaml").read_text() == before
     assert run(here, "git", "log", "--format=%s", "main..") == "Begin study walk\n"
     settle(here, {"keyframes.stature": 1.8})
-    with pytest.raises(StudyError, match="settings here are not committed"):
+    with pytest.raises(StudyError, match="params.yaml is not committed to study/walk"):
         new("far", Choice())
     assert params(here)["keyframes"]["stature"] == 1.8
 
@@ -270,7 +279,7 @@ def test_studies_do_not_mix_their_files(tiny: Path) -> None:
     assert sums.read_bytes() == policies
     assert json.loads(dvc(tiny, "status", "--json")) == {}
     (tiny / "rewards/best.py").write_text("x = 1\n")
-    with pytest.raises(StudyError, match="results here are not committed"):
+    with pytest.raises(StudyError, match="rewards/best.py is not committed to study/tiny"):
         new("other", Choice())
     assert branch(tiny) == "study/tiny"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import types
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -37,6 +38,11 @@ def nearest(key: str, known: Any) -> str:
     """A hint for an unknown key: the nearest known key, or all of them."""
     near = difflib.get_close_matches(str(key), known, 1, 0.5)
     return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is one line without control characters, as a command line and YAML need it."""
+    return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
 
 
 def shortened(value: Any) -> str:

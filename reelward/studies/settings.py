@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -11,7 +14,8 @@ from ruamel.yaml.comments import CommentedMap
 
 from reelward.records import ASK_A_MODEL, AuthorKind, CriticKind
 from reelward.runtime.files import digest
-from reelward.studies.git import StudyError, tracked
+from reelward.runtime.validation import is_plain, shortened
+from reelward.studies.git import StudyError
 from reelward.studies.yaml_text import edited, loaded
 
 PARAMS = Path("params.yaml")
@@ -54,16 +58,19 @@ def chosen(choice: Choice) -> Values:
     """The values that a choice sets, its preset aside. Raises StudyError."""
     values: Values = {}
     if choice.robot is not None:
-        robots = sorted(p.name for p in ROBOTS.iterdir() if p.is_dir())
+        robots = sorted(p.parent.name for p in ROBOTS.glob("*/robot.yaml"))
         if choice.robot not in robots:
-            raise StudyError(f"robot: expected one of {', '.join(robots)}, got {choice.robot}")
+            raise unknown("robot", choice.robot, robots)
         values["robot"] = choice.robot
     if choice.seed is not None:
-        if choice.seed < 0:
-            raise StudyError(f"seed: expected a whole number at least 0, got {choice.seed}")
+        if not 0 <= choice.seed < 2**32:
+            raise StudyError(
+                f"seed: expected a whole number at least 0 and below {2**32}, got {choice.seed}"
+            )
         values["seed"] = choice.seed
     if choice.task is not None:
-        values["task"] = choice.task.replace("'", "\u2019")  # dvc.yaml puts it in single quotes
+        task = _plain("task", choice.task, "a sentence on one line")
+        values["task"] = task.replace("'", "\u2019")  # dvc.yaml puts it in single quotes
     if choice.video is not None:
         values |= _video(choice.video)
     if choice.author is not None:
@@ -79,16 +86,31 @@ def chosen(choice: Choice) -> Values:
     return values
 
 
+def unknown(what: str, value: str, known: Sequence[str]) -> StudyError:
+    """The error for a name that is none of `known`."""
+    near = difflib.get_close_matches(value, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return StudyError(f"{what}: expected one of {', '.join(known)}, got {shortened(value)}{hint}")
+
+
+def _plain(what: str, text: str, expected: str) -> str:
+    """A text for params.yaml, from where it reaches a command line."""
+    if not text.strip() or text.startswith("-") or not is_plain(text):
+        raise StudyError(f"{what}: expected {expected}, got {text!r}")
+    return text
+
+
 def _video(source: str) -> Values:
-    """A video, uncut. A file is pinned by its digest; one that git does not track is named by its
-    absolute path, since no other clone or worktree has it."""
-    file = Path(source).expanduser()
+    """A video, uncut. A file is pinned by its digest, and named relative to the clone where it lies
+    inside."""
+    file = Path(_plain("video", source, "a name without control characters")).expanduser()
     if "://" not in source and not source.startswith("pypi:") and not file.is_file():
-        raise StudyError(f"video: expected a file, a link or pypi:NAME==VERSION/path, got {source}")
+        what = "a folder" if file.is_dir() else source
+        raise StudyError(f"video: expected a file, a link or pypi:NAME==VERSION/path, got {what}")
     sha256 = None
     if file.is_file():
-        relative = os.path.relpath(file)
-        source = relative if tracked(relative) else str(file.absolute())
+        inside = file.absolute().is_relative_to(Path.cwd())
+        source = os.path.relpath(file) if inside else str(file)
         sha256 = digest(file)
     return {
         "fetch.source": source, "fetch.sha256": sha256, "fetch.start": 0.0, "fetch.end": None,
@@ -98,7 +120,10 @@ def _video(source: str) -> Values:
 
 def _model(role: str, name: str) -> str:
     """A model's name: neither empty nor a word that params.yaml uses for something else."""
-    if not name.strip() or name in ("null", "None", *ASK_A_MODEL):
+    plain = is_plain(name) and re.fullmatch(
+        r"[^\s'-][^']*", name
+    )  # dvc.yaml puts it in single quotes
+    if not plain or name in ("null", "None", *ASK_A_MODEL):
         others = " or ".join(CRITICS if role == "critic" else AUTHORS)
         raise StudyError(
             f"{role}: expected a model's name on its server, or {others}, got {name!r}"
@@ -126,17 +151,24 @@ def preset(choice: Choice, params: str) -> Preset:
         device = "gpu" if before["train"]["device"] == "cuda" else "cpu"
         name = f"{str(choice.robot).removesuffix('_fast')}-{device}"
         if name not in names and device == "cpu":
-            return Preset({})
+            return Preset(_fitting(str(choice.robot)))
         if name not in names:
             raise StudyError(f"no preset {name}; name one of {', '.join(names)}: --preset")
     if name not in names:
-        raise StudyError(f"preset: expected one of {', '.join(names)}, got {name}")
+        raise unknown("preset", name, names)
     content = loaded((PRESETS / f"{name}.yaml").read_text())
     reward = content.pop("reward", None)
     values: Values = {}
     for key, value in content.items():
         values |= _below(key, value) if isinstance(value, dict) else {key: value}
     return Preset(values, reward)
+
+
+def _fitting(robot: str) -> Values:
+    """The settings that a robot without a preset cannot share with the robot before it."""
+    from reelward.sim.robot import load_robot  # loads MuJoCo
+
+    return {} if load_robot(robot).mirrors else {"train.symmetric": False}
 
 
 def _below(section: str, values: dict[str, Value]) -> Values:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shutil
 import subprocess
 import sys
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from reelward.runtime.files import write_text
+from reelward.runtime.validation import shortened
 from reelward.studies import ledger
-from reelward.studies.git import StudyError, changed, commit, git
+from reelward.studies.git import (
+    StudyError,
+    enter_new_branch,
+    git,
+    new_commit,
+    require_clone,
+    uncommitted,
+)
 from reelward.studies.settings import (
     CRITIQUES,
     PARAMS,
@@ -33,6 +45,8 @@ RESULTS = (
 """what another study's folder must not keep"""
 MAIN = "main"
 """the branch without results: a study that is made while another is checked out begins there"""
+LONGEST = 60
+"""characters of a name"""
 EXAMPLE = Path("prompts/critiques.yaml")
 """explains the file CRITIQUES, and is its first content"""
 
@@ -50,68 +64,161 @@ def current() -> str:
 
 def branch(name: str) -> str:
     """Full name of a study's branch, local or else of a remote; empty where there is none."""
-    places = (f"refs/heads/study/{name}", f"refs/remotes/*/study/{name}")
-    return git("for-each-ref", "--format=%(refname)", *places).partition("\n")[0]
+    return names().get(name, "")
 
 
-def new(name: str, choice: Choice, source: str | None = None) -> None:
-    """Make the branch of a study: its settings, a ledger of one iteration, the reward to start from,
-    and no results.
+def new(name: str, choice: Choice, source: str | None = None, reward: Path | None = None) -> None:
+    """Make the branch of a study: its settings, a ledger of one iteration and the reward to start from.
 
     It begins from the commit that is checked out, or from `main` where that belongs to another study.
-    With `source`, a study's name, it takes that study's settings and starts from its best reward.
-    Precedence: explicit choices, preset, source study, params.yaml.
+    With `source`, a study's name, it takes that study's settings and starts from its best reward; with
+    `reward` it starts from that file. Precedence: explicit choices, preset, source study, params.yaml.
+    Results that belong to no study stay beside it, where `dvc repro` finds them.
 
-    Raises StudyError before anything is changed.
+    Raises StudyError, or another error in one line, before anything is changed.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(?<!\.lock)(?<!\.)", name):
-        raise StudyError(f"expected a name of a-z, 0-9, -, _ and dots, got {name!r}")
+    require_name(name)
+    require_clone()
     if branch(name):
-        raise StudyError(f"study {name} exists; enter it: git switch study/{name}")
-    if changed(*RESULTS):
-        raise StudyError("results here are not committed; commit them first: git status")
+        raise StudyError(f"study {name} exists; enter it: reelward open {name}")
     here = git("branch", "--show-current").strip()
     in_study = here.startswith("study/")
-    if (source or in_study) and changed(*KEPT):
-        raise StudyError("settings here are not committed; commit them first: git status")
-    if in_study:
-        git("switch", "--quiet", MAIN)
-    try:
-        params, reward = _start(source)
-        given = preset(choice, params)
-        params = applied(params, given.values | chosen(choice))
-    except BaseException:
-        if in_study:
-            git("switch", "--quiet", here)
-        raise
+    base = _main() if in_study else "HEAD"
+    params, seed = _start(source, base if in_study else None)
+    own = chosen(choice)
+    given = preset(choice, params)
+    params = applied(params, given.values | own)
+    seed = given.reward or seed
+    if reward is not None:
+        seed = _own_reward(reward, loaded(params))
+    leftover = _require_committed(source, here if in_study else None)
 
-    git("switch", "--quiet", "--create", f"study/{name}")
-    git("rm", "-r", "--quiet", "--ignore-unmatch", "--", *RESULTS)
-    _remove_results(kept=())
-    write_text(PARAMS, params)
-    write_text(LEDGER, ledger.FIRST)
-    write_text(SEED, given.reward or reward)
+    texts = {str(PARAMS): params, str(LEDGER): ledger.FIRST, str(SEED): seed}
     if loaded(params)["critique"]["file"] == CRITIQUES:
-        write_text(Path(CRITIQUES), EXAMPLE.read_text())
-    commit((*KEPT, *RESULTS), f"Begin study {name}", always=True)
+        texts[CRITIQUES] = EXAMPLE.read_text()
+    first = new_commit(
+        base, f"Begin study {name}", added=() if in_study else KEPT, removed=RESULTS, texts=texts
+    )
+    enter_new_branch(
+        f"study/{name}", first, () if in_study else uncommitted(*KEPT).keys() - leftover
+    )
+    if not leftover:
+        _remove_results(kept=())
 
 
-def _start(source: str | None) -> tuple[str, str]:
-    """Text of the settings and the reward to begin with: those here, or those of a study."""
+def require_name(name: str) -> None:
+    """Raises StudyError for a name that no study can have."""
+    if (
+        re.fullmatch(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*(?<!\.lock)", name)
+        and len(name) <= LONGEST
+    ):
+        return
+    ascii_name = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^a-z0-9_]+", "-", ascii_name)[:LONGEST].strip("-_")
+    hint = f"; for example {plain}" if plain else ""
+    raise StudyError(
+        f"name: expected up to {LONGEST} of a-z, 0-9, - and _ (single dots inside, no .lock at the "
+        f"end), got {shortened(repr(name))}{hint}"
+    )
+
+
+def _main() -> str:
+    """The branch from which a study begins while another is checked out."""
+    places = (f"refs/heads/{MAIN}", f"refs/remotes/*/{MAIN}")
+    if main := git("for-each-ref", "--format=%(refname)", *places).partition("\n")[0]:
+        return main
+    raise StudyError(
+        f"a study begins from the branch {MAIN} while another is checked out, and there is none; "
+        f"make it: git fetch origin {MAIN}:{MAIN}"
+    )
+
+
+def _require_committed(source: str | None, study: str | None) -> set[str]:
+    """Raises StudyError where uncommitted files would be lost. Returns the results that no study and
+    no commit has. `study` is the branch that is checked out, None if it is none of a study."""
+    results = uncommitted(*RESULTS)
+    settings = uncommitted(*KEPT) if source or study else {}
+    if study:
+        if lost := {**results, **settings}:
+            raise StudyError(
+                f"{_several(lost)} not committed to {study}; commit first: "
+                f"git add {' '.join(sorted(_tops(lost)))} && git commit -m results"
+            )
+        return set()
+    if known := [path for path, how in results.items() if how != "??"]:
+        raise StudyError(
+            f"{_several(known)} changed here, where no results belong; drop the change: git restore --staged --worktree {' '.join(sorted(_tops(known)))}"
+        )
+    if mine := settings.keys() - results:
+        raise StudyError(
+            f"{_several(mine)} changed here, and --from takes the settings of {source}; put them "
+            "aside: git stash --include-untracked, or leave --from out"
+        )
+    return set(results)
+
+
+def _several(paths: Iterable[str]) -> str:
+    names = sorted(paths)
+    shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
+    return f"{', '.join(shown)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _tops(paths: Iterable[str]) -> set[str]:
+    return {path.partition("/")[0] for path in paths}
+
+
+def _start(source: str | None, base: str | None) -> tuple[str, str]:
+    """Text of the settings and the reward to begin with: those of the study `source`, of the branch
+    `base`, or those here."""
     if source is None:
-        return PARAMS.read_text(), SEED.read_text()
-    theirs = branch(source)
-    if not theirs:
-        raise StudyError(f"no study {source}; list them: git branch --all --list '*study/*'")
+        if base is None:
+            return PARAMS.read_text(), SEED.read_text()
+        return git("show", f"{base}:{PARAMS}"), git("show", f"{base}:{SEED}")
+    theirs = _known(source)
     best = git("ls-tree", "--name-only", theirs, "--", BEST).strip() or SEED
     return git("show", f"{theirs}:{PARAMS}"), git("show", f"{theirs}:{best}")
 
 
+def _own_reward(file: Path, params: Any) -> str:
+    """The text of a user's reward, which must pass the check for the robot of `params`."""
+    from reelward.checking import checked  # loads the robot; its jailed process loads the compiler
+    from reelward.sim.robot import load_robot
+
+    text = file.read_text()
+    result = checked(text, load_robot(params["robot"]), params.get("native"))
+    if not result.ok:
+        first, *others = result.errors
+        more = f", and {len(others)} more" if others else ""
+        raise StudyError(
+            f"reward: {file}:{first.line}: {first.message}{more}; see all: "
+            f"reelward check {file} --robot {params['robot']}"
+        )
+    return text
+
+
+def names() -> dict[str, str]:
+    """Each study's name with the full name of its branch, a local one before a remote's."""
+    places = ("refs/heads/study/*", "refs/remotes/*/study/*")
+    refs = git("for-each-ref", "--format=%(refname)", *places).split()
+    known: dict[str, str] = {}
+    for ref in refs:
+        known.setdefault(ref.partition("/study/")[2], ref)
+    return known
+
+
+def _known(name: str) -> str:
+    """Full name of the branch of a study. Raises StudyError where there is none."""
+    known = names()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, 1)
+    cure = f"did you mean {near[0]}?" if near else "list them: reelward list"
+    raise StudyError(f"no study {name}; {cure}")
+
+
 def enter(name: str) -> None:
     """Check out a study and the files that DVC keeps for it. Raises StudyError."""
-    theirs = branch(name)
-    if not theirs:
-        raise StudyError(f"no study {name}; make it: reelward new {name}")
+    theirs = _known(name)
     here = git("branch", "--show-current").strip()
     if here == f"study/{name}":
         return
