@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -50,9 +51,52 @@ def new(
     from reelward.studies import study
     from reelward.studies.settings import Choice
 
+    study.require_clone()
     with lock(study.LEDGER):  # a running flow commits to the branch that is checked out here
         study.new(name, Choice(preset, robot, video, task, seed, author, critic), from_, reward)
-    print(f"on branch study/{name}; next: dvc repro, or python -m flows.learn --iterations 3")
+    print(
+        f"on branch study/{name}; next: dvc repro keyframes, look at "
+        "data/expert/keyframes/sheet.jpg, then dvc repro or python -m flows.learn --iterations 3"
+    )
+
+
+@app.command(name="open")
+def open_(name: Positional[str]) -> None:
+    """Enter a study: its branch, with the data and the report that DVC keeps for it.
+
+    Args:
+        name: The study's name.
+    """
+    from reelward.runtime.locks import lock
+    from reelward.studies import study
+
+    study.require_clone()
+    with lock(study.LEDGER):
+        if study.short(name) == study.checked_out():  # perhaps by git, which brings no data
+            study.bring_data()
+        study.enter(name)
+    print(f"on branch study/{study.short(name)}; see what would run: reelward plan")
+
+
+@app.command(name="list")
+def list_(as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """List all studies: robot, iterations done and planned, closeness, age and task.
+
+    Args:
+        as_json: Print the studies as JSON.
+    """
+    from reelward.studies.git import require_clone
+    from reelward.studies.overview import lines, overview
+
+    require_clone()
+    studies = overview()
+    if as_json:
+        print(json.dumps([dataclasses.asdict(s) for s in studies], indent=1))
+    elif studies:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+        print("\n".join(lines(studies, width)))
+    else:
+        print("no studies yet; make one: reelward new NAME")
 
 
 @app.command
@@ -66,10 +110,15 @@ def extend(to: int | None = None) -> None:
     from reelward.runtime.words import counted
     from reelward.studies import study
 
+    study.require_clone()
     with lock(study.LEDGER):
         names = study.extend(to)
-    count = counted(len(names), "iteration")
-    print(f"loop.yaml has {count}, the last {list(names)[-1]}; next: dvc repro")
+    count, last = counted(len(names), "iteration"), list(names)[-1]
+    print(
+        f"loop.yaml has {count}, the last {last}; next: dvc repro, then commit what it brought: "
+        f"git add loop.yaml dvc.lock metrics.json rewards && git commit -m {last}\n"
+        f"or let the flow do both: python -m flows.learn --iterations {len(names)}"
+    )
 
 
 @app.command
@@ -81,7 +130,9 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     """
     from reelward.runtime.words import counted
     from reelward.studies import plan as planning
+    from reelward.studies.git import require_clone
 
+    require_clone()
     steps = planning.plan()
     if as_json:
         print(json.dumps([dataclasses.asdict(s) for s in steps], indent=1))
@@ -103,8 +154,8 @@ def diff(
 ) -> None:
     """Compare two versions of a reward: terms, targets, weights, and what the change brought.
 
-    A version is a git revision (its rewards/best.py), an iteration of the working tree (iter-02,
-    seed), or both (HEAD~3:iter-02).
+    A version is a git revision or a study (its rewards/best.py), an iteration of the working tree
+    (iter-02, seed), or both (HEAD~3:iter-02, mywalk:iter-02).
 
     Args:
         rev: the older version. Without `other`, the newer version, compared with its parent: the
@@ -123,7 +174,9 @@ def diff(
         parent_of,
         print_comparison,
     )
+    from reelward.studies.git import require_clone
 
+    require_clone()
     old, new = (rev, other) if other is not None else (parent_of(rev), rev)
     comparison = compare(load_version(old), load_version(new))
     if html is not None:

@@ -116,8 +116,9 @@ def propose(
     feedback: Feedback | None = None, count: int = 3, **more: object
 ) -> tuple[Candidate, ...]:
     """The candidates of the model, by default before the first iteration."""
-    given = {"criteria": CRITERIA, "model": SETTINGS, "count": count} | more
-    brief = motions.brief(parent=CLOCKED if feedback else SEED, feedback=feedback, **given)
+    parent = CLOCKED if feedback else SEED
+    given = {"criteria": CRITERIA, "model": SETTINGS, "count": count, "parent": parent} | more
+    brief = motions.brief(feedback=feedback, **given)
     return llm.propose(brief).candidates
 
 

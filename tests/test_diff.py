@@ -99,7 +99,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         run(tmp_path, "git", "add", "--all")
         run(tmp_path, "git", "commit", "--quiet", "--message", iteration)
 
-    run(tmp_path, "git", "init", "--quiet")
+    run(tmp_path, "git", "init", "--quiet", "--initial-branch=study/mine")
+    (tmp_path / "dvc.yaml").touch()
     (tmp_path / "params.yaml").write_text("robot: biped\n")
     put("seed", SEED, "", "{}", LEDGER + "last: iter-00\n")
     put("iter-00", FIRST, LINES[0], feedback("iter-00/c1", (1.0, 40.0)), LEDGER + "last: iter-00\n")
@@ -171,6 +172,18 @@ def test_a_version_has_several_names(desk: Path) -> None:
     assert load_version("HEAD:iter-01").source == SECOND
 
 
+def test_a_study_has_a_short_name_and_a_typo_the_nearest(desk: Path) -> None:
+    for name in ("mine", "study/mine", "HEAD"):
+        assert load_version(name).source == SECOND
+        assert load_version(f"{name}~1").source == load_version(f"{name}:iter-00").source == FIRST
+    assert parent_of("mine") == "mine~" and parent_of("mine:iter-01") == "mine:iter-00"
+    for typo, near in (("mien", "mine"), ("study/mien", "study/mine"), ("itr-01", "iter-01")):
+        with pytest.raises(DiffError, match=rf"got {typo}; did you mean {near}\?"):
+            load_version(typo)
+    with pytest.raises(DiffError, match=r"selected.py there; did you mean iter-01\?"):
+        load_version("mine:iter-1")
+
+
 def test_native_terms_compile_by_their_names(desk: Path) -> None:
     (desk / "params.yaml").write_text("robot: biped\nnative: {style: {function: nowhere:style}}\n")
     reward = "def reward(s):\n    return {'a': style(s)}\n"
@@ -185,7 +198,7 @@ def test_one_name_is_compared_with_its_parent(desk: Path) -> None:
     assert parent_of("HEAD~1:iter-00") == "HEAD~1:seed"
     with pytest.raises(DiffError, match="iter-07: loop.yaml has no such iteration; it has iter-00"):
         parent_of("iter-07")
-    with pytest.raises(DiffError, match="expected a git revision or an iteration .* got nonsense;"):
+    with pytest.raises(DiffError, match="expected a git revision.* got nonsense;"):
         parent_of("nonsense")
     with pytest.raises(DiffError, match="seed has no parent in loop.yaml; name two versions"):
         parent_of("seed")
@@ -194,9 +207,12 @@ def test_one_name_is_compared_with_its_parent(desk: Path) -> None:
 @pytest.mark.parametrize(
     ("rev", "complaint"),
     [
-        ("nonsense", "expected a git revision or an iteration such as iter-02, got nonsense"),
-        ("nonsense:iter-00", "expected a git revision .* got nonsense;"),
-        ("--help", "expected a git revision .* got --help;"),
+        (
+            "nonsense",
+            "expected a git revision, a study or an iteration such as iter-02, got nonsense",
+        ),
+        ("nonsense:iter-00", "expected a git revision.* got nonsense;"),
+        ("--help", "expected a git revision.* got --help;"),
         ("iter-07", "iter-07 has no reward: expected rewards/iter-07/selected.py there"),
         ("HEAD~1:iter-01", "HEAD~1:iter-01 has no reward: expected rewards/iter-01/selected.py"),
     ],

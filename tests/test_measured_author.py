@@ -243,16 +243,16 @@ def test_a_reward_of_another_form_is_begun_anew():
     assert "alive" in compile_reward(candidates[0].source, BIPED.fields).terms
 
 
-def test_a_study_that_continues_another_begins_with_its_best_reward():
-    """`reelward new --from` puts the other study's best reward where the seed is."""
+def test_the_reward_that_a_study_starts_from_is_trained_as_it_stands():
+    """`reelward new --from` and `--reward` put it where the seed is."""
     best = draft.begin(EXPERT, BIPED)[0].with_term("clock").with_term("knee")
-    best = replace(best, targets=best.targets | {"knee": 71.0})
-    text = draft.source(best, BIPED, "The best of another study.")
-    inherited, clock, _ = proposed(EXPERT, parent=text, count=3)
-    reward = compile_reward(inherited.source, BIPED.fields)
-    assert {"clock", "knee"} <= set(reward.terms) and reward.constants["TARGET"]["knee"] == 71.0
-    assert (inherited.note, inherited.start) == ("the reward of the study it continues", "scratch")
-    assert "knee" not in compile_reward(clock.source, BIPED.fields).terms
+    free = "def reward(s):\n    return {'x': s.root_vel[:, 0]}\n"
+    for text in (free, draft.source(best, BIPED, "The best of another study.")):
+        own, clock, _ = proposed(EXPERT, parent=text, count=3)
+        assert (own.name, own.source, own.start, own.number) == ("c0", text, "scratch", 0)
+        assert own.note == "the reward that the study starts from"
+        assert compile_reward(clock.source, BIPED.fields).period is not None
+        assert proposed(EXPERT, parent=text, count=1) == (own,)
     house = (ROOT / "rewards/seed/selected.py").read_text()
     assert proposed(EXPERT, parent=house, count=3)[0].note == "the goal alone"
 

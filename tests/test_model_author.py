@@ -52,6 +52,15 @@ def test_the_first_rewards_are_diverse_and_aim_at_the_expert(serve_script: Calla
 
 
 @pytest.mark.usefixtures("unjailed")
+def test_a_users_own_reward_is_trained_first_as_it_stands(serve_script: Callable) -> None:
+    server = serve_script()
+    text = "def reward(s):\n    return {'x': s.root_vel[:, 0]}\n"
+    own, *written = propose(parent=text)
+    assert (own.name, own.source, own.error) == ("c0", text, None)
+    assert [c.name for c in written] == ["c1", "c2"] and len(server.calls) == 2
+
+
+@pytest.mark.usefixtures("unjailed")
 def test_the_author_is_given_all_results(serve_script: Callable) -> None:
     server = serve_script()
     candidates = propose(feedback())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import yaml
 from conftest import ROOT, dvc, reelward, run, settle
 
 from reelward.studies.git import StudyError
+from reelward.studies.overview import Overview, lines, overview
 from reelward.studies.settings import Choice, applied
-from reelward.studies.study import enter, new, require
+from reelward.studies.study import bring_data, enter, extend, new, require
 from stages.__main__ import complaints
 
 ROBOTS = sorted(p.name for p in (ROOT / "robots").iterdir() if p.is_dir())
@@ -277,6 +280,11 @@ def test_studies_do_not_mix_their_files(tiny: Path) -> None:
     assert branch(tiny) == "study/tiny"
     assert not (tiny / "data/iterations/iter-07").exists()
     assert sums.read_bytes() == policies
+    (tiny / "report/index.html").unlink()
+    (tiny / "data/iterations/iter-07").mkdir()
+    bring_data()
+    assert (tiny / "report/index.html").exists()
+    assert not (tiny / "data/iterations/iter-07").exists()
     assert json.loads(dvc(tiny, "status", "--json")) == {}
     (tiny / "rewards/best.py").write_text("x = 1\n")
     with pytest.raises(StudyError, match="rewards/best.py is not committed to study/tiny"):
@@ -301,7 +309,67 @@ def test_the_command_makes_and_extends_a_study(desk: Path) -> None:
     output = reelward(desk, "new", "walk", "--robot", "hopper", "--seed", "3")
     assert "on branch study/walk" in output
     assert (params(desk)["robot"], params(desk)["seed"]) == ("hopper", 3)
-    assert "3 iterations, the last iter-02" in reelward(desk, "extend", "--to", "3")
+    output = reelward(desk, "extend", "--to", "3")
+    assert "3 iterations, the last iter-02" in output and "git commit -m iter-02" in output
     assert "4 iterations, the last iter-03" in reelward(desk, "extend")
     output = reelward(desk, "extend", "--to", "1", code=2)
     assert output == ("reelward: expected at least the 4 iterations that loop.yaml has, got 1\n")
+
+
+def test_only_a_study_is_extended(here: Path) -> None:
+    before = (here / "loop.yaml").read_bytes()
+    for detached in ((), ("--detach",)):
+        run(here, "git", "switch", "--quiet", *detached, "main")
+        with pytest.raises(StudyError, match="expected a branch study/NAME, got (main|no branch)"):
+            extend()
+    assert (here / "loop.yaml").read_bytes() == before
+
+
+# --- all studies
+
+
+def test_the_list_shows_what_git_has_of_each_study(here: Path) -> None:
+    assert overview() == []
+    new("hop", Choice(robot="hopper", task="hop: # up"))
+    extend(3)
+    (here / "metrics.json").write_text('{"iteration": "iter-01", "closeness": 0.75}')
+    run(here, "git", "add", "metrics.json", "loop.yaml")
+    run(here, "git", "commit", "--quiet", "--message", "Two of three")
+    run(here, "git", "update-ref", "refs/remotes/origin/study/far", "main")
+    run(here, "git", "update-ref", "refs/remotes/origin/study/hop", "main")
+    (here / "params.yaml").write_text("not committed")
+    studies = {s.name: s for s in overview()}
+    hop, far = studies["hop"], studies["far"]
+    assert len(studies) == 2 and hop.here and not hop.remote and far.remote and not far.here
+    assert (hop.robot, hop.task, hop.done, hop.planned, hop.closeness) == (
+        "hopper", "hop: # up", 2, 3, 0.75,
+    )  # fmt: skip
+    assert (far.robot, far.done, far.planned, far.closeness) == ("biped", 0, 1, None)
+    table = lines(list(studies.values()), 70)
+    assert max(map(len, table)) <= 70 and table[0].split()[0] == "study"
+    assert any(re.match(r"\*  hop +hopper +2 of 3 +0.750 ", line) for line in table)
+
+
+def test_a_broken_study_does_not_hide_the_others(here: Path) -> None:
+    new("walk", Choice())
+    (here / "params.yaml").write_text("robot: [\n")
+    (here / "loop.yaml").unlink()
+    (here / "metrics.json").write_text("{")
+    run(here, "git", "add", "metrics.json")
+    run(here, "git", "commit", "--quiet", "--all", "--message", "Broken")
+    new_branch = Overview("walk", True, False, None, None, 0, None, None, "", "")
+    (study,) = overview()
+    assert dataclasses.replace(study, date="", age="") == new_branch
+
+
+def test_the_history_of_the_rewards_shows_rewards_alone(here: Path) -> None:
+    folder = here / "rewards/iter-00/candidates"
+    folder.mkdir(parents=True)
+    for path in (folder / "index.json", folder / "SHA256SUMS", folder.parent / "feedback.json"):
+        path.write_text("machine\n")
+    (folder / "c0.py").write_text("reward\n")
+    run(here, "git", "add", "rewards")
+    run(here, "git", "commit", "--quiet", "--message", "iter-00")
+    text = run(here, "git", "log", "-1", "-p", "rewards/")
+    assert "+reward" in text and "+machine" not in text
+    assert run(here, "git", "log", "-1", "-p", "-a", "rewards/").count("+machine") == 3

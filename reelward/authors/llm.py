@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reelward.authors.base import Brief
+from reelward.authors.base import Brief, own_reward
 from reelward.authors.draft import PACE, begin, calls, expert_targets, knobs, shapes, tables
 from reelward.authors.reference import library_table
 from reelward.checking import checked, robot_card
@@ -49,8 +49,9 @@ def propose(brief: Brief) -> Proposal:
     chat = Chat("author", brief.model)
     ready("author")
     shared = _variables(brief)
-    candidates: list[Candidate] = []
-    for i in range(brief.count):
+    own = own_reward(brief)
+    candidates = [own] if own else []
+    for i in range(len(candidates), brief.count):
         start: Start = "warm" if brief.feedback.selected and i != 1 else "scratch"
         prompt = render("author", **shared, number=i, start=start)
         source, note, error = _write(chat, brief, prompt)

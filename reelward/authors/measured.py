@@ -1,7 +1,7 @@
 """The measured author: no language model. It moves the targets and weights of named reward terms.
 
-Iteration 0 proposes the goal alone (speed, posture) and, where the video shows a rhythm, the goal with
-a gait clock. All targets are the expert's figures. After that, each candidate is one of three moves
+Iteration 0 proposes the goal alone (speed, posture), or in its place the reward that the study starts
+from where that is the user's own, and, where the video shows a rhythm, the goal with a gait clock. All targets are the expert's figures. After that, each candidate is one of three moves
 from the best reward so far, given the figures that its training reached:
 
   aim    move each target beyond the expert's figure by the learner's remaining error
@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import reduce
 from typing import NamedTuple
 
-from reelward.authors.base import Brief
+from reelward.authors.base import Brief, own_reward
 from reelward.authors.draft import (
     TOGETHER,
     Draft,
@@ -195,32 +195,27 @@ def propose(brief: Brief) -> Proposal:
     if parent and brief.feedback.selected:
         moves = next_moves(brief, robot, parent, shaping)
     else:
-        inherits = brief.feedback.first and parent and parent.weights.keys() & shaping
-        moves = first_moves(base, parent if inherits else None, shaping, brief.count)
+        moves = first_moves(base, shaping, brief.count)
     task = f"{brief.task[:1].upper()}{brief.task[1:]}"
     candidates = []
     for i, (draft, notes, start) in enumerate(moves[: brief.count]):
         note = ", ".join(notes) or "another seed of the best reward"
         text = source(draft, robot, f"{task}: {note}.", assumed)
         candidates.append(Candidate(name=f"c{i}", source=text, start=start, number=i, note=note))
+    if users := own_reward(brief):
+        candidates[0] = users
     return Proposal(author="measured", candidates=tuple(candidates))
 
 
-def first_moves(
-    base: Draft, inherited: Draft | None, shaping: Sequence[str], count: int
-) -> list[Move]:
-    """The goal alone, or the reward of another study that this one continues; then the goal with a gait
-    clock."""
+def first_moves(base: Draft, shaping: Sequence[str], count: int) -> list[Move]:
+    """The goal alone, then the goal with a gait clock."""
     # A leap that lands one leg first, and a limp with the wrong knee stiff, satisfy the clock as well.
     # A policy never unlearns them, so the terms that tell them apart are on from the start.
     leaps, limps = base.targets.get("lag", 0.5) < TOGETHER, "knee_skew" in base.targets
     timing = [
         t for t in shaping if t == "clock" or (t == "step" and leaps) or (t == "knee" and limps)
     ]
-    if inherited:
-        first = Move(inherited, ["the reward of the study it continues"], "scratch")
-    else:
-        first = Move(base, ["the goal alone"], "scratch")
+    first = Move(base, ["the goal alone"], "scratch")
     timed = reduce(Draft.with_term, timing, base)
     why = {"clock": "goal and gait clock", "step": "legs side by side", "knee": "one knee stiff"}
     notes = [why[t] for t in timing] or ["the goal alone, another seed"]

@@ -1,18 +1,20 @@
 """Two versions of a reward: what changed in it, and what the change brought.
 
-A version is named by a git revision, which means its rewards/best.py (before the first iteration:
-the reward that the study starts from); by an iteration of the working tree; or by REV:iter-02.
+A version is named by a git revision or a study, which means its rewards/best.py (before the first
+iteration: the reward that the study starts from); by an iteration of the working tree; or by REV:iter-02.
 Terms and constants come from the compiler, which executes nothing of a reward; figures come from
 the history and the feedback committed beside it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,9 +27,11 @@ from rich.table import Table
 from rich.text import Text
 
 from reelward.records import Feedback
+from reelward.runtime.validation import shortened
 from reelward.studies import ledger
 from reelward.studies.changes import changed_constants, text_difference
 from reelward.studies.git import StudyError, git
+from reelward.studies.study import names
 
 if TYPE_CHECKING:
     from reelward.language import Reward
@@ -141,7 +145,9 @@ def load_version(rev: str) -> Version:
         iteration = json.loads(read("metrics.json") or "{}").get("iteration", ledger.SEED)
         source = read(path) or read(f"rewards/{ledger.SEED}/selected.py")
     if source is None:
-        raise DiffError(f"{rev} has no reward: expected {path} there; see git log -- rewards")
+        near = _near(iteration, set(_iterations(commit)) - {iteration}) if match else ""
+        cure = near or "see git log -- rewards"
+        raise DiffError(f"{rev} has no reward: expected {path} there; {cure}")
     try:
         text = read(f"rewards/{iteration}/feedback.json") or "{}"
         feedback = Feedback.model_validate_json(text)
@@ -178,14 +184,34 @@ def parent_of(rev: str) -> str:
 
 
 def _commit(rev: str) -> str:
+    """The abbreviated commit of a git revision, in which a study's name stands for its branch."""
+    name, rest = re.fullmatch(r"([a-z0-9._-]*)(.*)", rev, re.DOTALL).groups()  # type: ignore[union-attr]
+    branches = names()
+    for revision in (rev, f"{branches[name]}{rest}" if name in branches else None):
+        with contextlib.suppress(StudyError):
+            if revision:
+                return git(
+                    "rev-parse", "--short", "--verify", "--end-of-options", f"{revision}^{{commit}}"
+                ).strip()
+    known = [*branches, *(f"study/{name}" for name in branches), *_iterations("")]
+    raise DiffError(
+        "expected a git revision, a study or an iteration such as iter-02, got "
+        f"{shortened(rev)}; {_near(rev, known) or 'see git log'}"
+    )
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _iterations(commit: str) -> list[str]:
+    """The iterations that a commit has, or the working tree."""
     try:
-        return git(
-            "rev-parse", "--short", "--verify", "--end-of-options", f"{rev}^{{commit}}"
-        ).strip()
-    except StudyError:
-        raise DiffError(
-            f"expected a git revision or an iteration such as iter-02, got {rev}; see git log"
-        ) from None
+        text = git("show", f"{commit}:loop.yaml") if commit else Path("loop.yaml").read_text()
+        return [ledger.SEED, *ledger.parents(text)]
+    except (StudyError, OSError, ledger.LedgerError):
+        return []
 
 
 def _figures(history: list[dict[str, str]], feedback: Feedback) -> dict[str, float | None]:

@@ -64,6 +64,24 @@ def uncommitted(*paths: str) -> dict[str, str]:
     return {entry[3:]: entry[:2] for entry in entries.split("\0") if entry}
 
 
+def contents(*objects: str) -> list[str | None]:
+    """The text of each of `objects`, such as `main:params.yaml`, by one process; None where there is
+    no such object."""
+    process = subprocess.run(
+        ("git", "cat-file", "--batch"), input="\n".join(objects).encode(), capture_output=True
+    )
+    rest, texts = process.stdout, list[str | None]()
+    while rest:
+        head, _, rest = rest.partition(b"\n")
+        if head.endswith(b" missing"):
+            texts.append(None)
+            continue
+        size = int(head.rpartition(b" ")[2])
+        texts.append(rest[:size].decode(errors="replace"))
+        rest = rest[size + 1 :]
+    return texts
+
+
 def commit(paths: Iterable[str], message: str) -> bool:
     """Commit what changed in `paths`. Returns whether there was a commit."""
     paths = tuple(paths)

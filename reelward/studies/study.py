@@ -16,6 +16,7 @@ from reelward.runtime.files import write_text
 from reelward.runtime.validation import shortened
 from reelward.studies import ledger
 from reelward.studies.git import (
+    NO_HOOKS,
     StudyError,
     enter_new_branch,
     git,
@@ -51,15 +52,20 @@ EXAMPLE = Path("prompts/critiques.yaml")
 """explains the file CRITIQUES, and is its first content"""
 
 
+def checked_out() -> str | None:
+    """Name of the study that is checked out, None where there is none."""
+    branch = git("branch", "--show-current").strip()
+    return short(branch) if branch.startswith("study/") else None
+
+
 def current() -> str:
     """Name of the study that is checked out. Raises StudyError where there is none."""
-    branch = git("branch", "--show-current").strip()
-    if not branch.startswith("study/"):
-        raise StudyError(
-            f"expected a branch study/NAME, got {branch or 'no branch'}; "
-            "make one: reelward new NAME, or enter one: git switch study/NAME"
-        )
-    return branch.removeprefix("study/")
+    if name := checked_out():
+        return name
+    raise StudyError(
+        f"expected a branch study/NAME, got {git('branch', '--show-current').strip() or 'no branch'}; "
+        "make one: reelward new NAME, or enter one: reelward open NAME"
+    )
 
 
 def branch(name: str) -> str:
@@ -174,7 +180,7 @@ def _start(source: str | None, base: str | None) -> tuple[str, str]:
         if base is None:
             return PARAMS.read_text(), SEED.read_text()
         return git("show", f"{base}:{PARAMS}"), git("show", f"{base}:{SEED}")
-    theirs = _known(source)
+    theirs = _known(short(source))
     best = git("ls-tree", "--name-only", theirs, "--", BEST).strip() or SEED
     return git("show", f"{theirs}:{PARAMS}"), git("show", f"{theirs}:{best}")
 
@@ -194,6 +200,11 @@ def _own_reward(file: Path, params: Any) -> str:
             f"reelward check {file} --robot {params['robot']}"
         )
     return text
+
+
+def short(name: str) -> str:
+    """A study's name, from a name or from its branch."""
+    return name.removeprefix("study/")
 
 
 def names() -> dict[str, str]:
@@ -218,18 +229,26 @@ def _known(name: str) -> str:
 
 def enter(name: str) -> None:
     """Check out a study and the files that DVC keeps for it. Raises StudyError."""
+    name = short(name)
     theirs = _known(name)
     here = git("branch", "--show-current").strip()
     if here == f"study/{name}":
         return
     if theirs.startswith("refs/remotes/"):
         git("branch", "--quiet", f"study/{name}", theirs.removeprefix("refs/remotes/"))
-    git("switch", "--quiet", f"study/{name}")
-    _remove_results(kept=tuple(ledger.parents(LEDGER.read_text())))
-    dvc = (sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", "--allow-missing")
-    subprocess.run(dvc)
+    git(*NO_HOOKS, "switch", "--quiet", f"study/{name}")
+    bring_data("--force")
     if here and not here.startswith("study/") and git("rev-list", "-1", here, "--not", "HEAD"):
         print(f"{here} has commits that study/{name} lacks; git merge {here} brings them")
+
+
+def bring_data(*options: str) -> None:
+    """Replace the data and the report of another study by those that DVC keeps for the one that is
+    checked out. `options` are those of `dvc checkout`."""
+    _remove_results(kept=tuple(ledger.parents(LEDGER.read_text())))
+    subprocess.run(
+        (sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing", *options)
+    )
 
 
 def _remove_results(kept: tuple[str, ...]) -> None:
@@ -251,8 +270,9 @@ def require(choice: Choice) -> None:
 
 
 def extend(to: int | None = None) -> dict[str, str]:
-    """Append iterations to the ledger until there are `to`, by default one more. Returns all
-    iterations with their parents."""
+    """Append iterations to the ledger of the study that is checked out until there are `to`, by default
+    one more. Returns all iterations with their parents. Raises StudyError where no study is."""
+    current()
     text = LEDGER.read_text()
     to = len(ledger.parents(text)) + 1 if to is None else to
     longer = ledger.extended(text, to)
