@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,6 +48,10 @@ class RewardCheck:
     """the fields it reads"""
     nodes: int = 0
     """operations in its graph"""
+    targets: Mapping[str, float] = field(default_factory=dict)
+    """the numbers of its constant TARGET"""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """the numbers of its constant WEIGHT"""
     errors: tuple[Diagnostic, ...] = ()
 
 
@@ -146,8 +151,22 @@ def tried(
         return RewardCheck(False, errors=tuple(error.errors))
     if faults:
         return RewardCheck(False, errors=tuple(faults))
-    inputs = tuple(sorted(reward.inputs))
-    return RewardCheck(True, reward.digest, reward.period, reward.lines, inputs, len(reward.nodes))
+    return RewardCheck(
+        ok=True,
+        digest=reward.digest,
+        period=reward.period,
+        terms=reward.lines,
+        inputs=tuple(sorted(reward.inputs)),
+        nodes=len(reward.nodes),
+        targets=figures(reward.constants.get("TARGET")),
+        weights=figures(reward.constants.get("WEIGHT")),
+    )
+
+
+def figures(constant: object) -> dict[str, float]:
+    """The named numbers of a module constant; a model may have made it something else."""
+    named = constant.items() if isinstance(constant, dict) else ()
+    return {str(k): v for k, v in named if isinstance(v, int | float) and math.isfinite(v)}
 
 
 def recorded_states(robot: AnyRobot) -> list[State]:

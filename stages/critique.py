@@ -19,7 +19,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reelward import measures
-from reelward.critics import CRITICS
+from reelward.critics import critic
 from reelward.critics.base import Scene, View
 from reelward.motion.record import from_json
 from reelward.records import Candidates, Criteria, CriticKind, MeasureKind, ModelSettings, Stats
@@ -95,7 +95,7 @@ def main(args: Args) -> None:
             words=args.file,
             advance=bar.advance,
         )
-        files.write_record(args.out, CRITICS[args.critic].critique(scene))
+        files.write_record(args.out, critic(args.critic).critique(scene))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reelward import measures
-from reelward.critics import CRITICS
+from reelward.critics import critic
 from reelward.critics.base import View
 from reelward.motion.record import from_json
 from reelward.records import CriticKind, MeasureKind, ModelSettings
@@ -54,7 +54,7 @@ def main(args: Args) -> None:
     )
     measure = measures.load(args.measure, args.field, args.goal)
     model = ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens)
-    criteria = CRITICS[args.critic].describe(measure, expert, args.task, model)
+    criteria = critic(args.critic).describe(measure, expert, args.task, model)
     files.write_record(args.out, criteria)
 
 

@@ -19,11 +19,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reelward.authors import AUTHORS
+from reelward.authors import author
 from reelward.authors.base import Brief
 from reelward.language import read_native
 from reelward.measures.shared import unshared
-from reelward.models.server import ready
 from reelward.motion.record import from_json
 from reelward.records import AuthorKind, Criteria, Evidence, Feedback, ModelSettings
 from reelward.runtime import files
@@ -93,12 +92,14 @@ def brief(args: Args) -> Brief:
 
 def main(args: Args) -> None:
     if args.critic_model:
+        from reelward.models.server import ready  # here, because its client is slow to load
+
         ready("critic")
     about = brief(args)
     if about.feedback.first:
         for sentence in unshared(about.expert, about.robot):
             print(f"reelward propose: {sentence}", file=sys.stderr)
-    files.write_record(args.out, AUTHORS[args.author].propose(about))
+    files.write_record(args.out, author(args.author).propose(about))
 
 
 if __name__ == "__main__":

@@ -12,18 +12,16 @@ refused, the parent's best stays.
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from reelward.checking import RewardCheck, checked_all
-from reelward.language import compile_reward, native_terms, read_native
-from reelward.language.native import Settings
+from reelward.language import read_native
 from reelward.records import Candidate, Candidates, CheckedCandidate, Proposal
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
-from reelward.sim.robot import AnyRobot, load_robot
+from reelward.sim.robot import load_robot
 from reelward.studies import ledger
 
 
@@ -56,27 +54,18 @@ def unchecked(candidate: Candidate, refusal: str | None) -> CheckedCandidate:
     )
 
 
-def judged(
-    line: CheckedCandidate, source: str, check: RewardCheck, robot: AnyRobot, native: Settings
-) -> CheckedCandidate:
+def judged(line: CheckedCandidate, check: RewardCheck) -> CheckedCandidate:
     """The line with the candidate's figures, or with why it is refused."""
     if not check.ok:
         return line.failed("; ".join(f"line {e.line}: {e.message}" for e in check.errors))
-    reward = compile_reward(source, robot.fields, native=native_terms(native))
     facts = {
         "file": f"{line.name}.py",
-        "terms": tuple(reward.terms),
-        "period": reward.period,
-        "targets": figures(reward.constants.get("TARGET")),
-        "weights": figures(reward.constants.get("WEIGHT")),
+        "terms": tuple(check.terms),
+        "period": check.period,
+        "targets": dict(check.targets),
+        "weights": dict(check.weights),
     }
     return line.model_copy(update=facts)
-
-
-def figures(constant: object) -> dict[str, float]:
-    """The named numbers of a module constant; a model may have made it something else."""
-    named = constant.items() if isinstance(constant, dict) else ()
-    return {str(k): v for k, v in named if isinstance(v, int | float) and math.isfinite(v)}
 
 
 def main(args: Args) -> None:
@@ -87,8 +76,8 @@ def main(args: Args) -> None:
     pending = [i for i, line in enumerate(index) if not line.error]
     sources = [proposal.candidates[i].source for i in pending]
     checks = checked_all(sources, robot, native)
-    for i, source, check in zip(pending, sources, checks, strict=True):
-        index[i] = judged(index[i], source, check, robot, native)
+    for i, check in zip(pending, checks, strict=True):
+        index[i] = judged(index[i], check)
     for line in index:
         if line.error:
             print(f"reelward rewards: {line.name} is refused: {line.error}", file=sys.stderr)

@@ -103,6 +103,14 @@ def test_help_is_complete_and_loads_no_heavy_library() -> None:
     assert re.search(r"--hidden [^(]*\(a whole number above 0", text)
 
 
+def test_a_stage_loads_no_library_that_it_does_not_need() -> None:
+    """torch and the client of a model's server take a second each, in every iteration."""
+    code = "import sys, stages.critique, stages.describe, stages.rewards, stages.film\n"
+    code += "print(sorted({'torch', 'openai', 'prefect'} & {*sys.modules}))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, cwd=ROOT, text=True) == "[]\n"
+
+
 # --- exit codes
 
 

@@ -1,9 +1,16 @@
-"""Critics: they compare rollouts with the expert. `CRITICS` is the only registry."""
+"""Critics: they compare rollouts with the expert. `critic` is the only registry."""
 
 from __future__ import annotations
 
-from reelward.critics import measured, person, vlm
+from reelward.critics import measured, person
 from reelward.critics.base import Critic
 from reelward.records import CriticKind
 
-CRITICS: dict[CriticKind, Critic] = {"measured": measured, "vlm": vlm, "person": person}
+
+def critic(kind: CriticKind) -> Critic:
+    """The critic of this kind."""
+    if kind == "vlm":
+        from reelward.critics import vlm  # here, because the client of its server is slow to load
+
+        return vlm
+    return {"measured": measured, "person": person}[kind]
