@@ -45,13 +45,16 @@ def _scene(robot: Robot) -> tuple[mujoco.MjModel, str]:
     for geom in spec.geoms:
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.rgba = (1, 1, 1, 1)
+    if not spec.lights:
+        sun = spec.worldbody.add_light(pos=(0, 0, 5), dir=(0.2, 0.4, -1), diffuse=(0.6, 0.6, 0.6))
+        sun.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+        spec.visual.headlight.ambient = (0.4, 0.4, 0.4)
+        spec.visual.headlight.active = 1
     name = _free("side", [*spec.bodies, *spec.cameras])
     rig = spec.worldbody.add_body(name=name, mocap=True)
     rig.add_camera(name=name, fovy=FOVY, xyaxes=[1, 0, 0, 0, 0, 1])
     model = compiled(spec)
     model.vis.quality.shadowsize = 0  # shadows take nine tenths of the time in software
-    if not model.nlight:
-        model.vis.headlight.active = 1
     _reveal(model)
     return model, name
 
