@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import Generator, Tensor, nn
 
 from reelward.runtime.files import FileError, load_tensors, save_tensors
@@ -276,20 +276,35 @@ class Policy(nn.Module):
     def load(cls, path: Path) -> Policy:
         """The policy of a file written by `save`. Raises FileError."""
         state = load_tensors(path)
-        policy = cls(_about(state))
-        policy.load_state(state)
+        try:
+            policy = cls(_about(state))
+            policy.load_state(state)
+        except FileError as e:
+            raise FileError(f"{path}: {e}") from None
         return policy
 
 
-def _about(state: PolicyState) -> About:
-    if state.get("format") != FORMAT:
-        raise FileError(
-            f"expected a policy of format {FORMAT}, got {state.get('format')!r}; train it again"
-        )
+def _about(state: object) -> About:
+    """The description in a state that may hold anything. Raises FileError unless its weights are finite
+    and fit the description; a network of that size is only made afterwards."""
+    given = state if isinstance(state, Mapping) else {}
+    if type(number := given.get("format")) is not int or number != FORMAT:
+        raise FileError(f"expected a policy of format {FORMAT}, got {number!r:.20}; train it again")
     try:
-        return _ABOUT.validate_python(state["about"])
-    except ValidationError as e:
-        raise FileError(f"expected a policy's description, got {state['about']!r}: {e}") from e
+        about = _ABOUT.validate_python(given["about"])
+        with torch.device("meta"):
+            expected, weights = Policy(about).state_dict(), given["weights"]
+        fits = all(_fits(weights[k], expected[k]) for k in expected.keys() | weights.keys())
+    except Exception:
+        raise FileError("expected a policy's description and its weights; train it again") from None
+    if not fits:
+        raise FileError("expected finite weights of the form described; train it again")
+    return about
+
+
+def _fits(weights: Tensor, expected: Tensor) -> bool:
+    same = weights.shape == expected.shape and weights.dtype == expected.dtype
+    return same and bool(weights.isfinite().all())
 
 
 class Policies:
@@ -321,12 +336,8 @@ class Policies:
         known = [p.obs for p in self.members if p.obs is not None]
         if not known:
             return None
-        return torch.stack(
-            [
-                torch.stack([s.mean.float() for s in known]),
-                torch.stack([s.scale() for s in known]),
-            ]
-        )[:, :, None]
+        means, scales = [s.mean.float() for s in known], [s.scale() for s in known]
+        return torch.stack((torch.stack(means), torch.stack(scales)))[:, :, None]
 
     def normalise(self, obs: Tensor) -> Tensor:
         """Vectors to zero mean and unit variance, clipped to +-8; pictures stay as they are."""

@@ -14,9 +14,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 AuthorKind = Literal["measured", "llm", "fixed"]
 CriticKind = Literal["measured", "vlm", "person"]
@@ -29,6 +30,11 @@ ASK_A_MODEL: frozenset[str] = frozenset({"llm", "vlm"})
 """Authors and critics that ask a language model."""
 HEADINGS = ("wrong", "rewrite", "remove", "add")
 """The four headings of a critique (arXiv 2410.09286)."""
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""Of a candidate. It is the name of its files and folders, so it must not lead out of them."""
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.py$")]
 
 
 class Record(BaseModel):
@@ -167,7 +173,7 @@ class Criteria(Record):
 class Candidate(Record):
     """A proposed reward."""
 
-    name: str
+    name: Name
     source: str
     """Text of the reward file."""
     start: Start
@@ -181,22 +187,38 @@ class Candidate(Record):
     """Why the author could not write it."""
 
 
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+C = TypeVar("C", bound=Sequence[Named])
+
+
+def distinct(candidates: C) -> C:
+    """Raises ValueError where two candidates have the same name, so the same files."""
+    names = [c.name.lower() for c in candidates]
+    if len(set(names)) < len(names):
+        raise ValueError("expected candidates of different names")
+    return candidates
+
+
 class Proposal(Record):
     """The candidates of one iteration."""
 
     author: AuthorKind
-    candidates: tuple[Candidate, ...]
+    candidates: Annotated[tuple[Candidate, ...], AfterValidator(distinct)]
     model_calls: ModelCalls | None = None
 
 
 class CheckedCandidate(Record):
     """A candidate after its check: the reward's facts, or why it was refused or failed."""
 
-    name: str
+    name: Name
     start: Start
     number: int
     note: str
-    file: str | None
+    file: FileName | None
     """Name of the reward file beside the index; None where the reward was refused."""
     error: str | None
     terms: tuple[str, ...] = ()
@@ -213,7 +235,7 @@ class CheckedCandidate(Record):
 class Candidates(Record):
     """All candidates of an iteration, in the author's order; refused and failed ones keep their place."""
 
-    candidates: tuple[CheckedCandidate, ...]
+    candidates: Annotated[tuple[CheckedCandidate, ...], AfterValidator(distinct)]
 
     @property
     def sound(self) -> tuple[CheckedCandidate, ...]:
@@ -313,7 +335,7 @@ class Judgement(Record):
     critic: CriticKind
     parent: Critique
     """The parent's best, by the measure alone."""
-    candidates: dict[str, Critique]
+    candidates: dict[Name, Critique]
     model_calls: ModelCalls | None = None
 
 

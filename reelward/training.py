@@ -12,8 +12,9 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -283,8 +284,7 @@ class Session:
         self._every = float(setting("checkpoint_s", CHECKPOINT_S))
         self._due = time.monotonic() + self._every
         for i, (c, checkpoints) in enumerate(zip(self.candidates, self._kept, strict=True)):
-            if (state := checkpoints.newest()) is not None:
-                self._load(i, cast(Checkpoint, state))
+            if checkpoints.restore(partial(self._state, i), partial(self._load, i)):
                 report(c.job.name, c.env_steps)
 
     @property

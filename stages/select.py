@@ -24,6 +24,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reelward import loop, measures
+from reelward.policy import Policy
 from reelward.records import Candidates, Feedback, Judgement, MeasureKind, Stats
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
@@ -93,7 +94,7 @@ def main(args: Args) -> None:
             policy = files.verified(args.policies / f"{chosen}.pt")
             shutil.copy(policy, best / "policy.pt")
             reward = args.candidates / f"{chosen}.py"
-            env_steps = files.load_tensors(policy)["about"]["env_steps"]
+            env_steps = Policy.load(policy).about.env_steps
             curve = files.verified(args.policies / f"{chosen}.csv").read_text()
             training = loop.training(list(csv.DictReader(curve.splitlines())))
 

@@ -46,7 +46,7 @@ ONLY = {
     "openai": ("reelward/models/",),
     "prefect": ("flows/",),
     "dvc": ("reelward/studies/plan.py",),
-    "yt_dlp": ("reelward/runtime/download.py", "reelward/doctor.py"),
+    "yt_dlp": ("reelward/doctor.py",),
     "mujoco": ("reelward/sim/", "reelward/render.py", "reelward/doctor.py"),
     "gymnasium": ("reelward/sim/",),
 }  # fmt: skip

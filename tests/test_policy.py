@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from reelward.policy import About, Categorical, Convolutions, Gaussian, Policies, Policy, Statistics
-from reelward.runtime.files import FileError, save_tensors
 from reelward.sim.spaces import Box, Discrete, Picture, Vector
 
 SEEN = [Vector(3), Picture(16, 12)]
@@ -102,15 +101,6 @@ def test_a_saved_policy_acts_the_same(tmp_path, seen, done):
     actions = again.act(obs)
     assert torch.equal(actions, policy.act(obs))
     assert actions.shape == ((50, 2) if isinstance(done, Box) else (50,))
-
-
-def test_a_file_that_is_no_policy_is_refused(tmp_path):
-    save_tensors(tmp_path / "policy.pt", {"format": 1, "about": {}})
-    with pytest.raises(FileError, match="expected a policy of format 2, got 1; train it again"):
-        Policy.load(tmp_path / "policy.pt")
-    save_tensors(tmp_path / "policy.pt", {"format": 2, "about": {"hidden": 8}})
-    with pytest.raises(FileError, match="expected a policy's description"):
-        Policy.load(tmp_path / "policy.pt")
 
 
 def test_limits_of_the_standard_deviation():

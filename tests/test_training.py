@@ -17,6 +17,7 @@ import pytest
 import torch
 from trainings import ARGS, REWARD, candidate, job, results, trained
 
+from reelward.runtime import files
 from reelward.runtime.checkpoints import Checkpoints
 from reelward.runtime.errors import TrainingError
 from reelward.runtime.workers import spread
@@ -58,8 +59,26 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(tmp_path, capsys):
     data = bytearray(state.read_bytes())
     data[len(data) // 2] ^= 1  # a single bit, which torch.load does not notice
     state.write_bytes(data)
-    assert checkpoints.newest() == {"number": 2}
-    assert "3/state.pt is damaged" in capsys.readouterr().err
+    loaded: list[object] = []
+    assert checkpoints.restore(dict, loaded.append) and loaded == [{"number": 2}]
+    output = capsys.readouterr().err
+    assert "checkpoint" in output and "3 is damaged; the one before it is used" in output
+
+
+def test_a_checkpoint_of_another_program_starts_the_training_anew(tmp_path, capsys):
+    whole = trained(tmp_path / "whole")
+    folder = tmp_path / "other"
+    checkpoints = Checkpoints(folder / "checkpoints/c0")
+    state = files.load_tensors(tmp_path / "whole/checkpoints/c0/2048/state.pt")
+    checkpoints.save(1, {"policy": state["policy"] | {"weights": {}}})
+    checkpoints.save(2, state | {"episodes": {"discounted": torch.zeros(3)}})
+    for odd in ("1\N{SUPERSCRIPT TWO}", "2x"):
+        (checkpoints.folder / odd).mkdir()
+    (checkpoints.folder / "7").touch()
+    assert trained(folder) == whole
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and lines[0].endswith("the one before it is used")
+    assert lines[1].endswith("1 is not of this training (FileError); the training starts anew")
 
 
 def test_no_two_trainings_share_a_random_stream():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from reelward.runtime import files
+
+State = TypeVar("State", bound=Mapping[str, object])
 
 KEEP = 2
 """Checkpoints to keep: the newest, and one to go back to if the newest is damaged."""
@@ -20,7 +24,8 @@ class Checkpoints:
         self.folder = folder
 
     def _numbers(self) -> list[int]:
-        return sorted(int(p.name) for p in self.folder.glob("[0-9]*") if p.name.isdigit())
+        names = (p.name for p in self.folder.glob("[0-9]*") if p.is_dir())
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
     def save(self, number: int, state: Mapping[str, object]) -> None:
         """Write `state` (JSON with tensors in it) and delete the oldest checkpoints."""
@@ -29,12 +34,28 @@ class Checkpoints:
         for old in self._numbers()[:-KEEP]:
             shutil.rmtree(self.folder / str(old))
 
-    def newest(self) -> Mapping[str, object] | None:
-        """The newest state that is intact, None if there is none. A damaged one is reported on stderr,
-        and the one before it is used."""
-        for number in reversed(self._numbers()):
+    def restore(self, state: Callable[[], State], load: Callable[[State], None]) -> bool:
+        """`load` the newest checkpoint that is intact and fits. One that is damaged, or that `load` cannot
+        use, is reported on stderr, and the one before it is used. False where none is left: then all is as
+        `state()`, the training before its first step, says."""
+        numbers = self._numbers()
+        first = copy.deepcopy(state()) if numbers else None
+        for number in reversed(numbers):
+            folder = self.folder / str(number)
             try:
-                return files.load_tensors(files.verified(self.folder / str(number) / "state.pt"))
-            except files.FileError as e:
-                print(f"reelward: {e}; using the checkpoint before it", file=sys.stderr)
-        return None
+                content = files.load_tensors(files.verified(folder / "state.pt"))
+            except files.FileError:
+                why = "is damaged"
+            else:
+                try:
+                    load(content)
+                    return True
+                except Exception as e:  # a file of another program may hold anything
+                    assert first is not None
+                    load(first)
+                    why = f"is not of this training ({type(e).__name__})"
+            then = (
+                "the one before it is used" if number > numbers[0] else "the training starts anew"
+            )
+            print(f"reelward: checkpoint {folder} {why}; {then}", file=sys.stderr)
+        return False

@@ -24,9 +24,10 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, VideoError
-from reelward.runtime.limits import Limits, printable
+from reelward.runtime.limits import Limits
 from reelward.runtime.progress import progress
 from reelward.runtime.sites import MAX_LINK, extractor, page
+from reelward.runtime.text import printable
 from reelward.runtime.wheels import WheelSource, unpack, wheel
 
 SILENCE = 20.0

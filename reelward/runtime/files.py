@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from reelward.runtime.text import printable
+
 SUMS = "SHA256SUMS"
 R = TypeVar("R", bound=BaseModel)
 
@@ -110,7 +112,7 @@ def read_record(path: Path, kind: type[R]) -> R:
         return kind.model_validate(read_json(path), strict=False)
     except ValidationError as e:
         first = e.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = printable(".".join(map(str, first["loc"])))
         raise FileError(
             f"{path}: expected {kind.__name__} of this version: {where}: {first['msg']}; "
             "make it again: dvc repro"

@@ -79,12 +79,6 @@ def run_within(
         return subprocess.CompletedProcess(command, child.returncode, out.read(), err.read())
 
 
-def printable(text: object, most: int = 300) -> str:
-    """What a stranger wrote, fit for a terminal and a line of a report."""
-    line = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else "?" for c in line)[:most]
-
-
 def _size(folder: Path) -> int:
     size = 0
     for path in folder.rglob("*"):

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 from reelward.runtime.errors import NetworkError, ResourceError
-from reelward.runtime.limits import Limits, printable, run_within
+from reelward.runtime.limits import Limits, run_within
+from reelward.runtime.text import printable
 
 SITES = {
     "youtube.com": "youtube",

@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from reelward.runtime.errors import InputError, NetworkError, ResourceError
-from reelward.runtime.limits import Limits, printable, run_within
+from reelward.runtime.limits import Limits, run_within
+from reelward.runtime.text import printable
 
 FORM = re.compile(r"pypi:([^=/]+)==([^=/]+)(?:/(.+))?")
 CONTAINER = Limits(bytes=1_000_000_000)
