@@ -67,10 +67,14 @@ def complaint(text: str, **more: str) -> dict[str, Any]:
     return {"error": {"message": text, "type": "invalid_request_error"} | more}
 
 
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 200}
+"""of an answer, where the prompt has no more than 4000 characters"""
+
+
 def completion(text: str | None, **more: Any) -> dict[str, Any]:
     """A completion with `text`; `finish`, `refusal`, `model`, `usage` may differ from the usual."""
     message = {"role": "assistant", "content": text, "refusal": more.get("refusal")}
-    usage = more.get("usage", {"prompt_tokens": 1000, "completion_tokens": 200})
+    usage = more.get("usage", USAGE)
     return {
         "id": "scripted", "object": "chat.completion", "created": 0,
         "model": more.get("model", MODEL),
@@ -232,6 +236,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
         else:
+            if isinstance(body, dict) and body.get("usage") == USAGE:
+                tokens = max(1000, sum(map(len, call.texts)) // 4)
+                body = body | {"usage": USAGE | {"prompt_tokens": tokens}}
             self.send(200, body)
             self.server.answered += 1
 

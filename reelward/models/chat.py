@@ -25,31 +25,43 @@ from typing import Literal, TypeVar
 import httpx2
 import openai
 
-from reelward.models import wire
-from reelward.models.prompts import render
-from reelward.models.schemas import Answer, parse
-from reelward.models.server import (
-    CONNECT_SECONDS,
+from reelward.models import replies, wire
+from reelward.models.capabilities import (
+    CAPABILITIES,
     SCRATCH,
     Capabilities,
-    Server,
-    replaying,
-    transient,
+    recall,
+    reduced,
+    remember,
 )
+from reelward.models.complaints import Complaint
+from reelward.models.connection import CONNECT_SECONDS
+from reelward.models.prompts import render
+from reelward.models.schemas import Answer, parse
+from reelward.models.server import Server, moment, replaying
 from reelward.models.spend import Budget, SpendLog, Usage
 from reelward.models.store import Store, digest
+from reelward.models.thoughts import without_thoughts
 from reelward.records import Exchange, Message, ModelCalls, ModelSettings, Reply, Request
-from reelward.runtime.errors import InputError, NetworkError, StageError
+from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
+from reelward.runtime.progress import progress
 from reelward.runtime.settings import setting
 from reelward.runtime.validation import shortened
 
+LARGER_CONTEXT = "give it a larger context (Ollama: OLLAMA_CONTEXT_LENGTH=32768)"
 RETRIES = 4
 """after failures of any kind"""
 RETRIES_OF = {"final": 0, "malformed": 1, "timeout": 2, "transient": RETRIES}
+REDUCTIONS = 10
+"""times that a call is sent again with less, as the server wants it"""
 CALL_SECONDS = 300.0
 """of one attempt; a call with all its attempts takes at most three times as long"""
-LONGEST_WAIT = 60.0
-"""s between attempts, whatever the server asks for"""
+LONGEST_WAIT = 300.0
+"""s between attempts; a server that asks for more is left"""
+SHOWN_WAIT = 3.0
+"""s; a longer wait is shown"""
+KEPT = 20_000
+"""characters of a wrong answer that are sent back"""
 SPEND_LOG = SCRATCH / "spend.jsonl"
 
 A = TypeVar("A", bound=Answer)
@@ -65,11 +77,11 @@ class Failure:
     """A failed attempt: the error to raise if it was the last, and what to do before another."""
 
     kind: Literal["final", "malformed", "timeout", "transient"]
-    error: StageError
+    error: StageError | NoAnswer
     wait: float | None = None
     """s that the server asks for"""
     reduced: Capabilities | None = None
-    """what the server can do after all, if that is why it refused"""
+    """What the server can do after all, if that is why it refused."""
 
 
 class Chat:
@@ -85,6 +97,7 @@ class Chat:
         self.store = Store(Path(setting("calls", str(SCRATCH / "calls"))), replaying())
         self.exchanges: list[Exchange] = []
         self._pictures: dict[str, bytes] = {}
+        self._reported: set[str] = set()
 
     def user(self, text: str, pictures: Sequence[bytes] = ()) -> Message:
         """A message with JPEG pictures."""
@@ -95,20 +108,29 @@ class Chat:
     def ask(self, schema: type[A], messages: list[Message]) -> A:
         """The answer to `messages`, to which the exchange is appended. A malformed answer is sent
         back once with what is wrong; an empty or cut one is asked for once more. Raises NoAnswer,
-        or StageError if the failure concerns more than this question."""
+        or StageError if the failure concerns more than this question. After NoAnswer the replies
+        are not used again: the same question is asked anew."""
+        before = len(self.exchanges)
+        try:
+            return self._ask(schema, messages)
+        except NoAnswer:
+            self.store.drop(exchange.request for exchange in self.exchanges[before:])
+            raise
+
+    def _ask(self, schema: type[A], messages: list[Message]) -> A:
         wrong = ""
         for _ in range(2):
             if wrong:
                 messages.append(self.user(render("repair", wrong=wrong, form=form(schema))))
-            text = self._complete(schema, messages).text
-            messages.append(Message(role="assistant", text=text))
+            text = self._complete(schema, messages)
+            messages.append(Message(role="assistant", text=text[:KEPT]))
             try:
                 return parse(text, schema)
             except ValueError as e:
                 wrong = str(e)
             if _is_refusal(text):
                 raise NoAnswer("refused: " + shortened(text))
-        raise NoAnswer(f"malformed: {wrong}")
+        raise NoAnswer(f"malformed: {wrong}{self._shortfall()}")
 
     def record(self) -> ModelCalls:
         """Which models answered and every call, for a stage's output."""
@@ -120,20 +142,22 @@ class Chat:
             calls=tuple(self.exchanges),
         )
 
-    def _complete(self, schema: type[Answer], messages: list[Message]) -> Reply:
-        """A reply that is neither refused, empty nor cut off."""
+    def _complete(self, schema: type[Answer], messages: list[Message]) -> str:
+        """A reply without its thoughts that is neither refused, empty nor cut off."""
         max_tokens, why = self.max_tokens, ""
         for repeat in (0, 1):
             reply = self._reply(schema, messages, max_tokens, repeat)
             if reply.refusal is not None or reply.finish == "content_filter":
                 raise NoAnswer("refused: " + shortened(reply.refusal or "content filter"))
+            text = without_thoughts(reply.text)
             if reply.finish == "length":
-                max_tokens, why = 2 * self.max_tokens, "cut off at max_tokens, twice; raise it"
-            elif not reply.text.strip():
-                why = "empty, twice"
+                max_tokens = 2 * self.max_tokens
+                why = "cut off at max_tokens, twice; raise it, if its server allows more"
+            elif not text:
+                why = "thoughts without an answer, twice" if reply.text.strip() else "empty, twice"
             else:
-                return reply
-        raise NoAnswer(why)
+                return text
+        raise NoAnswer(why + self._shortfall())
 
     def _reply(
         self, schema: type[Answer], messages: list[Message], max_tokens: int, repeat: int
@@ -147,9 +171,33 @@ class Chat:
         if reply is None:
             reply = self._post(request, schema)
             if reply.model and not reply.model.startswith(self.model):
-                print(f"reelward: asked {self.model}, {reply.model} answered", file=sys.stderr)
+                self._report(f"asked {self.model}, {reply.model} answered")
+            if reply.prompt_tokens is not None and reply.prompt_tokens < wire.least(request):
+                self._report(
+                    f"{self.model} read {reply.prompt_tokens} tokens of a prompt of more than "
+                    f"{wire.least(request)}: {LARGER_CONTEXT}",
+                    once="read",
+                )
         self.exchanges.append(Exchange(request=request, reply=reply))
         return reply
+
+    def _shortfall(self) -> str:
+        """What the server read of the last request, if that is less than was sent, as far as one can
+        tell: it may have cut the prompt without a word."""
+        request, reply = self.exchanges[-1].request, self.exchanges[-1].reply
+        read, likely = reply.prompt_tokens, wire.likely(request)
+        if read is None or read >= likely:
+            return ""
+        return (
+            f"; its server read {read} tokens of a prompt of up to {likely}: if it cut the prompt, "
+            + LARGER_CONTEXT
+        )
+
+    def _report(self, message: str, once: str = "") -> None:
+        """Tell the user, a message (or what is called `once`) no more than once."""
+        if (once or message) not in self._reported:
+            self._reported.add(once or message)
+            print(f"reelward: {message}", file=sys.stderr, flush=True)
 
     # -- the server
 
@@ -169,50 +217,59 @@ class Chat:
         """Ask the server until it answers, within the limits on attempts, time and budget."""
         log = SpendLog(SPEND_LOG, Budget.from_settings())
         deadline = time.monotonic() + 3 * self._seconds
+        known = capabilities = recall(self._server.url, self.model)
         failures: list[Failure] = []
+        reductions = 0
         while True:
             seconds = min(self._seconds, deadline - time.monotonic())
-            result = self._attempt(request, schema, log, seconds)
+            result = self._attempt(request, schema, capabilities, log, seconds)
             if isinstance(result, Reply):
+                self._learn(known, capabilities)
                 return result
-            if result.reduced is not None:
-                self._server.remember(self.model, result.reduced)
+            if result.reduced is not None and reductions < REDUCTIONS:
+                capabilities, reductions = result.reduced, reductions + 1
                 continue
             failures.append(result)
             same_kind = sum(failure.kind == result.kind for failure in failures)
             wait = _backoff(len(failures)) if result.wait is None else result.wait
-            wait = min(LONGEST_WAIT, wait)
             if (
                 same_kind > RETRIES_OF[result.kind]
                 or len(failures) > RETRIES
                 or time.monotonic() + wait > deadline
             ):
                 raise result.error
-            time.sleep(wait)
+            _pause(wait, str(result.error))
+
+    def _learn(self, known: Capabilities, capabilities: Capabilities) -> None:
+        """Remember what the server can do, once it has answered."""
+        if changes := capabilities.changes(known):
+            remember(self._server.url, self.model, capabilities)
+            self._report(f"{self.model} at {self._server.url} {changes}; kept in {CAPABILITIES}")
 
     def _attempt(
-        self, request: Request, schema: type[Answer], log: SpendLog, seconds: float
-    ) -> Reply | Failure:
+        self, request: Request, schema: type[Answer], capabilities: Capabilities,
+        log: SpendLog, seconds: float,
+    ) -> Reply | Failure:  # fmt: skip
         """One request to the server. An attempt of unknown cost stays in the log with the most."""
         server = self._server
-        capabilities = server.capabilities(self.model)
         body = wire.body(request, schema, self._pictures, capabilities)
         most = wire.most(request)
         attempt = log.begin(digest(request), self.model, most)
         try:
             response = self._client.chat.completions.with_raw_response.create(
-                **body, timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS)
+                **{name: value for name, value in body.items() if name != "stream"},
+                extra_body={"stream": True} if "stream" in body else None,
+                timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS),
             )
-            reply = wire.read(response.http_response.content, server)
-        except wire.MalformedReply as e:
+            reply = replies.read(response.http_response.content, server)
+        except replies.MalformedReply as e:
             return Failure("malformed", NetworkError(f"{server.url} ({server.url_name}): {e}"))
+        except replies.RefusedReply as e:
+            log.settle(attempt, Usage(0, 0))
+            return self._refused(e.complaint, request, body, capabilities)
         except openai.APIStatusError as e:
             log.settle(attempt, Usage(0, 0))
-            error = server.failure(e, self.model)
-            if e.status_code in (400, 422):
-                reduced = wire.reduced(server.complaint(e), capabilities, body)
-                return Failure("final", error, reduced=reduced)
-            return Failure("transient" if transient(e) else "final", error, _retry_after(e))
+            return self._refused(server.complaint(e), request, body, capabilities)
         except openai.APIConnectionError as e:
             if isinstance(e.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
                 log.settle(attempt, Usage(0, 0))  # it never arrived
@@ -221,6 +278,30 @@ class Chat:
         self.store.keep(request, reply)  # before all else: it is paid for
         log.settle(attempt, wire.usage(reply, most))
         return reply
+
+    def _refused(
+        self, complaint: Complaint, request: Request, body: wire.Body, capabilities: Capabilities
+    ) -> Failure:
+        """What to do after a refusal."""
+        server = self._server
+        sent = wire.sent(body, request, self._pictures, capabilities.side)
+        error = server.refusal(complaint, self.model)
+        if complaint.blocked:
+            return Failure("final", NoAnswer(f"refused: {complaint.message}"))
+        if sent.pictures and complaint.no_pictures:
+            return Failure(
+                "final", InputError(f"this model takes no pictures, name one that does; {error}")
+            )
+        if (less := reduced(complaint, capabilities, sent)) is not None:
+            return Failure("final", error, reduced=less)
+        if complaint.about_context and complaint.status != 429:
+            if len(request.messages) > 1:  # a long conversation; a new question may fit
+                return Failure("final", NoAnswer(f"too long: {complaint.message}"))
+            return Failure("final", InputError(f"{error}; {LARGER_CONTEXT}"))
+        wait = complaint.wait or 0.0
+        if complaint.transient and wait > LONGEST_WAIT:
+            return Failure("final", ResourceError(f"{error}; free again {moment(wait)}"))
+        return Failure("transient" if complaint.transient else "final", error, complaint.wait)
 
 
 def form(schema: type[Answer]) -> str:
@@ -234,14 +315,19 @@ def _is_refusal(text: str) -> bool:
     return "{" not in text and re.search(words, text.strip()[:160].lower()) is not None
 
 
-def _retry_after(e: openai.APIStatusError) -> float | None:
-    """Seconds of the header Retry-After; None if it is missing, or a date."""
-    try:
-        return max(0.0, float(e.response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
-
-
 def _backoff(failures: int) -> float:
     """Seconds, doubled after each failure, with jitter."""
     return setting("retry_seconds", 1.0) * 2 ** (failures - 1) * random.uniform(0.5, 1.5)
+
+
+def _pause(wait: float, why: str) -> None:
+    """Sleep for `wait` seconds. A long wait is shown."""
+    if wait < SHOWN_WAIT:
+        time.sleep(wait)
+        return
+    print(f"reelward: waiting {wait:.0f} s, {why}", file=sys.stderr, flush=True)
+    with progress(wait, "waiting for the model's server") as bar:
+        end = time.monotonic() + wait
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(1.0, left))
+            bar.update(min(wait, wait - (end - time.monotonic())))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
@@ -23,12 +24,16 @@ from pydantic import (
     ValidationError,
 )
 
+from reelward.models.thoughts import without_thoughts
+
 HEADING = 300
 """most characters under a heading of a critique"""
 DESCRIPTION = 900
 CRITERION = 160
 CRITERIA = 8
 NOTE = 200
+STARTS = 16
+"""opening braces at which an answer is looked for"""
 ENGLISH_SHARE = 0.7
 """of a text that must remain as ASCII; less is another language"""
 
@@ -153,30 +158,47 @@ class RewardAnswer(Answer):
 
 
 def parse(text: str, schema: type[A]) -> A:
-    """The answer in `text`: bare, in a fenced block, or with prose around it. Raises ValueError
-    with what is wrong in one line; a key that is given twice and NaN are wrong."""
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.S).strip()
+    """The answer in a reply: bare, in a fenced block, alone in a list, or with prose around it; the
+    last one if there are several. Raises ValueError with what is wrong in one line; a key that is
+    given twice and NaN are wrong."""
+    text = without_thoughts(text)
     begin, end = text.find("{"), text.rfind("}")
-    complaint = "no JSON object in it"
-    for part in dict.fromkeys((text, text[begin : end + 1], *_blocks(text))):
-        if not part.lstrip().startswith("{"):
+    no_answers, no_json = list[str](), list[str]()
+    for part in dict.fromkeys((text, text[begin : end + 1], *reversed(_blocks(text)))):
+        if not re.match(r"\s*(\[\s*)?\{", part):
             continue
         try:
-            values = json.loads(
-                part, strict=False, object_pairs_hook=_unique, parse_constant=_no_constant
-            )
-        except (ValueError, RecursionError) as e:
-            complaint = str(e)
-            continue
-        try:
-            return schema.model_validate(values)
+            return _answer(part, schema)
         except ValidationError as e:
             errors = [f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors()[:4]]
-            complaint = "; ".join(errors)
-            break
+            no_answers.append("; ".join(errors))
+        except (ValueError, RecursionError) as e:
+            no_json.append(str(e))
+    for begin in _last_braces(text):
+        with suppress(ValueError, RecursionError):
+            return schema.model_validate(_decoder.raw_decode(text, begin)[0])
     if (salvaged := schema.salvage(text)) is not None:
         return salvaged
+    complaint = next(iter(no_answers + no_json), "no JSON object in it")
     raise ValueError(" ".join(complaint.split())[:400])
+
+
+def _answer(part: str, schema: type[A]) -> A:
+    """The answer that a text is from end to end."""
+    values = _decoder.decode(part.strip())
+    return schema.model_validate(
+        values[0] if isinstance(values, list) and len(values) == 1 else values
+    )
+
+
+def _last_braces(text: str) -> Iterator[int]:
+    """Places of the last opening braces, the last one first."""
+    begin = len(text)
+    for _ in range(STARTS):
+        begin = text.rfind("{", 0, begin)
+        if begin < 0:
+            return
+        yield begin
 
 
 def _blocks(text: str) -> list[str]:
@@ -184,11 +206,16 @@ def _blocks(text: str) -> list[str]:
 
 
 def _unique(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    names = [name for name, _ in pairs]
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"key {repeated[0]!r} is given twice")
-    return dict(pairs)
+    values: dict[str, JsonValue] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"key {name!r} is given twice")
+        values[name] = value
+    return values
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
+
+
+_decoder = json.JSONDecoder(strict=False, object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -1,4 +1,4 @@
-"""The server of a role's model: address, key, capabilities, and what its errors mean.
+"""The server of a role's model: its address, its key, and its errors.
 
 A key is read from the environment, held in a type that prints as stars, and removed from every
 text that the server sends.
@@ -6,45 +6,28 @@ text that the server sends.
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
 import time
-from collections.abc import Iterator
+import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr
 
-from reelward.records import Record
-from reelward.runtime import files
+from reelward.models.complaints import MAX_COMPLAINT, Complaint, complaint, one_line
+from reelward.models.connection import CONNECT_SECONDS, connect
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
+from reelward.runtime.proxies import proxy_for
 from reelward.runtime.settings import setting
 from reelward.runtime.validation import shortened
 
-SCRATCH = Path("scratch")
-CAPABILITIES = SCRATCH / "servers.json"
 OPENAI = "https://api.openai.com/v1"
-CONNECT_SECONDS = 15.0
-MAX_REPLY = 4 << 20
-"""bytes of a reply; a longer one ends the connection"""
-MAX_COMPLAINT = 300
-"""characters of a server's error message that are passed on"""
-
-
-class Capabilities(Record):
-    """What a server accepts for a model, as far as its errors have shown."""
-
-    form: Literal["json_schema", "json_object", "prompt"] = "json_schema"
-    """how it is asked for JSON; `prompt` is in words alone"""
-    pictures: Literal["many", "one"] = "many"
-    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    temperature: bool = True
-
-
-_KNOWN = TypeAdapter(dict[str, Capabilities])
+MODELS = 8
+"""names of models in a message"""
 
 
 def replaying() -> bool:
@@ -63,8 +46,10 @@ def ready(role: str) -> None:
     server = Server.of(role)
     try:
         server.connect(CONNECT_SECONDS).models.with_raw_response.list()
-    except (openai.AuthenticationError, openai.APIConnectionError) as e:
+    except openai.APIConnectionError as e:
         raise server.failure(e) from None
+    except openai.AuthenticationError as e:
+        raise server.refusal(server.complaint(e)) from None
     except openai.APIError:
         pass  # it answers; not every server, and not every key, lists models
 
@@ -84,13 +69,14 @@ class Server:
         own = setting(f"{role}_server")
         key_name = f"REELWARD_{role.upper()}_KEY" if own else "OPENAI_API_KEY"
         url_name = f"REELWARD_{role.upper()}_SERVER" if own else "OPENAI_BASE_URL"
-        url = str(own or os.environ.get("OPENAI_BASE_URL") or OPENAI).strip().rstrip("/")
+        url = str(own or os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
+        url = url.removesuffix("/chat/completions").rstrip("/")
         if not _is_address(url):
             raise InputError(
                 f"{url_name}: expected an address like {OPENAI}, with no user name, key or question "
                 f"mark in it; a key belongs into {key_name}"
             )
-        key = SecretStr(os.environ.get(key_name, "").strip())
+        key = _key(key_name)
         if not key.get_secret_value() and url == OPENAI:
             raise InputError(
                 f"no key for {url}: set {key_name}, or {url_name} to the address of another server"
@@ -98,22 +84,8 @@ class Server:
         return cls(url, key, key_name, url_name)
 
     def connect(self, seconds: float) -> openai.OpenAI:
-        """A client without retries; a reply that takes longer than `seconds` is cut off."""
-
-        def bound(response: httpx2.Response) -> None:
-            assert isinstance(response.stream, httpx2.SyncByteStream)
-            response.stream = _BoundedStream(response.stream, time.monotonic() + seconds)
-
-        return openai.OpenAI(
-            api_key=self.key.get_secret_value() or "none",
-            base_url=self.url,
-            max_retries=0,
-            timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS),
-            default_headers={"accept-encoding": "identity"},
-            http_client=openai.DefaultHttpxClient(
-                event_hooks={"response": [bound]}, follow_redirects=False
-            ),
-        )
+        """A client whose replies may take `seconds` each."""
+        return connect(self.url, self.key.get_secret_value(), seconds)
 
     def without_key(self, text: str) -> str:
         """`text` with stars for the key, in case the server repeats it. A short word like EMPTY,
@@ -121,81 +93,91 @@ class Server:
         secret = self.key.get_secret_value()
         return text.replace(secret, "***") if len(secret) >= 12 else text
 
-    def complaint(self, e: openai.APIStatusError) -> str:
-        """The server's error message, from an object or from a list that holds one."""
-        message: Any = e.body if e.body is not None else e.message
-        while isinstance(message, list) and message:
-            message = message[0]
-        for key in ("error", "message"):
-            message = message.get(key, message) if isinstance(message, dict) else message
-        return " ".join(self.without_key(str(message)).split())[:MAX_COMPLAINT]
+    def complaint(self, e: openai.APIStatusError) -> Complaint:
+        """What the server refuses, without the key."""
+        text = self.without_key(e.response.text)
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = text
+        if e.response.is_redirect:
+            to = self.without_key(e.response.headers.get("location", "another address"))
+            body = f"a redirection to {to}"
+        return complaint(e.status_code, body, e.response.headers)
 
-    def failure(self, e: openai.APIError, model: str = "") -> StageError:
-        """A failed request as an error of one line that names the address and its setting."""
-        where = f"{self.url} ({self.url_name})" + (f", model {model}" if model else "")
-        if isinstance(e, openai.APIStatusError):
-            text = f"{where}: {e.status_code}, {self.complaint(e)}"
-            if e.status_code in (401, 403):
-                return InputError(f"{text}; check the key in {self.key_name}")
-            if out_of_credit(e):
-                return ResourceError(f"{text}; answers that came are stored and not paid for again")
-            return NetworkError(text) if transient(e) else InputError(text)
+    def refusal(self, complaint: Complaint, model: str = "") -> StageError:
+        """A refusal as an error of one line that names the address and its setting."""
+        text = f"{self._where(model)}: {complaint.status}, {complaint.message}"
+        if complaint.out_of_credit or complaint.out_of_quota:
+            when = f"; free again {moment(complaint.wait)}" if complaint.wait else ""
+            return ResourceError(
+                f"{text}{when}; answers that came are stored and not paid for again"
+            )
+        if complaint.transient:
+            return NetworkError(text)
+        if complaint.status in (401, 403) or complaint.about_key:
+            text += f"; check the key in {self.key_name}"
+        elif complaint.status in (301, 302, 307, 308):
+            text += f"; set {self.url_name} to the address that answers itself"
+        elif complaint.about_model or complaint.status in (404, 405):
+            text += self._hint(model)
+        return InputError(text)
+
+    def _hint(self, model: str) -> str:
+        """What to do about an unknown model, or an unknown address."""
+        models = self.models()
+        if model and models and model not in models:
+            near = difflib.get_close_matches(model, models, MODELS, 0.4)
+            names = [*near, *(name for name in models if name not in near)]
+            more = f", and {len(models) - MODELS} more" if len(models) > MODELS else ""
+            return f"; it serves {', '.join(names[:MODELS])}{more}"
+        if models:
+            return ""
+        return f"; is the address right? {self.url_name} is one like {OPENAI}"
+
+    def models(self) -> list[str]:
+        """The names of the models that the server lists; empty where it lists none."""
+        try:
+            response = self.connect(CONNECT_SECONDS).models.with_raw_response.list()
+            models = json.loads(response.http_response.content)["data"]
+            return [one_line(str(model["id"]))[:100] for model in models][:1000]
+        except (openai.APIError, ValueError, KeyError, TypeError, RecursionError):
+            return []
+
+    def failure(self, e: openai.APIConnectionError, model: str = "") -> NetworkError:
+        """A request without a response as an error of one line."""
         timeout = isinstance(e, openai.APITimeoutError)
-        why = "no answer in time" if timeout else self.without_key(str(e.__cause__ or e))
-        return NetworkError(f"{where}: {why[:MAX_COMPLAINT]}")
+        why = "no answer in time" if timeout else one_line(self.without_key(str(e.__cause__ or e)))
+        return NetworkError(f"{self._where(model)}: {why[:MAX_COMPLAINT]}")
 
-    def capabilities(self, model: str) -> Capabilities:
-        return _known().get(f"{self.url} {model}", Capabilities())
-
-    def remember(self, model: str, capabilities: Capabilities) -> None:
-        known = _known() | {f"{self.url} {model}": capabilities}
-        files.write_json(CAPABILITIES, _KNOWN.dump_python(known, mode="json"))
+    def _where(self, model: str) -> str:
+        proxy = proxy_for(self.url)
+        through = f" through {proxy.variable}" if proxy else ""
+        return f"{self.url} ({self.url_name}){through}" + (f", model {model}" if model else "")
 
 
-def transient(e: openai.APIStatusError) -> bool:
-    """Whether another attempt may succeed."""
-    if e.status_code in (408, 409, 429):
-        return not out_of_credit(e)
-    return e.status_code >= 500 and e.status_code != 501
+def moment(wait: float) -> str:
+    """The moment after `wait` seconds, in words."""
+    minutes = round(wait / 60)
+    span = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    return f"in {span}, at {time.strftime('%H:%M on %d %B', time.localtime(time.time() + wait))}"
 
 
-def out_of_credit(e: openai.APIStatusError) -> bool:
-    """A 429 that no waiting mends."""
-    return e.status_code == 429 and "insufficient_quota" in str(e.body)
-
-
-def _known() -> dict[str, Capabilities]:
-    """What is known of every server and model; a damaged file is nothing known."""
-    try:
-        return _KNOWN.validate_json(CAPABILITIES.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return {}
+def _key(name: str) -> SecretStr:
+    """The key in an environment variable. Raises InputError for a character that no key has: it
+    comes from a text that was pasted, and no header can carry it."""
+    key = os.environ.get(name, "").strip()
+    for character in key:
+        if not "!" <= character <= "~" or character in "\"'`<>":
+            what = unicodedata.name(character, f"U+{ord(character):04X}").lower()
+            raise InputError(f"{name} holds a character that no key has ({what}); copy it again")
+    return SecretStr(key)
 
 
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        has_host = bool(parts.hostname) and parts.port != 0 and bool(httpx2.URL(url).host)
+    except (ValueError, httpx2.InvalidURL):
         return False
     return parts.scheme in ("http", "https") and has_host and not set(url) & set("@?# \t")
-
-
-class _BoundedStream(httpx2.SyncByteStream):
-    """Ends a reply that is too long or takes too long."""
-
-    def __init__(self, inner: httpx2.SyncByteStream, deadline: float) -> None:
-        self.inner, self.deadline = inner, deadline
-
-    def __iter__(self) -> Iterator[bytes]:
-        size = 0
-        for chunk in self.inner:
-            size += len(chunk)
-            if size > MAX_REPLY:
-                raise httpx2.ReadError(f"an answer of more than {MAX_REPLY >> 20} MiB")
-            if time.monotonic() > self.deadline:
-                raise httpx2.ReadTimeout("the answer takes too long")
-            yield chunk
-
-    def close(self) -> None:
-        self.inner.close()

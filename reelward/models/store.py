@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
@@ -21,6 +21,8 @@ from reelward.runtime.validation import shortened
 class StoredExchange(Exchange):
     sha256: str
     """of request and reply"""
+    dropped: bool = False
+    """The reply could not be used: it is replayed, but asked for anew where a server is asked."""
 
 
 def digest(*records: Request | Reply) -> str:
@@ -38,7 +40,7 @@ class Store:
     def reply(self, request: Request) -> Reply | None:
         """The stored reply, or None. Raises InputError in replay."""
         stored = _read(self.folder / f"{digest(request)}.json")
-        if stored is not None:
+        if stored is not None and (self.replay or not stored.dropped):
             return stored.reply
         if self.replay:
             raise InputError(
@@ -48,9 +50,19 @@ class Store:
         return None
 
     def keep(self, request: Request, reply: Reply) -> None:
+        self._write(StoredExchange(request=request, reply=reply, sha256=digest(request, reply)))
+
+    def drop(self, requests: Iterable[Request]) -> None:
+        """Note that the replies to `requests` could not be used."""
+        for request in requests if not self.replay else ():
+            stored = _read(self.folder / f"{digest(request)}.json")
+            if stored is not None and not stored.dropped:
+                self._write(stored.model_copy(update={"dropped": True}))
+
+    def _write(self, stored: StoredExchange) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        stored = StoredExchange(request=request, reply=reply, sha256=digest(request, reply))
-        files.write_json(self.folder / f"{digest(request)}.json", stored.model_dump(mode="json"))
+        path = self.folder / f"{digest(stored.request)}.json"
+        files.write_json(path, stored.model_dump(mode="json"))
 
     def _nearest(self, request: Request) -> str:
         """The first difference from the stored request that has most in common with this one."""

@@ -1,32 +1,25 @@
-"""OpenAI's chat completions as they go over the wire: the body of a request, the body of a reply,
-and what to leave out once a server has refused it."""
+"""The body of a request as OpenAI's chat completions have it, and the tokens that it may take."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from reelward.models.capabilities import Capabilities, Sent
 from reelward.models.schemas import Answer
-from reelward.models.server import Capabilities, Server
 from reelward.models.spend import Usage
 from reelward.records import Message, Reply, Request
-from reelward.runtime.validation import shortened
 
 PICTURE_TOKENS = 2000
 """more than servers count for a contact sheet"""
-
 Body = dict[str, Any]
 """JSON of the shape that the server defines"""
-
-
-class MalformedReply(Exception):
-    """The server answered 200 with something that is no chat completion."""
 
 
 def body(
@@ -39,8 +32,10 @@ def body(
     sent: Body = {
         "model": request.model,
         "messages": [_message(m, pictures, capabilities) for m in request.messages],
-        capabilities.limit: request.max_tokens,
+        capabilities.limit: capabilities.most_tokens(request.max_tokens, most(request).prompt),
     }
+    if capabilities.stream:
+        sent["stream"] = True
     if request.temperature is not None and capabilities.temperature:
         sent["temperature"] = request.temperature
     if capabilities.form == "json_schema":
@@ -58,6 +53,8 @@ def _message(message: Message, pictures: Mapping[str, bytes], capabilities: Capa
     jpegs = [pictures[name] for name in message.pictures]
     if capabilities.pictures == "one" and len(jpegs) > 1:
         jpegs = [joined(jpegs)]
+    if capabilities.side is not None:
+        jpegs = [smaller(jpeg, capabilities.side) for jpeg in jpegs]
     urls = [f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for jpeg in jpegs]
     images = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     return {"role": message.role, "content": [{"type": "text", "text": message.text}, *images]}
@@ -65,70 +62,44 @@ def _message(message: Message, pictures: Mapping[str, bytes], capabilities: Capa
 
 def joined(jpegs: Sequence[bytes]) -> bytes:
     """JPEG pictures one below the other, as one JPEG."""
-    images = [
-        np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)) for jpeg in jpegs
-    ]
+    images = [_decoded(jpeg) for jpeg in jpegs]
     width = max(image.shape[1] for image in images)
     padded = [np.pad(image, ((0, 12), (0, width - image.shape[1]), (0, 0))) for image in images]
-    return cv2.imencode(".jpg", np.vstack(padded), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    return _jpeg(np.vstack(padded))
 
 
-def read(content: bytes, server: Server) -> Reply:
-    """The reply in the body of a 200. Raises MalformedReply."""
-    text = server.without_key(content.decode(errors="replace"))
-    try:
-        completion = json.loads(text)
-        choice = completion["choices"][0]
-        message = choice["message"]
-        answer, refusal = message.get("content"), message.get("refusal")
-        usage = completion.get("usage")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        begin = shortened(" ".join(text.split())) or "nothing"
-        raise MalformedReply(f"expected a chat completion, got {begin}") from None
-    if isinstance(answer, list):  # some servers answer in parts
-        answer = "".join(str(part.get("text", "")) for part in answer if isinstance(part, dict))
-    counts = usage if isinstance(usage, dict) else {}
-    return Reply(
-        text=_clean(answer, server) if isinstance(answer, str) else "",
-        refusal=_clean(str(refusal), server) if refusal else None,
-        finish=_clean(str(choice.get("finish_reason")), server),
-        model=_clean(str(completion.get("model") or ""), server),
-        prompt_tokens=_count(counts.get("prompt_tokens")),
-        completion_tokens=_count(counts.get("completion_tokens")),
+def smaller(jpeg: bytes, side: int) -> bytes:
+    """A JPEG picture whose longer side has at most `side` pixels."""
+    image = _decoded(jpeg)
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return jpeg
+    size = [max(1, round(scale * n)) for n in image.shape[1::-1]]
+    return _jpeg(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
+def _decoded(jpeg: bytes) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+def _jpeg(image: npt.NDArray[Any]) -> bytes:
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+def sent(body: Body, request: Request, pictures: Mapping[str, bytes], side: int | None) -> Sent:
+    """What a body holds that a server may refuse."""
+    names = [name for message in request.messages for name in message.pictures]
+    sides = [max(_decoded(pictures[name]).shape[:2]) for name in dict.fromkeys(names)]
+    return Sent(
+        tokens=body.get("max_tokens") or body["max_completion_tokens"],
+        temperature="temperature" in body,
+        pictures=max(
+            (len(m["content"]) - 1 for m in body["messages"] if isinstance(m["content"], list)),
+            default=0,
+        ),
+        side=min(max(sides, default=0), side or 100_000),
+        stream="stream" in body,
     )
-
-
-def _clean(text: str, server: Server) -> str:
-    """`text` without the key and without halves of characters, which JSON may hold and UTF-8 may
-    not."""
-    return server.without_key(text).encode(errors="replace").decode()
-
-
-def _count(value: object) -> int | None:
-    """A number of tokens; None if the server gives none or an absurd one."""
-    return value if isinstance(value, int) and 0 < value < 1_000_000_000 else None
-
-
-def reduced(complaint: str, capabilities: Capabilities, sent: Body) -> Capabilities | None:
-    """The capabilities less the one that an error message names; None if it names none."""
-    complaint = complaint.lower()
-    pictures = max(
-        (len(m["content"]) - 1 for m in sent["messages"] if isinstance(m["content"], list)),
-        default=0,
-    )
-    changed: dict[str, object] = {}
-    if "max_completion_tokens" in complaint and capabilities.limit == "max_tokens":
-        changed = {"limit": "max_completion_tokens"}
-    elif "temperature" in complaint and "temperature" in sent:
-        changed = {"temperature": False}
-    elif "image" in complaint and pictures > 1:
-        changed = {"pictures": "one"}
-    elif capabilities.form != "prompt" and re.search(
-        r"response_?format|json|schema|grammar|guided", complaint
-    ):
-        less = {"json_schema": "json_object", "json_object": "prompt"}
-        changed = {"form": less[capabilities.form]}
-    return capabilities.model_copy(update=changed) if changed else None
 
 
 def most(request: Request) -> Usage:
@@ -136,6 +107,18 @@ def most(request: Request) -> Usage:
     characters = len(json.dumps([m.model_dump() for m in request.messages]))
     pictures = sum(len(m.pictures) for m in request.messages)
     return Usage(characters // 3 + PICTURE_TOKENS * pictures, request.max_tokens)
+
+
+def likely(request: Request) -> int:
+    """The tokens that a request is likely to take at most."""
+    characters = sum(len(m.text) for m in request.messages)
+    return characters // 4 + PICTURE_TOKENS * sum(len(m.pictures) for m in request.messages)
+
+
+def least(request: Request) -> int:
+    """The fewest tokens that the texts of a request can be; a token of English, code and figures
+    is seldom longer than five characters."""
+    return sum(len(m.text) for m in request.messages) // 5
 
 
 def usage(reply: Reply, most: Usage) -> Usage:
