@@ -21,6 +21,7 @@ import torch
 from torch import Generator, Tensor
 
 from reelward.language import Reward, RewardError, Watch
+from reelward.language.errors import printable
 from reelward.policy import Policy, PolicyState
 from reelward.runtime import files
 from reelward.runtime.checkpoints import Checkpoints
@@ -29,7 +30,8 @@ from reelward.runtime.settings import setting
 from reelward.sim.spaces import ActionSpace, ObservationSpace
 
 MAX_WILD = 0.001
-"""Share of the steps with a term that is not finite, or with diverged physics, that ends a training."""
+"""Share of the steps with a term that is not finite or huge, or with diverged physics, that ends a
+training."""
 CHECKPOINT_S = 20.0
 """Seconds between checkpoints where the setting `checkpoint_s` says nothing."""
 
@@ -97,8 +99,8 @@ def captured(what: str, work: Callable[..., Any], *examples: Tensor) -> Callable
 
 
 class WatchedReward:
-    """A candidate's reward while it trains: terms that are not finite count as 0 and are counted, and
-    the means of the terms are kept."""
+    """A candidate's reward while it trains: values that are not finite or are huge count as 0 and are
+    counted, and the means of the terms are kept."""
 
     def __init__(self, name: str, reward: Reward) -> None:
         self.name, self.reward = name, reward
@@ -114,31 +116,41 @@ class WatchedReward:
         it is: what they do may not be capturable."""
         names = sorted(self.reward.inputs)
         if names and not any(node.op == "native" for node in self.reward.nodes):
-            evaluate = captured(
-                self.name,
-                lambda *values: self.reward(dict(zip(names, values, strict=True))),
-                *(fields[name] for name in names),
-            )
+            try:
+                evaluate = captured(
+                    self.name,
+                    lambda *values: self.reward(dict(zip(names, values, strict=True))),
+                    *(fields[name] for name in names),
+                )
+            except Exception as e:
+                self._fail(e)
+                return
             self.terms = lambda now: evaluate(*(now[name] for name in names))
 
     def __call__(self, fields: Mapping[str, Tensor], diverged: Tensor) -> Tensor:
-        """The sum of the terms `[N]`, 0 where the physics `diverged`. A native term that fails sets
-        `error`."""
+        """The sum of the terms `[N]`, 0 where the physics `diverged`. Whatever a reward or a native term
+        raises sets `error`: it ends this training, not those beside it."""
         try:
             terms = self._watch.masked(self.terms(fields))  # [terms, N]
-        except RewardError as e:
-            self.error = TrainingError(str(e))
+        except Exception as e:
+            self._fail(e)
             return torch.zeros(len(diverged), device=diverged.device)
         self._sums = self._sums + terms.mean(1)
         self._steps += 1
         return torch.where(diverged, 0.0, terms.sum(0))
+
+    def _fail(self, error: Exception) -> None:
+        why = str(error)
+        if not isinstance(error, RewardError):
+            why = f"the reward cannot be computed: {printable(' '.join(why.split())[:200])}"
+        self.error = TrainingError(why)
 
     def check(self, lost: float) -> None:
         """Set `error` if a term, or the physics in the share `lost` of the steps, went wild."""
         try:
             self._watch.check()
         except RewardError as e:
-            self.error = TrainingError(str(e))
+            self._fail(e)
         if lost > MAX_WILD:
             self.error = TrainingError(f"the physics diverged in {lost:.2%} of the steps")
 
@@ -306,6 +318,8 @@ class Session:
     def finish(self) -> dict[str, TrainingError]:
         """Write the policies of the candidates that ended. Returns the errors of those that failed."""
         for c in self.candidates:
+            if c.ended and not c.error and not all(w.isfinite().all() for w in c.policy.weights()):
+                c.reward.error = TrainingError("the policy is not finite: keep every term near 1")
             if c.ended and not c.error:
                 c.save()
         return {c.job.name: c.error for c in self.candidates if c.error}

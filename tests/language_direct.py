@@ -6,6 +6,7 @@ This executes text and so only ever sees the tests' own, in the jail.
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,15 @@ def library() -> dict[str, Any]:
     return names
 
 
+def called(names: dict[str, Any], state: State) -> dict[str, Any]:
+    """The terms that the reward of the text returns, in either of its forms."""
+    function = names.get("reward") or names["compute_reward"]
+    needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    args = [state[p.name] if p.name in state else state for p in needed]
+    result = function(*args)
+    return result[1] if isinstance(result, tuple) else result
+
+
 def run(source: str, state: dict[str, torch.Tensor], robot: str) -> dict[str, list[float]]:
     names = dict(library())
     source = source.replace("@torch.jit.script\n", "")  # would need a file
@@ -94,7 +104,7 @@ def run(source: str, state: dict[str, torch.Tensor], robot: str) -> dict[str, li
     rows: dict[str, list[float]] = {}
     for i in range(COUNT):
         with torch.no_grad(), np.errstate(all="ignore"):
-            terms = names["reward"](one(state, i, robot, numpy))
+            terms = called(names, one(state, i, robot, numpy))
         for name, value in terms.items():
             number = float(np.asarray(value, dtype=np.float64).reshape(-1)[0])
             rows.setdefault(name, []).append(number if np.isfinite(number) else 1e300)

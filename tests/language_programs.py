@@ -201,6 +201,7 @@ def random_program(seed: int) -> str:
             "import torch",
             "import torch.nn.functional as F",
             "GAIN = 0.7",
+            "PERIOD = 1.0",
             "LEVELS = (1, 0.5, -0.25)",
             'W = {"a": 1.5, "b": -2.0}',
             "",
@@ -274,4 +275,4 @@ def random_numpy_program(seed: int) -> str:
         return r.choice(reduce).format(r.choice(("{}", "np.square({})", "{} * 2.0")).format(matrix))
 
     terms = "".join(f'        "t{i}": {value(4)},\n' for i in range(2))
-    return f"import numpy as np\n\ndef reward(s):\n    return {{\n{terms}    }}\n"
+    return f"import numpy as np\n\nPERIOD = 1.0\n\ndef reward(s):\n    return {{\n{terms}    }}\n"

@@ -226,7 +226,8 @@ def test_the_hip_follows_the_experts_rise_and_fall_about_its_own_height():
 
 
 def test_a_skewed_range_is_never_negative():
-    text = """def reward(s):
+    text = """PERIOD = 1.0
+def reward(s):
     course = {"right": [0.0, 0.5, 0.0], "left": [0.0, 0.5, 0.0]}
     return {"much": follow(s, thigh_angle, 0.2, course, 0.3, skew=0.5),
             "none": follow(s, thigh_angle, 0.35, course, 0.3, skew=0.35)}

@@ -237,7 +237,7 @@ def test_hints_name_what_is_near():
     ("def reward(s):\n    return {'a': s.x / s.x.shape[0]}", "E_TYPE"),
     ("def reward(s):\n    return {'a': torch.sum(s.v, dimension=1)}", "E_ARG"),
     ("def reward(s):\n    return {'a': s.v[:, 3]}", "E_ARG"),
-    ("def reward(s):\n    return {'a': abs(s.x > 0)}", "E_SHAPE"),
+    ("def reward(s):\n    return {'a': s.v[:, :2] + s.v}", "E_SHAPE"),
     ("def reward(s):\n    while True:\n        pass", "E_FORM"),
 ])  # fmt: skip
 def test_what_is_refused(source, code):

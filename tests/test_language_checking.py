@@ -42,11 +42,20 @@ def test_the_contract_finds_what_types_cannot(term, says):
     assert all(f.code == "E_CONTRACT" and f.line == 3 and "'b'" in f.message for f in faults)
 
 
-def test_an_operation_that_fails_on_some_states_is_a_mistake_of_the_reward():
-    """Whole numbers cannot be divided by zero; the types do not show it."""
-    text = "def reward(s):\n    return {'a': 1 // s.time.long()}\n"
-    faults = check_contract(compile_reward(text, FIELDS), FIELDS)
-    assert {f.code for f in faults} == {"E_CONTRACT"} and "ZeroDivisionError" in faults[0].message
+@pytest.mark.parametrize("term", ["100 // n", "n % 0", "torch.fmod(n, n)", "2 ** -n", "n // n"])
+def test_whole_numbers_are_divided_as_floats_so_that_no_state_raises(term):
+    """torch raises where whole numbers are divided by 0; here the quotient is infinite and is masked."""
+    text = f"def reward(s):\n    n = s.x.long()\n    return {{'a': ({term}).float()}}\n"
+    reward = compile_reward(text, X)
+    state = {f.name: torch.zeros(3, *f.shape) for f in X} | {"x": torch.tensor([0.0, 1.0, -2.0])}
+    n = state["x"]
+    assert reward(state)["a"].nan_to_num().equal(eval(term, {"n": n, "torch": torch}).nan_to_num())
+
+
+def test_the_contract_reports_whatever_a_reward_raises():
+    reward = compile_reward("def reward(s):\n    return {'a': s.x}\n", X)
+    reward._program = lambda state: 1 // 0  # what an operation of another device may do
+    assert "cannot be computed" in check_contract(reward, X)[0].message
 
 
 def test_the_contract_tries_native_terms_and_recorded_states():

@@ -39,7 +39,8 @@ def test_the_library_by_numbers():
         )
     k[:, names.index("right_ankle"), 0] += 0.4
     reward = compile_reward(
-        """def reward(s):
+        """PERIOD = 1.0
+def reward(s):
     return {"alive": alive(s), "speed": speed(s, 1.3, 0.5), "upright": upright(s),
             "clock": clock(s, 0.62), "smooth": smooth(s), "effort": effort(s), "energy": energy(s, 2000.0),
             "slip": slip(s), "thigh": thigh_angle(s, "left"), "bend": flexion(s, "left"),
@@ -107,7 +108,8 @@ def test_knee_and_thigh_angles_are_those_of_the_simulated_joints(robot, side, kn
 @pytest.mark.parametrize("robot", ["biped", "walker2d", "hopper", "half_cheetah"])
 def test_library_terms_stay_in_their_range_on_every_robot(robot):
     fields = load_robot(robot).fields
-    text = """def reward(s):
+    text = """PERIOD = 1.0
+def reward(s):
     return {"r1": speed(s, 1.0, 0.5), "r2": upright(s), "r3": clock(s, 0.6), "r4": height(s, 1.0, 0.2),
             "r5": knee(s, 1.0, 0.6, 0.3), "r6": clearance(s, 0.1, 0.1), "r7": airtime(s, 0.4, 0.2),
             "r8": straight(s), "r9": heading(s), "c1": smooth(s), "c2": energy(s), "c3": effort(s),

@@ -15,7 +15,7 @@ from reelward.authors.draft import PACE, begin, calls, expert_targets, knobs, sh
 from reelward.authors.reference import library_table
 from reelward.checking import checked, robot_card
 from reelward.language import RewardError, compile_reward
-from reelward.language.compiler import MAX_TERMS
+from reelward.language.main import MAX_TERMS
 from reelward.language.native import native_card, native_terms
 from reelward.language.source import MAX_SOURCE
 from reelward.models.chat import Chat, NoAnswer, form

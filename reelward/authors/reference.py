@@ -9,10 +9,11 @@ from collections import defaultdict
 from pathlib import Path
 
 from reelward.language.builder import MAX_LENGTH, MAX_STEPS
-from reelward.language.compiler import MAX_TERMS, library_files
+from reelward.language.compiler import library_files
 from reelward.language.containers import METHODS
 from reelward.language.errors import CODES
 from reelward.language.graph import MAX_NODES, MAX_SIZE, MAX_TOTAL
+from reelward.language.main import MAX_TERMS
 from reelward.language.ops import DEFAULTS, OPS, SPELLINGS
 from reelward.language.source import MAX_BRACKETS, MAX_SOURCE
 from reelward.language.spellings import NUMBERS, PYTHON, SPECIAL

@@ -11,7 +11,6 @@ operators and joins, then this one.
 from __future__ import annotations
 
 import ast
-import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -37,6 +36,7 @@ from reelward.language.values import (
 MAX_STEPS = 60_000
 MAX_LENGTH = 4096
 MAX_ERRORS = 20
+LARGEST = torch.finfo(torch.float32).max
 
 PYTHON_ERRORS = (TypeError, IndexError, ValueError, KeyError, AttributeError, ZeroDivisionError)
 """what Python raises in the compiler for a call with too few arguments, or of the wrong kind"""
@@ -255,8 +255,14 @@ def number(value: object) -> bool | int | float:
         return value
     if isinstance(value, int) and abs(value) <= 2**53:
         return value
-    if isinstance(value, float) and not math.isnan(value):
+    if isinstance(value, float) and abs(value) <= LARGEST:
         return value
+    if isinstance(value, float):
+        raise Fail(
+            "E_ARG",
+            "a number that is not finite, or above 3.4e38",
+            "write a finite number below 3.4e38",
+        )
     if isinstance(value, int):
         raise Fail("E_ARG", "a whole number above 2**53")
     raise Fail("E_TYPE", f"{type(value).__name__} values are not in the language")

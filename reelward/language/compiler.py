@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-import re
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +12,14 @@ from typing import Any
 
 from reelward.language.errors import Diagnostic, Fail, RewardError
 from reelward.language.graph import Graph, Tensor
+from reelward.language.main import arguments, check_name, named_values, reward_function
 from reelward.language.ops import OPS
 from reelward.language.program import NativeTerm
 from reelward.language.reward import Reward
 from reelward.language.source import parse
 from reelward.language.statements import Interpreter
-from reelward.language.values import POISON, STATE, Function, Module, Scope, describe
+from reelward.language.values import POISON, Module, Scope, describe
 from reelward.sim.field import Field
-
-MAX_TERMS = 32
 
 
 def compile_reward(
@@ -36,6 +35,7 @@ def compile_reward(
     graph = Graph(fields, tuple(native))
     interpreter = Interpreter(graph, library(), errors)
     terms: dict[str, Tensor] = {}
+    total: Any = None
     constants: dict[str, object] = {}
     try:
         module = Scope(shared=True)
@@ -43,17 +43,19 @@ def compile_reward(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about the made-up tensors of the graph
             interpreter.block(tree.body, module)
-            terms = _terms(interpreter, module, tree)
-        constants = _constants(interpreter, module)
+            terms, total = _terms(interpreter, module, tree)
+        constants = _constants(interpreter, module, tree)
     except (OverflowError, RecursionError, MemoryError) as error:
         deep = isinstance(error, RecursionError)
         message = "nested too deeply" if deep else str(error) or "out of memory"
         hint = "write a shorter reward"
         errors.append(Diagnostic("E_LIMIT", interpreter.line, 0, message, hint))
+    if constants.get("PERIOD") is None:
+        errors += _unset_clock(graph)
     if errors:
         raise RewardError(errors)
     lines = {name: _line(interpreter, name, 0) for name in terms}
-    return Reward(source, graph, terms, lines, constants, native)
+    return Reward(source, graph, terms, lines, constants, native, total)
 
 
 @functools.cache
@@ -74,62 +76,42 @@ def library_files() -> list[Path]:
     return sorted((Path(__file__).parent / "stdlib").glob("*.py"))
 
 
-def reward_function(module: Scope, tree: ast.Module) -> Function:
-    """The function `reward` of an interpreted text. Raises Fail."""
-    function = module.names.get("reward")
-    if not isinstance(function, Function):
-        names = [s.name for s in tree.body if isinstance(s, ast.FunctionDef)]
-        others = f", only {', '.join(names[:5])}" if names else ""
-        message = f"there is no `def reward(s)`{others}"
-        raise Fail("E_REWARD", message, "name the main function `reward`")
-    arguments = function.node.args
-    if len(arguments.args) - len(arguments.defaults) != 1:
-        raise Fail("E_REWARD", "reward takes one argument, the state", "def reward(s):")
-    return function
-
-
-def _terms(c: Interpreter, module: Scope, tree: ast.Module) -> dict[str, Tensor]:
-    """Interprets `reward(s)` and makes each of its terms float32 [N]."""
+def _terms(c: Interpreter, module: Scope, tree: ast.Module) -> tuple[dict[str, Tensor], Any]:
+    """Interprets the reward and makes each of its terms float32 [N]; the total too, if it gives one."""
 
     def refuse(fail: Fail, line: int) -> None:
         c.errors.append(Diagnostic(fail.code, line, 0, fail.message, fail.hint))
 
-    line = getattr(getattr(module.names.get("reward"), "node", None), "lineno", 0)
+    line, values, total = 0, dict[Any, Any](), None
     try:
-        function = reward_function(module, tree)
-        values = _named_values(c, c.inline(function, [STATE], {}, function.node))
+        function = reward_function(c, module, tree)
+        line = function.node.lineno
+        result = c.inline(function, arguments(c, function), {}, function.node)
+        values, total = named_values(result, function, refused=bool(c.errors))
+        if total is not None and not c.errors:
+            total = _term(c, "total", total)
     except Fail as fail:
         refuse(fail, line)
-        return {}
     terms = {}
     for name, value in values.items():
         if value is POISON:
             continue
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
-            message = f"{str(name)[:40]!r} is not a term's name"
-            refuse(Fail("E_REWARD", message, "letters, digits and _"), line)
-            continue
         try:
+            check_name(name, values)
             terms[name] = _term(c, name, value)
         except Fail as fail:
             refuse(fail, _line(c, name, line))
-    return terms
+    return terms, total
 
 
-def _named_values(c: Interpreter, result: Any) -> dict[Any, Any]:
-    """What `reward` returned, if it is a dict; empty where the reason is reported. Raises Fail."""
-    if result is POISON or result is None and c.errors:
-        return {}
-    if isinstance(result, (tuple, list)) and any(isinstance(r, dict) for r in result):
-        hint = "return the dict alone: the total is the sum of its terms"
-        raise Fail("E_REWARD", "reward returns more than its terms", hint)
-    if not isinstance(result, dict) or not result:
-        what = "nothing" if result is None else describe(result)
-        hint = 'return {"speed": ..., "upright": ...}; the total is the sum of the terms'
-        raise Fail("E_REWARD", f"reward returns {what}, not a dict of named terms", hint)
-    if len(result) > MAX_TERMS:
-        raise Fail("E_REWARD", f"{len(result)} terms: at most {MAX_TERMS}", "put some together")
-    return result
+def _unset_clock(graph: Graph) -> list[Diagnostic]:
+    """The mistake of a text that reads the gait clock but does not set it."""
+    lines = [n.line for n in graph.nodes if n.op == "input" and n.args == ("phase",)]
+    message = (
+        "the gait clock stands still: s.phase is read, here or by the library, without a PERIOD"
+    )
+    hint = "PERIOD = 1.2 at the top of the text: seconds of a gait cycle"
+    return [Diagnostic("E_REWARD", line, 0, message, hint) for line in lines]
 
 
 def _term(c: Interpreter, name: str, value: Any) -> Tensor:
@@ -150,8 +132,12 @@ def _line(c: Interpreter, name: str, otherwise: int) -> int:
     return c.entries[name][-1][0] if name in c.entries else otherwise
 
 
-def _constants(c: Interpreter, module: Scope) -> dict[str, object]:
-    """The module's numbers, words, tuples and dicts as plain Python values."""
+def _constants(c: Interpreter, module: Scope, tree: ast.Module) -> dict[str, object]:
+    """The module's numbers, words, tuples and dicts as plain Python values. One that is infinite is a
+    mistake where a statement of the text sets it, and else left out."""
+    lines = {
+        n.id: n.lineno for n in ast.walk(tree) if isinstance(n, ast.Name) and n.col_offset == 0
+    }
 
     def plain(value: Any) -> Any:
         c.spend()
@@ -159,6 +145,8 @@ def _constants(c: Interpreter, module: Scope) -> dict[str, object]:
             return {k: plain(v) for k, v in value.items()}
         if isinstance(value, (tuple, list)):
             return tuple(plain(v) for v in value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         raise TypeError
@@ -169,10 +157,16 @@ def _constants(c: Interpreter, module: Scope) -> dict[str, object]:
             constants[name] = plain(value)
         except TypeError:
             continue
+        except ValueError:
+            if name in lines:
+                message = f"the constant {name} is infinite"
+                hint = "write a finite number; clamp needs no bound on an open side"
+                c.errors.append(Diagnostic("E_ARG", lines[name], 0, message, hint))
     period = constants.get("PERIOD")
     if isinstance(period, (int, float)) and 0.05 <= period <= 60:
         constants["PERIOD"] = float(period)
     elif "PERIOD" in module.names:
         message = "PERIOD is the gait clock's cycle in seconds, 0.05 to 60"
-        c.errors.append(Diagnostic("E_REWARD", 0, 0, message, "PERIOD = 1.2"))
+        line = lines.get("PERIOD", 0)
+        c.errors.append(Diagnostic("E_REWARD", line, 0, message, "PERIOD = 1.2"))
     return constants

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from reelward.language.errors import Diagnostic
+from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.graph import ALL_DTYPES
+from reelward.language.main import DICT_ALONE
 from reelward.language.program import State
 from reelward.language.reward import Reward
 from reelward.sim.field import Field
@@ -58,12 +59,16 @@ def check_contract(
     for name, state in trials.items():
         try:
             faults = list(_faults(reward, name, state))
-        except (RuntimeError, ArithmeticError) as error:
+        except RewardError:
+            raise
+        except Exception as error:
             why = str(error).partition("\n")[0][:200]
             message = f"the reward cannot be computed on {name} states: {why}"
             hint = "guard it: turn whole numbers into floats, clamp a divisor away from 0"
             diagnostics.setdefault(("", hint), Diagnostic("E_CONTRACT", 0, 0, message, hint))
             continue
+        if name == "random":
+            faults += _doubled(reward, state)
         for term, message, hint in faults:
             line = reward.lines.get(term, 0)
             diagnostics.setdefault(
@@ -73,6 +78,23 @@ def check_contract(
                 ),
             )
     return list(diagnostics.values())
+
+
+def _doubled(reward: Reward, state: State) -> Iterable[tuple[str, str, str]]:
+    """A term that is the sum of all others, and a total that is not the sum of the terms."""
+    terms = reward(state)
+    parts = torch.stack(list(terms.values())).sum(dim=0)
+    for term, x in terms.items():
+        if len(terms) > 2 and x.std() > 0 and torch.allclose(2 * x, parts, rtol=1e-4, atol=1e-5):
+            yield (
+                term,
+                "is the sum of all others",
+                "leave it out: the total is formed from the terms",
+            )
+    total = reward.stated_total(state)
+    if total is not None and not torch.allclose(total, parts, rtol=1e-3, atol=1e-3):
+        message = f"and the others do not add up to the total, by {float((total - parts).abs().max()):.3g}"
+        yield reward.terms[0], message, DICT_ALONE
 
 
 def _faults(reward: Reward, name: str, state: State) -> Iterable[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -35,6 +36,11 @@ class Diagnostic:
     message: str
     hint: str = ""
 
+    def __post_init__(self) -> None:
+        """Words of the text may hold anything; a mistake is printable and one line."""
+        object.__setattr__(self, "message", printable(self.message))
+        object.__setattr__(self, "hint", printable(self.hint))
+
     def __str__(self) -> str:
         fix = f" | fix: {self.hint}" if self.hint else ""
         return f"{self.code} line {self.line}, col {self.col}: {self.message}{fix}"
@@ -56,10 +62,26 @@ class Fail(Exception):
         self.code, self.message, self.hint = code, message, hint
 
 
+def printable(text: str, keep: str = "") -> str:
+    """`text` with every character that a terminal would not show as an escape, except those in `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c
+        if c.isprintable() or c in keep
+        else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint: the known names most similar to `name`, or all of them where they are few."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name[:60], known, n=3, cutoff=0.5)
+    return _nearest(name[:60], tuple(sorted(set(known))))
+
+
+@functools.lru_cache(maxsize=256)
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     close += [k for k in known if k not in close and (name in k or k in name)][: 3 - len(close)]
     if close:
         return "did you mean " + " or ".join(close) + "?"

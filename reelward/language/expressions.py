@@ -13,6 +13,7 @@ import reelward.language.tensors as tensors
 from reelward.language.builder import PYTHON_ERRORS, Builder, number
 from reelward.language.containers import element, freeze, set_element
 from reelward.language.errors import Fail, nearest
+from reelward.language.foreign import FOREIGN, advice, foreign_field, foreign_read
 from reelward.language.graph import Graph, Tensor
 from reelward.language.joins import Join
 from reelward.language.values import (
@@ -42,7 +43,7 @@ ADVICE: dict[type[ast.AST], str] = {
     ast.While: "loops are unrolled: use `for` over a range or a list",
     ast.Try: "nothing can raise: use torch.where to guard a value",
     ast.Raise: "leave it out: nothing can raise",
-    ast.ClassDef: "write functions",
+    ast.ClassDef: 'write functions, and constants as a dict: W = {"speed": 1.0}, W["speed"]',
     ast.Global: "a reward has no memory: what it needs of the past is in the state's fields",
     ast.Nonlocal: "a reward has no memory: what it needs of the past is in the state's fields",
     ast.AsyncFunctionDef: "write `def`",
@@ -98,6 +99,8 @@ class Expressions(Builder, ABC):
                 return number(node.value)
             case ast.Name():
                 return self.name(node.id, scope)
+            case ast.Attribute() | ast.Subscript() if foreign_read(node, scope, self.graph.fields):
+                raise foreign_field(node, self.graph.fields)
             case ast.Attribute():
                 return self.attribute(self.sound(node.value, scope), node.attr)
             case ast.Subscript():
@@ -166,10 +169,13 @@ class Expressions(Builder, ABC):
             hint = spellings.ADVICE[name]
         elif name in self.graph.fields:
             hint = f"read it from the argument: s.{name}"
+        elif name in FOREIGN:
+            hint = advice(name, self.graph.fields)
         elif name.startswith("__"):
             hint = "a reward file imports torch, numpy and math only"
         else:
-            hint = nearest(name, [*scope.visible(), *self.library.names, *spellings.PYTHON])
+            known = [*scope.visible(), *self.library.names, *spellings.PYTHON]
+            hint = nearest(name, [*known, *self.graph.native])
         raise Fail("E_NAME", f"{name[:40]!r} is not defined", hint)
 
     def attribute(self, value: Any, attr: str) -> Any:
@@ -237,8 +243,6 @@ class Expressions(Builder, ABC):
 
     def function(self, node: ast.FunctionDef | ast.Lambda, name: str, scope: Scope) -> Function:
         a = node.args
-        if a.vararg or a.kwarg:
-            raise Fail("E_FORM", "*args and **kwargs are not in the language", "name the arguments")
         return Function(
             name,
             node,
@@ -338,13 +342,17 @@ class Expressions(Builder, ABC):
                 for part, item in zip(target.elts, values, strict=True):
                     self.assign(part, item, scope, whole)
             case ast.Subscript():
-                container, key = self.sound(target.value, scope), self.sound(target.slice, scope)
+                container = self.sound(target.value, scope)
                 if isinstance(container, (Tensor, State)):
+                    columns = any(isinstance(n, ast.Slice) for n in ast.walk(target.slice))
                     raise Fail(
                         "E_STATE",
                         "a tensor is never written into",
-                        "x = torch.where(condition, new, x)",
+                        "put the columns together: x = torch.stack([a, b], dim=-1)"
+                        if columns
+                        else "x = torch.where(condition, new, x)",
                     )
+                key = self.sound(target.slice, scope)
                 set_element(self, container, key, value)
                 if isinstance(container, dict):
                     self.entry(key, whole, whole)

@@ -1,9 +1,9 @@
 """The typed graph: every node is checked when it is added.
 
-Shapes and dtypes come from running the operation twice on made-up tensors: first without environments,
-which takes no memory however large the result would be, then with a prime number of environments that is
-the length of no other axis. That makes the one rule of the language checkable: the environment axis is
-first, appears once, and is never reduced, scanned, indexed or moved.
+Shapes and dtypes come from running the operation on small made-up tensors: first without environments,
+which takes no memory however large the result would be, then with two and three. An axis whose length
+follows the number of environments is theirs. That makes the one rule of the language checkable: the
+environment axis is first, appears once, and is never reduced, scanned, indexed or moved.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_NODES = 1500
 MAX_SIZE = 1024
 """numbers an environment in one node"""
 N = 1031
-"""the smallest prime above MAX_SIZE"""
+"""stands for the number of environments in shapes: the smallest prime above MAX_SIZE"""
 MAX_TOTAL = 16384
 """numbers an environment in all nodes together"""
 PICTURE = "uint8"
@@ -100,7 +100,13 @@ class Graph:
         key = repr((name, encoded))  # tells 1, 1.0 and True apart
         if key in self._known:
             return self._known[key]
-        tensor = self._typed(op, args)
+        try:
+            tensor = self._typed(op, args)
+        except Fail:
+            floats = tuple(self._float(arg, line) for arg in args)
+            if floats == args:
+                raise
+            return self.add(name, *floats, line=line)  # torch has it for floats alone
         if tensor.data is not None and name != "const":
             tensor = self.const(tensor.data, line)
         else:
@@ -125,6 +131,10 @@ class Graph:
         if op.floats and arg.dtype != "float32" or arg.dtype == PICTURE and not part:
             return self.add("cast", arg, "float32", line=line)
         return arg
+
+    def _float(self, arg: Any, line: int) -> Any:
+        whole = isinstance(arg, Tensor) and arg.dtype in ("bool", "int64")
+        return self.add("cast", arg, "float32", line=line) if whole else arg
 
     def const(self, data: torch.Tensor, line: int = 0) -> Tensor:
         if data.dtype not in DTYPES.values():
@@ -156,10 +166,12 @@ class Graph:
         limit = max([MAX_SIZE, *pixels])
         if batched:
             self._keep_environments(op, args)
-            with contextlib.suppress(*TORCH_ERRORS):  # a few operations refuse empty tensors
-                _check_result(op, run_on(op, [_example(a, 0) for a in args]), limit)
+        elif len(tensors) > 1 and op.params[0] == "x" and op.name not in ("matmul", "take"):
+            with contextlib.suppress(RuntimeError):  # the operation says itself what does not fit
+                _check_size(op, torch.broadcast_shapes(*(t.meta.shape for t in tensors)), limit)
         try:
-            out = run_on(op, [_example(a, N) for a in args])
+            sizes = _sizes(op, args, limit) if batched else []
+            out = run_on(op, [_example(a, 2) for a in args])
         except TORCH_ERRORS as error:
             operands = " and ".join(f"{shape_text(t.meta)} {t.dtype}" for t in tensors)
             dim = next((a for i, a in enumerate(args) if op.kind(i) == "dim"), None)
@@ -167,15 +179,14 @@ class Graph:
             raise Fail(
                 "E_SHAPE",
                 f"{op.name} does not fit {operands or 'these arguments'}{axis}",
-                _shape_hint(tensors),
+                _shape_hint(tensors, dim),
             ) from error
         if not batched:
             _check_size(op, out.shape, limit)
             return Tensor(node, _meta(out.shape, out.dtype), out)
-        _check_result(op, out, limit)
         if out.dtype not in ALL_DTYPES.values():
             raise Fail("E_TYPE", f"{op.name} gives {out.dtype}, which is not in the language")
-        return Tensor(node, _meta(out.shape, out.dtype))
+        return Tensor(node, _meta(sizes, out.dtype))
 
     def _keep_environments(self, op: Op, args: tuple[Any, ...]) -> None:
         x = next(a for a in args if isinstance(a, Tensor) and a.batched)
@@ -215,10 +226,27 @@ def _example(arg: Any, n: int) -> Any:
     return torch.ones((), dtype=arg.meta.dtype).expand(n, *arg.meta.shape[1:])
 
 
-def _check_result(op: Op, out: torch.Tensor, limit: int) -> None:
+def _sizes(op: Op, args: Sequence[Any], limit: int) -> list[int]:
+    """The sizes of the result, N for the environments. Raises Fail unless they are axis 0 alone and the
+    result is small enough, or what torch raises for arguments that do not fit."""
+
+    def run(n: int) -> torch.Size:
+        return run_on(op, [_example(a, n) for a in args]).shape
+
+    sizes: list[int] = []
+    with contextlib.suppress(*TORCH_ERRORS):  # a few operations refuse empty tensors
+        sizes = [size or N for size in run(0)]
+    if sizes:
+        _check_result(op, sizes, limit)
+    two, three = run(2), run(3)
+    sizes = [a if a == b else N for a, b in zip(two, three, strict=True)]
+    _check_result(op, sizes, limit)
+    return sizes
+
+
+def _check_result(op: Op, sizes: Sequence[int], limit: int) -> None:
     """Raises Fail unless the environments are axis 0 alone and the result is not too large."""
-    sizes = [size or N for size in out.shape]
-    if sizes[:1] != [N] or any(size % N == 0 for size in sizes[1:]):
+    if sizes[:1] != [N] or N in sizes[1:]:
         if sizes.count(N) > 1:
             raise Fail(
                 "E_BATCH",
@@ -244,13 +272,17 @@ def _meta(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(tuple(shape), dtype=dtype, device="meta")
 
 
-def _shape_hint(tensors: list[Tensor]) -> str:
-    ranks = {t.meta.ndim for t in tensors if t.batched}
-    if len(ranks) > 1:
+def _shape_hint(tensors: Sequence[Tensor], dim: Any) -> str:
+    batched = [t for t in tensors if t.batched]
+    if not batched:
+        return ""
+    if len({t.meta.ndim for t in batched}) > 1:
         return "pick a column (x[:, 0]), reduce (x.sum(dim=-1)) or add an axis (x[:, None])"
-    if any(t.dtype == "bool" for t in tensors):
-        return "turn conditions into numbers first: x.float()"
-    return "axis 0 is the environments, the robot's axes follow" if tensors else ""
+    if dim is not None and len(batched) == 1:
+        return f"its axes are 0 to {batched[0].meta.ndim - 1}; dim=-1 is the last one"
+    if len(batched) > 1:
+        return "the sizes after N must be equal or 1: pick the same columns of both"
+    return "axis 0 is the environments, the robot's axes follow"
 
 
 def check_kind(op: Op, i: int, arg: Any) -> None:

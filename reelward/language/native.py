@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reelward.language.errors import nearest
 from reelward.runtime.validation import read_yaml
 
 if TYPE_CHECKING:
@@ -52,9 +53,16 @@ def _bound(where: str, name: Any, given: Any) -> Term:
     if not module or not attribute:
         raise NativeError(f"{where}: expected function: package.module:name, got {path}")
     try:
-        function = getattr(importlib.import_module(module), attribute)
+        imported = importlib.import_module(module)
+        if not hasattr(imported, attribute):
+            functions = [n for n, f in vars(imported).items() if callable(f) and n[0] != "_"]
+            hint = nearest(attribute, functions)
+            raise NativeError(f"{where}: {module} has no attribute {attribute!r}; {hint}")
+        function = getattr(imported, attribute)
         keywords = {k: v for k, v in given.items() if k != "function"}
         inspect.signature(function).bind({}, **keywords)
+    except NativeError:
+        raise
     except Exception as error:  # whatever the user's module does when it is imported
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise NativeError(

@@ -50,7 +50,7 @@ def unary(c: Builder, op: ast.unaryop, value: Any) -> Any:
         case ast.USub():
             if isinstance(value, Tensor):
                 return c.op("neg", value)
-            if is_number(value) and value == 0:
+            if is_number(value):
                 return -value  # 0 - 0.0 would lose the sign
             return c.op("sub", 0, value)
         case ast.UAdd():

@@ -28,6 +28,7 @@ class Reward:
         lines: Mapping[str, int],
         constants: Mapping[str, object],
         native: Mapping[str, NativeTerm],
+        total: Tensor | None = None,
     ) -> None:
         self.source = source
         self.constants = constants
@@ -48,9 +49,18 @@ class Reward:
         self.digest = self._digest({f.name: f.shape for f in self.fields})
         checked = {name: _checked(name, native[name]) for name in self.native}
         self._program = Program(self.nodes, tuple(self.outputs.values()), checked)
+        self._total = (graph, total, native) if total is not None else None
 
     def __call__(self, state: State) -> dict[str, torch.Tensor]:
         return dict(zip(self.terms, self._program(state), strict=True))
+
+    def stated_total(self, state: State) -> torch.Tensor | None:
+        """The total `[N]` that the text gives beside its terms, if it does; their sum is what counts."""
+        if self._total is None:
+            return None
+        graph, total, native = self._total
+        nodes, outputs = _needed(graph, {"total": total})
+        return Program(nodes, tuple(outputs.values()), native)(state)[0]
 
     def as_torch(self) -> str:
         """The reward as the text of one function `reward(s) -> dict[str, Tensor]` that needs nothing

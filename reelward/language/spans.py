@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from reelward.language.compiler import library, reward_function
+from reelward.language.compiler import library
 from reelward.language.errors import Fail, RewardError
 from reelward.language.graph import Graph
+from reelward.language.main import arguments, named_values, reward_function
 from reelward.language.source import parse
 from reelward.language.statements import Interpreter
-from reelward.language.values import STATE, Scope
+from reelward.language.values import Scope
 from reelward.sim.field import Field
 
 
@@ -29,13 +30,14 @@ def term_spans(text: str, fields: Sequence[Field]) -> dict[str, tuple[int, ...]]
             warnings.simplefilter("ignore")  # of torch, about the made-up tensors of the graph
             c.block(tree.body, module)
             outside, c.entries = c.entries, {}
-            function = reward_function(module, tree)
-            terms = c.inline(function, [STATE], {}, function.node)
+            function = reward_function(c, module, tree)
+            result = c.inline(function, arguments(c, function), {}, function.node)
+            terms = named_values(result, function, refused=False)[0]
     except (Fail, RewardError, OverflowError, RecursionError, MemoryError):
         return {}
     entries = outside | c.entries
     return {
         name: tuple(sorted({n for a, b in entries.get(name, ()) for n in range(a, b + 1)}))
-        for name in (terms if isinstance(terms, dict) else ())
+        for name in terms
         if isinstance(name, str)
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import reelward.language.composed as composed
 import reelward.language.tensors as tensors
 from reelward.language.builder import Builder
 from reelward.language.containers import FUNCTIONS, METHODS, element, method
@@ -29,8 +30,12 @@ from reelward.language.values import (
     is_number,
 )
 
-MODULES = ("torch", "numpy", "math", "typing", "__future__", "reelward")
-NAMESPACES = ("linalg", "nn", "functional", "special")
+MODULES = {
+    **{name: name for name in ("torch", "numpy", "math", "typing", "__future__", "reelward")},
+    "jax": "numpy",
+}
+"""module that may be imported -> whose spelling it has"""
+NAMESPACES = ("linalg", "nn", "functional", "special", "numpy")
 NUMBERS = {"pi": math.pi, "e": math.e, "tau": math.tau, "inf": math.inf}
 TYPES = {
     **dict.fromkeys(("float", "float16", "float32", "float64", "double", "half", "FloatTensor"),
@@ -82,6 +87,10 @@ def call_op(c: Builder, name: str, args: Args, kwargs: Kwargs) -> Any:
             raise Fail("E_ARG", f"{name} misses the argument {param!r}", hint)
         values.append(bound.get(param, defaults.get(param)))
     values = [_argument(c, op.kind(i), v, values[0]) for i, v in enumerate(values)]
+    if name == "clamp":
+        values = [None if _is_infinite(v) else v for v in values]
+        if values[1:] == [None, None]:
+            return values[0]
     result = c.op(name, *values)
     return cast(c, result, dtype.name) if isinstance(dtype, Dtype) else result
 
@@ -134,6 +143,27 @@ ADVICE = {
         "a reward is the same each time: no randomness",
     ),
     **dict.fromkeys(("sort", "topk", "unique", "histc"), "use max, min, mean or median"),
+    **dict.fromkeys(
+        ("gather", "scatter", "take_along_dim"), "pick columns by number: x[:, [0, 2]]"
+    ),
+    **dict.fromkeys(
+        ("repeat", "tile", "repeat_interleave"), "axes of size 1 broadcast: x[:, None]"
+    ),
+    **dict.fromkeys(("heaviside", "step"), "(x > 0).float()"),
+    **dict.fromkeys(("elu", "leaky_relu", "gelu", "silu", "selu"), "use relu, softplus or tanh"),
+    **dict.fromkeys(("hstack", "vstack", "dstack"), "torch.stack([a, b], dim=-1)"),
+    **dict.fromkeys(("empty", "empty_like"), "torch.zeros_like(x)"),
+    **dict.fromkeys(("isclose", "allclose"), "(x - y).abs() < 1e-3"),
+    **dict.fromkeys(
+        ("masked_fill", "masked_fill_", "index_fill", "where_"), "torch.where(mask, new, x)"
+    ),
+    **dict.fromkeys(("nan", "NaN", "NAN", "isinf"), "every term is finite: torch.nan_to_num(x)"),
+    "exp2": "2.0 ** x",
+    "cumprod": "multiply the columns one by one",
+    "interp": "torch.clamp((x - low) / (high - low), 0.0, 1.0)",
+    "percentile": "np.quantile(x, 0.5, axis=-1)",
+    "outer": "x[:, :, None] * y[:, None, :]",
+    "log_softmax": "torch.log(torch.softmax(x, dim=-1))",
     "einsum": "(x * y).sum(dim=-1)",
     "dot": "(x * y).sum(dim=-1)",
     "inner": "(x * y).sum(dim=-1)",
@@ -187,6 +217,8 @@ def attribute(c: Builder, value: Any, attr: str) -> Any:
             "a reward has no memory: what "
             "it needs of the past is in the state's fields, as s.prev_action",
         )
+    if isinstance(value, dict) and attr in value:
+        raise Fail("E_OP", f"a dict has no attribute {attr[:40]!r}", f'read it by key: ["{attr}"]')
     known = METHODS.get(type(value), {})
     raise Fail("E_OP", f"{describe(value)} has no {attr[:40]!r}", nearest(attr, known))
 
@@ -206,6 +238,13 @@ def _method_of(value: Any, attr: str) -> Builtin:
 
 
 def cast(c: Builder, x: Any, name: str) -> Any:
+    if isinstance(x, str) and name == "float32":
+        try:
+            return infinite(float(x))
+        except ValueError as error:
+            raise Fail(
+                "E_ARG", f"{describe(x)} is not a number", "write the number itself"
+            ) from error
     if isinstance(x, Tensor):
         return x if x.dtype == name else c.op("cast", x, name)
     if is_number(x):
@@ -227,6 +266,19 @@ def _to(c: Builder, args: Args, kwargs: Kwargs) -> Any:
         if isinstance(kind, Builtin) and kind.name in TYPES:  # x.astype(float)
             return cast(c, args[0], TYPES[kind.name])
     return args[0]
+
+
+def infinite(value: float) -> float:
+    """A number that may be infinite, as a bound. Raises Fail for one that is none."""
+    if math.isnan(value):
+        raise Fail("E_ARG", "not a number (NaN)", ADVICE["nan"])
+    return value
+
+
+def star() -> Kwargs:
+    """What `from math import *` brings: the names that the language knows."""
+    names = [name for name in dir(math) if name in (*SPELLINGS, *NUMBERS)]
+    return {name: module_attribute(Module("math"), name) for name in names}
 
 
 def _same(c: Builder, args: Args, kwargs: Kwargs) -> Any:
@@ -277,7 +329,11 @@ def _deviation(name: str) -> Call:
     return lambda c, args, kwargs: call_op(c, name, args, {"ddof": 0} | kwargs)
 
 
-SPECIAL |= {
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and math.isinf(value)
+
+
+SPECIAL |= composed.FUNCTIONS | {
     "zeros": tensors.fill(0.0), "ones": tensors.fill(1.0), "full": tensors.full,
     "zeros_like": tensors.fill_like(0.0), "ones_like": tensors.fill_like(1.0), "full_like": tensors.full_like,
     "new_zeros": lambda c, args, kwargs: tensors.fill(0.0)(c, args[1:], kwargs),

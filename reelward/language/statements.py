@@ -16,10 +16,12 @@ from reelward.language.expressions import NO_DEFAULT, Expressions, not_in_langua
 from reelward.language.graph import Tensor
 from reelward.language.joins import End, Join, branch, reachable
 from reelward.language.operators import binary
-from reelward.language.spellings import MODULES
+from reelward.language.spellings import MODULES, star
 from reelward.language.values import POISON, Args, Function, Kwargs, Module, Scope, Silent
 
 MAX_CALLS = 16
+DECORATORS = ("script", "no_grad", "inference_mode", "compile", "jit", "njit", "staticmethod")
+"""accepted, without effect"""
 
 
 class Interpreter(Expressions):
@@ -47,6 +49,8 @@ class Interpreter(Expressions):
             self.spend()
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 scope.names[node.id] = POISON
+            elif isinstance(node, ast.ClassDef):
+                scope.names[node.name] = POISON
         return POISON if isinstance(statement, ast.Return) else End.FALLS_THROUGH
 
     def statement(self, node: ast.stmt, scope: Scope, rest: Sequence[ast.stmt]) -> Any:
@@ -67,15 +71,13 @@ class Interpreter(Expressions):
                 value = binary(self, node.op, old, change)
                 self.assign(node.target, value, scope, node)
             case ast.Expr():
-                if not isinstance(node.value, ast.Constant):
+                if not isinstance(node.value, ast.Constant) and not _prints(node.value, scope):
                     self.expr(node.value, scope)
             case ast.FunctionDef():
                 for decorator in node.decorator_list:
-                    known = ("script", "no_grad", "inference_mode", "compile")
-                    if _last_name(decorator) not in known:
-                        raise Fail(
-                            "E_FORM", "this decorator is not in the language", "leave it out"
-                        )
+                    if _last_name(decorator) not in DECORATORS:
+                        fail = Fail("E_FORM", "a decorator is not in the language", "leave it out")
+                        self.report(fail, decorator)
                 self.define(node.name, self.function(node, node.name, scope), scope)
             case ast.If():
                 return self.branches(node, scope, rest)
@@ -105,13 +107,24 @@ class Interpreter(Expressions):
                 raise Fail(
                     "E_IMPORT",
                     f"import of {(module or 'a relative module')[:40]!r}",
-                    "torch, numpy and math are all there is; the standard library needs no import",
+                    "leave it out: torch, numpy and math are all there is, "
+                    "and the standard library needs no import",
                 )
         for alias in node.names:
             if isinstance(node, ast.Import):
                 name = alias.asname or alias.name.split(".")[0]
-                scope.names[name] = Module(alias.name.split(".")[0])
-            elif (module := (node.module or "").split(".")[0]) in ("torch", "numpy", "math"):
+                scope.names[name] = Module(MODULES[alias.name.split(".")[0]])
+                continue
+            module = MODULES[(node.module or "").split(".")[0]]
+            if alias.name == "*" and module == "math":
+                scope.names |= star()
+            elif alias.name == "*" and module in ("torch", "numpy"):
+                raise Fail(
+                    "E_IMPORT",
+                    f"{module}'s names would hide Python's max, min, sum and abs",
+                    f"import {module}, and write {module}.exp",
+                )
+            elif module in ("torch", "numpy", "math"):
                 scope.names[alias.asname or alias.name] = self.attribute(Module(module), alias.name)
 
     def loop(self, node: ast.For, scope: Scope) -> Any:
@@ -175,11 +188,15 @@ def _bind(function: Function, args: Args, kwargs: Kwargs) -> Kwargs:
     positional = [p.arg for p in (*a.posonlyargs, *a.args)]
     names = positional + [p.arg for p in a.kwonlyargs]
     usage = f"{function.name}({', '.join(names)})"
-    if len(args) > len(positional):
+    if len(args) > len(positional) and not a.vararg:
         message = f"{function.name}() takes {len(positional)} arguments, not {len(args)}"
         raise Fail("E_ARG", message, usage)
     bound = dict(zip(positional, args, strict=False))
+    others: Kwargs = {}
     for key, value in kwargs.items():
+        if key not in names and a.kwarg:
+            others[key] = value
+            continue
         if key not in names or key in bound:
             message = f"{function.name}() has no argument {key!r} left to set"
             raise Fail("E_ARG", message, usage)
@@ -192,7 +209,17 @@ def _bind(function: Function, args: Args, kwargs: Kwargs) -> Kwargs:
             if name not in defaults:
                 raise Fail("E_ARG", f"{function.name}() misses the argument {name!r}", usage)
             bound[name] = defaults[name]
+    if a.vararg:
+        bound[a.vararg.arg] = tuple(args[len(positional) :])
+    if a.kwarg:
+        bound[a.kwarg.arg] = others
     return bound
+
+
+def _prints(node: ast.expr, scope: Scope) -> bool:
+    """Whether a statement only prints, which has no effect here."""
+    call = node.func if isinstance(node, ast.Call) else node
+    return isinstance(call, ast.Name) and call.id == "print" and scope.find("print") is None
 
 
 def _may_return(node: ast.AST) -> bool:

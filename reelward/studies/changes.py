@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reelward.language.errors import printable
 from reelward.sim.field import Field
 
 Constants = Mapping[str, object]
@@ -32,7 +33,7 @@ def _changed(name: str, old: object, new: object) -> dict[str, tuple[object, obj
     else:
         return {} if old == new else {name: (_short(old), _short(new))}
     return {
-        path: change
+        printable(path): change
         for key, pair in pairs.items()
         for path, change in _changed(f"{name} {key}".strip(), *pair).items()
     }
@@ -41,17 +42,20 @@ def _changed(name: str, old: object, new: object) -> dict[str, tuple[object, obj
 def _short(value: object) -> object:
     if isinstance(value, Mapping):
         return "a table"
+    if isinstance(value, str):
+        return printable(value)
     return f"{len(value)} numbers" if isinstance(value, tuple) else value
 
 
 def text_difference(
     old: str, new: str, old_title: str, new_title: str, context: int = 3
 ) -> list[str]:
-    """The lines of a unified difference, titles first; empty where the texts are equal."""
+    """The lines of a unified difference, titles first; empty where the texts are equal. Characters
+    that a terminal would obey are escaped."""
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), old_title, new_title, n=context, lineterm=""
     )
-    return list(lines)
+    return [printable(line, keep="\t") for line in lines]
 
 
 @dataclass(frozen=True)

@@ -2,4 +2,3 @@ import torch
 
 def compute_reward(s):
     return {"v": torch.tanh(s.root_vel[:, 0])}
-# fix: compute_reward -> reward

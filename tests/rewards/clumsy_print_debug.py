@@ -2,4 +2,3 @@ def reward(s):
     v = s.root_vel[:, 0]
     print("v", v)
     return {"v": v}
-# fix: print("v", v) -> pass

@@ -8,4 +8,3 @@ def reward(s):
     cost = 0.01 * torch.sum(s.action ** 2, dim=-1)
     total = bonus - cost
     return total, {"bonus": bonus, "cost": -cost}
-# fix: return total, {"bonus" -> return {"bonus"
