@@ -12,7 +12,6 @@ fetch fails, `dvc checkout` restores the earlier video.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,8 +155,8 @@ def main(args: Args, private: bool = False) -> None:
 def fetch(args: Args, address: str, private: bool) -> VideoSource:
     """Bring the video at `address`, cut it and write it."""
     limits = Limits(bytes=args.max_mb * 1_000_000, private=private)
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder).resolve() / "source"
+    with files.scratch_folder(args.out) as folder:
+        source = folder / "source"
         about = bring(address, source, limits)
         digest = files.digest(source)
         if not args.sha256 and not is_link(address):

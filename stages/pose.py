@@ -47,7 +47,8 @@ class Args:
 def main(args: Args) -> None:
     name, version, _ = WheelSource.of(args.source)
     expected = {DETECTOR: args.detector_sha256, LANDMARK: args.landmark_sha256}
-    with wheel(name, version) as archive, files.new_folder(args.out) as out:
+    with files.scratch_folder(args.out) as scratch, files.new_folder(args.out) as out:
+        archive = wheel(name, version, scratch)
         for inside, digest in expected.items():
             target = out / Path(inside).name
             unpack(archive, inside, target, LIMITS)

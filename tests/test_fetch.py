@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -250,12 +251,25 @@ def test_what_is_no_video_ends_with_code_3_and_one_line(clip, tmp_path, kind):
     assert len(list(args.out.parent.iterdir())) == 2
 
 
+def test_temporary_files_are_beside_the_result_or_where_the_user_says(clip, tmp_path, monkeypatch):
+    place = tmp_path / "a place"
+    place.mkdir()
+    link = tmp_path / "a link"
+    link.symlink_to(place)
+    args = arguments(tmp_path, str(clip), sha256=files.digest(clip))
+    monkeypatch.setenv("TMPDIR", str(link))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    fetch.main(args)
+    assert sorted(p.name for p in args.out.parent.iterdir()) == ["provenance.json", "video.mp4"]
+    assert list(place.iterdir()) == []
+
+
 def test_a_wrong_digest_is_refused_and_a_missing_one_is_told(clip, tmp_path):
     with pytest.raises(InputError, match=f"expected sha256 {'0' * 64}, got"):
         fetch.main(arguments(tmp_path, str(clip), sha256="0" * 64))
     with pytest.raises(InputError, match=files.digest(clip)):
         fetch.main(arguments(tmp_path, str(clip)))
-    assert not (tmp_path / "data").exists()
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_a_full_disk_ends_with_code_5(clip, tmp_path):

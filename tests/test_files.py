@@ -27,7 +27,7 @@ def names(folder: Path) -> list[str]:
 
 def killed(kind: str, target: Path) -> None:
     """A process that dies by SIGKILL while it writes `target`."""
-    write = "new / 'a'" if kind == "new_folder" else "new"
+    write = "new" if kind == "new_file" else "new / 'a'"
     code = DIES.format(kind=kind, target=target, write=write, end="os.kill(os.getpid(), 9)")
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
 
@@ -76,6 +76,17 @@ def test_what_a_killed_owner_left_is_swept_and_a_living_ones_is_not(tmp_path, ki
             assert set(names(tmp_path)) == {other.name, new.name}
         assert set(names(tmp_path)) == {other.name, "out"}
     assert names(tmp_path) == ["out"]
+
+
+def test_a_scratch_folder_is_private_and_goes_also_after_a_kill(tmp_path):
+    target = tmp_path / "with space/video.mp4"
+    killed("scratch_folder", target)
+    assert len(names(target.parent)) == 1
+    with files.scratch_folder(target) as folder:
+        assert names(target.parent) == [folder.name] and not names(folder)
+        assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "a").touch()
+    assert names(target.parent) == []
 
 
 def test_new_folder_is_replaced_as_a_whole_and_sha256sum_agrees(tmp_path):

@@ -16,6 +16,7 @@ import re
 import shutil
 import socket
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ def bring(source: str, into: Path, limits: Limits) -> dict[str, str]:
         where = WheelSource.of(source)
         if not where.path:
             raise InputError(f"{source}: expected pypi:NAME==VERSION/path/in/wheel")
-        with wheel(where.name, where.version) as archive:
+        with tempfile.TemporaryDirectory(dir=into.parent) as folder:
+            archive = wheel(where.name, where.version, Path(folder))
             unpack(archive, where.path, into, limits)
         return {"source": source}
     if is_link(source):

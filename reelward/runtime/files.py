@@ -64,6 +64,18 @@ def new_folder(path: Path) -> Iterator[Path]:
             _flush(p)
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path` that no other user can read. It is removed at the end; what a
+    killed process left is removed when `path` is written next."""
+    new = _temporary(Path(path))
+    new.mkdir(mode=0o700)
+    try:
+        yield new.resolve()
+    finally:
+        _remove(new)
+
+
 def verified(path: Path) -> Path:
     """Return `path`, a file in a folder that `new_folder` wrote, after checking its digest.
     Raises FileError where the file is missing or damaged, or has no digest."""

