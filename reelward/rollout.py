@@ -42,7 +42,8 @@ def run(
     fields: tuple[str, ...] = (),
 ) -> Episodes:
     """Episodes under the policy's most likely action, each from its own start state. `fields` are
-    recorded at each step."""
+    recorded at each step. An episode that an environment of Gymnasium ends by itself is over, as by
+    a fall."""
     env = make_env(
         robot,
         episodes,
@@ -66,6 +67,7 @@ def run(
         terminated, _ = env.step(action)
         lived[alive & terminated] = t
         alive &= ~terminated
+        ended = torch.from_numpy(env.ended) if isinstance(env, GymnasiumEnv) else terminated
         if isinstance(env, Env):
             qpos[t] = env.physics.qpos.numpy()
             points[t] = env.fields["keypoint_pos"].numpy()
@@ -74,8 +76,10 @@ def run(
         for name, value in (reward(env.fields) if reward else {}).items():
             value = torch.where(value.isfinite(), value, 0.0)  # as training does
             sums[name] = sums.get(name, 0.0) + float(value[alive].sum())
+        lived[alive & ended] = t + 1
+        alive &= ~ended
         # A fallen robot starts again: left lying, it would only slow the solver down.
-        env.reset(~alive & terminated)
+        env.reset(ended)
     total = max(int(lived.sum()), 1)
     terms = {name: value / total for name, value in sums.items()}
     arrays = {name: np.stack(values) for name, values in recorded.items()}

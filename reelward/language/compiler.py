@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reelward.language.errors import Diagnostic, Fail, RewardError
-from reelward.language.graph import Graph, Tensor
+from reelward.language.graph import MAX_TOTAL, Graph, Tensor
 from reelward.language.main import arguments, check_name, named_values, reward_function
 from reelward.language.ops import OPS
 from reelward.language.program import NativeTerm
@@ -49,6 +49,12 @@ def compile_reward(
         deep = isinstance(error, RecursionError)
         message = "nested too deeply" if deep else str(error) or "out of memory"
         hint = "write a shorter reward"
+        pictures = (f.name for f in fields if math.prod(f.shape) > MAX_TOTAL)
+        if name := next((n for n in pictures if f"s.{n}" in source), None):
+            hint = (
+                f"cut out what counts before computing, s.{name}[:, top:bottom, left:right], or give "
+                f"the robot a smaller {name}: `picture: [height, width]` in robot.yaml"
+            )
         errors.append(Diagnostic("E_LIMIT", interpreter.line, 0, message, hint))
     if constants.get("PERIOD") is None:
         errors += _unset_clock(graph)

@@ -61,6 +61,9 @@ class GymnasiumEnv:
         self._reward = np.zeros(n, np.float32)
         self._age = torch.zeros(n, dtype=torch.int64)
         self._diverged = np.zeros(n, bool)
+        self.ended = np.zeros(n, bool)
+        """episodes that the environment itself has ended, by a fall or its own limit: no step is
+        defined before their reset"""
         actions = robot.action_space
         self._action = torch.zeros((n, actions.size) if isinstance(actions, Box) else n)
 
@@ -115,13 +118,23 @@ class GymnasiumEnv:
         height, width = self.robot.picture
         pictures = np.empty((self.n, height, width, 3), np.uint8)
         for picture, episode in zip(pictures, self._episodes, strict=True):
-            try:
-                drawn = np.asarray(episode.env.render())
-            except gymnasium.error.Error as e:
-                reason = str(e).partition("\n")[0]
-                raise RobotError(f"robot {self.robot.name}: no picture: {reason}") from e
+            drawn = self._drawn(episode)
             picture[:] = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
         return self._tensor(pictures)
+
+    def _drawn(self, episode: Episode) -> np.ndarray:
+        """The environment's own picture, uint8 `[H, W, 3]`. Raises RobotError."""
+        try:
+            drawn = np.asarray(episode.env.render())
+        except gymnasium.error.Error as e:
+            reason = str(e).partition("\n")[0]
+            raise RobotError(f"robot {self.robot.name}: no picture: {reason}") from e
+        if drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3:
+            raise RobotError(
+                f"robot {self.robot.name}: no picture: expected uint8 [H, W, 3] from render(), got "
+                f"{drawn.dtype} {list(drawn.shape)}; delete `picture`"
+            )
+        return drawn
 
     def step(self, action: Tensor) -> tuple[Tensor, Tensor]:
         """One step of `action`: float32 `[N, A]`, clipped to +-1 and scaled to the environment's
@@ -135,6 +148,7 @@ class GymnasiumEnv:
             terminated[i], truncated[i] = self._step(i, one)
         self._age += 1
         self.fields.forget()
+        self.ended = terminated | truncated
         ended = torch.from_numpy(terminated)
         late = torch.from_numpy(truncated) | (self._age >= self.limit)
         return self._tensor(ended), self._tensor(late & ~ended)
@@ -173,7 +187,7 @@ class GymnasiumEnv:
             for action in actions[begun : step + 1]:
                 self._step(0, action)
             begun = step + 1
-            yield np.asarray(self._episodes[0].env.render())
+            yield self._drawn(self._episodes[0])
 
     # --- starting again -----------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field as Key
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -103,9 +105,15 @@ class GymnasiumRobot(BaseRobot):
                     self.gymnasium, max_episode_steps=-1, disable_env_checker=True,
                     render_mode="rgb_array" if self.picture else None,
                 )  # fmt: skip
-        except (gymnasium.error.Error, ImportError, ValueError, TypeError) as e:
-            reason = str(e).partition("\n")[0]
-            raise RobotError(f"robot {self.name}: cannot make {self.gymnasium}: {reason}") from e
+        except Exception as e:  # the constructor of an environment may raise anything
+            reason = f"cannot make {self.gymnasium}: {' '.join(str(e).split()) or type(e).__name__}"
+            near = difflib.get_close_matches(self.gymnasium, gymnasium.registry, 1)
+            if isinstance(e, gymnasium.error.Error) and near and "you mean" not in reason:
+                reason += f" Did you mean {near[0]}?"
+            raise self._error(reason) from e
+
+    def _error(self, complaint: str) -> RobotError:
+        return RobotError(f"robot {self.name}: {complaint}")
 
     @cached_property
     def _spaces(self) -> tuple[int, ActionSpace]:
@@ -113,23 +121,39 @@ class GymnasiumRobot(BaseRobot):
         from gymnasium import spaces
 
         env = self.make()
-        seen, acts = env.observation_space, env.action_space
+        seen, acts, modes = env.observation_space, env.action_space, env.metadata["render_modes"]
         env.close()
         if not seen.is_np_flattenable:
-            raise RobotError(f"robot {self.name}: expected observations of numbers, got {seen}")
+            raise self._error(
+                f"expected observations of numbers, got {seen}; wrap it to give a Box"
+            )
+        if self.picture and "rgb_array" not in modes:
+            raise self._error(
+                f"picture: {self.gymnasium} draws no rgb_array, only {', '.join(modes) or 'nothing'}; "
+                "delete the key"
+            )
         size = spaces.flatdim(seen)
         for name, columns in self.columns.items():
             last = columns.obs + 1 if isinstance(columns.obs, int) else columns.obs[1]
             if last > size:
-                raise RobotError(
-                    f"robot {self.name}: fields.{name}.obs: the observation has {size} columns, "
-                    f"got {columns.obs}"
+                raise self._error(
+                    f"fields.{name}.obs: the observation has {size} columns, got {columns.obs}"
                 )
         if isinstance(acts, spaces.Discrete):
             return size, Discrete(int(acts.n))
-        if isinstance(acts, spaces.Box) and acts.is_bounded():
-            return size, Box(spaces.flatdim(acts))
-        raise RobotError(f"robot {self.name}: expected discrete or bounded actions, got {acts}")
+        if not isinstance(acts, spaces.Box):
+            kind = type(acts).__name__
+            raise self._error(
+                f"expected actions of one Discrete or one Box, got {kind}: {acts}; wrap the "
+                "environment to take one"
+            )
+        with np.errstate(over="ignore"):
+            if not np.isfinite(acts.high.astype(np.float32) - acts.low.astype(np.float32)).all():
+                raise self._error(
+                    f"expected bounded actions, which -1 to 1 can be scaled to, got {acts}; wrap the "
+                    "environment in gymnasium.wrappers.RescaleAction, or bound its Box"
+                )
+        return size, Box(spaces.flatdim(acts))
 
     @property
     def observation_size(self) -> int:
