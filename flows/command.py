@@ -85,11 +85,11 @@ def _with_prefect(function: Callable[..., None], values: dict[str, Any]) -> None
             signal.SIG_BLOCK, {signal.SIGINT}
         )  # until flows.tasks.end_server_with_us
     else:
-        _answers()
+        check_server()
     flow(name=function.__name__)(function)(**values)
 
 
-def _answers() -> None:
+def check_server() -> None:
     """Ask the server that PREFECT_API_URL names. Raises InputError or NetworkError where it is none
     that this flow can report to."""
     from httpx import HTTPError

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from reelward.runtime.clone import require_clone
 from reelward.runtime.errors import InputError
-from reelward.runtime.files import write_text
 from reelward.runtime.proxies import direct_to_loopback, is_loopback, proxy_for
 
 HOME = Path("scratch/prefect")
@@ -34,6 +33,8 @@ SERVER = (
     "PREFECT_SERVER_API_PORT", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_LOGGING_LEVEL",
 )  # fmt: skip
 """Variables of the user that `make serve` keeps, beside its password."""
+LEFT = ("DVC_ROOT", "DVC_STAGE")
+"""Variables of a stage that runs, which a shell started from one still has."""
 NO_PROXY = "REELWARD_NO_PROXY"
 """Keeps the user's NO_PROXY while Prefect is to use no proxy at all."""
 
@@ -74,7 +75,7 @@ def for_server(port: int) -> str:
     _keep(SERVER)
     direct_to_loopback()
     page = f"http://127.0.0.1:{port}"
-    _own_server(password, page)
+    _own_server(password, f"{page},http://localhost:{port}")
     _set(
         PREFECT_API_URL=f"{page}/api",
         PREFECT_SERVER_API_PORT=str(port),
@@ -101,15 +102,17 @@ def _keep_password(password: str) -> None:
     text = json.dumps(password, ensure_ascii=False)  # a string of JSON is one of TOML
     PROFILES.touch(mode=0o600)
     PROFILES.chmod(0o600)
-    write_text(PROFILES, f'active = "here"\n\n[profiles.here]\nPREFECT_API_AUTH_STRING = {text}\n')
+    PROFILES.write_text(
+        f'active = "here"\n\n[profiles.here]\nPREFECT_API_AUTH_STRING = {text}\n', encoding="utf-8"
+    )
 
 
-def _own_server(password: str, page: str) -> None:
-    """Settings of a server of ours: it answers its own page and those who know the password."""
+def _own_server(password: str, origins: str) -> None:
+    """Settings of a server of ours: it answers pages of these origins, for the right password."""
     _set(
         PREFECT_API_AUTH_STRING=password,
         PREFECT_SERVER_API_AUTH_STRING=password,
-        PREFECT_SERVER_CORS_ALLOWED_ORIGINS=page,
+        PREFECT_SERVER_CORS_ALLOWED_ORIGINS=origins,
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
         PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT="false",
     )
@@ -117,9 +120,10 @@ def _own_server(password: str, page: str) -> None:
 
 
 def _keep(names: tuple[str, ...]) -> None:
-    """Remove all variables of Prefect but these, and make Prefect's folder."""
-    for name in [n for n in os.environ if n.upper().startswith("PREFECT_")]:
-        if name not in names:
+    """Remove all variables of Prefect but these and what another `dvc` left, and make Prefect's
+    folder."""
+    for name in list(os.environ):
+        if name.upper().startswith("PREFECT_") and name not in names or name in LEFT:
             del os.environ[name]
     HOME.mkdir(parents=True, exist_ok=True)
     HOME.chmod(0o700)

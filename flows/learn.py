@@ -7,6 +7,7 @@ The flow decides when a stage runs and keeps the history. What runs is up to DVC
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from reelward.studies import ledger
 from reelward.studies.git import changed
 from reelward.studies.plan import plan
 from reelward.studies.settings import Choice
-from reelward.studies.study import LEDGER, branch, current, enter, extend, new, require
+from reelward.studies.study import LEDGER, branch, current, enter, extend, new, require, short
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,6 @@ class Limits:
     deadline: float
     """of time.monotonic()"""
 
-    def __post_init__(self) -> None:
-        if self.patience is not None and self.patience < 1:
-            raise InputError(
-                f"patience: expected at least 1, got {self.patience}; leave it out for no limit"
-            )
-
     def reached(self, history: History) -> str | None:
         """Why no further iteration begins; None where one does."""
         closeness = float(history[-1]["closeness"])
@@ -52,6 +47,21 @@ class Limits:
             if last <= {"kept", "failed"}:
                 return f"{counted(self.patience, 'iteration')} improved nothing"
         return "the time is up" if time.monotonic() > self.deadline else None
+
+
+def limits(iterations: int, closeness: float, patience: int | None, hours: float | None) -> Limits:
+    """The limits that a user sets. Raises InputError where one makes no sense."""
+    if iterations < 1:
+        raise InputError(f"iterations: expected at least 1, got {iterations}")
+    if not 0 <= closeness <= 1:
+        raise InputError(f"closeness: expected a number from 0 to 1, got {closeness}")
+    if patience is not None and patience < 1:
+        raise InputError(
+            f"patience: expected at least 1, got {patience}; leave it out for no limit"
+        )
+    if hours is not None and not hours > 0:
+        raise InputError(f"hours: expected more than 0, got {hours}; leave it out for no limit")
+    return Limits(closeness, patience, time.monotonic() + 3600 * (hours or math.inf))
 
 
 def learn(
@@ -86,8 +96,8 @@ def learn(
     """
     from flows import tasks
 
-    tasks.prepare(ask)
-    limits = Limits(closeness, patience, deadline(hours))
+    tasks.prepare()
+    until = limits(iterations, closeness, patience, hours)
     with lock(LEDGER):
         open_study(study, Choice(None, robot, video, task, None, author, critic))
         tasks.pull()
@@ -97,7 +107,7 @@ def learn(
         while number < max(iterations, len(parents := ledger.parents(LEDGER.read_text()))):
             key = ledger.name(number)
             if key not in parents:
-                if reason := limits.reached(newest()):
+                if reason := until.reached(newest()):
                     tasks.log(f"{key} is not begun: {reason}")
                     break
                 parents = extend(number + 1)
@@ -119,6 +129,7 @@ def learn(
 def open_study(study: str | None, choice: Choice) -> None:
     """Enter a study, or make one that does not exist, and check that its settings are those chosen.
     Raises StudyError."""
+    study = study and short(study)
     if study and choice != Choice() and not branch(study):
         new(study, choice)
     elif study:
@@ -138,7 +149,9 @@ def begin(
 ) -> str | None:
     """Open the study for `learn` with the same arguments, without Prefect. Returns why there is nothing
     to do, None where there is something. Raises InputError, StudyError or ResourceError."""
-    limits = Limits(closeness, patience, deadline(hours))
+    until = limits(iterations, closeness, patience, hours)
+    if ask and "PREFECT_API_URL" not in os.environ:
+        raise InputError("ask: nobody could answer here; make serve, and name its address")
     with lock(LEDGER):
         open_study(study, Choice(**settings))  # type: ignore[arg-type]
         count = len(ledger.parents(LEDGER.read_text()))
@@ -146,11 +159,7 @@ def begin(
             return None
         if count >= iterations:
             return f"{current()} has {counted(count, 'iteration')}, and nothing changed"
-        return limits.reached(newest())
-
-
-def deadline(hours: float | None) -> float:
-    return time.monotonic() + 3600 * (math.inf if hours is None else hours)
+        return until.reached(newest())
 
 
 def report() -> str:

@@ -16,7 +16,6 @@ from prefect.settings import PREFECT_API_URL
 from flows import person, show
 from flows.dvc_cli import NETWORK, dvc
 from flows.history import PATHS, REWARDS, history, message
-from reelward.runtime.errors import InputError
 from reelward.runtime.files import digest
 from reelward.runtime.processes import follow
 from reelward.runtime.settings import setting
@@ -25,14 +24,11 @@ from reelward.studies.plan import plan
 from reelward.studies.study import current
 
 
-def prepare(ask: bool) -> None:
-    """Tie this flow run to what started it: a worker, or Prefect's temporary server to this process.
-    Raises InputError where a person is to be asked and no server can carry the answer."""
+def prepare() -> None:
+    """Tie this flow run to what started it: a worker, or Prefect's temporary server to this process."""
     if deployment.id:
         follow(os.getppid())
     if PREFECT_API_URL.value() is None:
-        if ask:
-            raise InputError("nobody could answer here: make serve, and name its address")
         end_server_with_us()
 
 

@@ -85,7 +85,7 @@ def list_(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     Args:
         as_json: Print the studies as JSON.
     """
-    from reelward.studies.git import require_clone
+    from reelward.runtime.clone import require_clone
     from reelward.studies.overview import lines, overview
 
     require_clone()
@@ -128,9 +128,9 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     Args:
         as_json: Print every stage as JSON.
     """
+    from reelward.runtime.clone import require_clone
     from reelward.runtime.words import counted
     from reelward.studies import plan as planning
-    from reelward.studies.git import require_clone
 
     require_clone()
     steps = planning.plan()
@@ -166,6 +166,7 @@ def diff(
     """
     from rich.console import Console
 
+    from reelward.runtime.clone import require_clone
     from reelward.runtime.files import write_text
     from reelward.studies.diff import (
         compare,
@@ -174,7 +175,6 @@ def diff(
         parent_of,
         print_comparison,
     )
-    from reelward.studies.git import require_clone
 
     require_clone()
     old, new = (rev, other) if other is not None else (parent_of(rev), rev)

@@ -22,6 +22,7 @@ from conftest import DEADLINE, all_end, copy, dvc, environment, ran, run, until
 from flows.grid import members
 from reelward.studies.git import StudyError
 
+PASSWORD = "ann:secret"
 PIPELINE = """\
 vars: [loop.yaml]
 stages:
@@ -101,14 +102,15 @@ def origin(house: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):
-    """Prefect's server for all of them: its address."""
+    """Prefect's server for all of them, which asks for a password: its address."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen(
         (sys.executable, "-m", "prefect", "server", "start", "--port", str(port)),
-        env=environment(PREFECT_HOME=str(tmp_path_factory.mktemp("prefect")), PREFECT_API_URL=url),
+        env=environment(PREFECT_HOME=str(tmp_path_factory.mktemp("prefect")), PREFECT_API_URL=url,
+                        PREFECT_SERVER_API_AUTH_STRING=PASSWORD),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 
@@ -131,9 +133,9 @@ def machine(origin: Path, folder: Path, *how: str) -> Path:
     return folder
 
 
-def said(folder: Path, book: Path, *more: str) -> dict[str, str]:
+def told(folder: Path, book: Path, *more: str) -> dict[str, str]:
     return environment(
-        BOOK=str(book), MACHINE=folder.name, PREFECT_HOME=str(folder / "scratch/prefect"),
+        BOOK=str(book), MACHINE=folder.name, PREFECT_API_AUTH_STRING=PASSWORD,
         **dict(zip(more[::2], more[1::2], strict=True)),
     )  # fmt: skip
 
@@ -159,7 +161,7 @@ async def scheduled(url: str) -> dict[str, dict]:
     """What waits on the work pool of `study/study`: parameters by name."""
     from prefect.client.orchestration import PrefectClient
 
-    async with PrefectClient(url) as client:
+    async with PrefectClient(url, auth_string=PASSWORD) as client:
         runs = await client.read_flow_runs()
         return {r.name: r.parameters for r in runs if r.state_name == "Scheduled"}
 
@@ -170,7 +172,7 @@ async def deploy(url: str) -> None:
 
     from flows.deployed import study
 
-    async with PrefectClient(url) as client:
+    async with PrefectClient(url, auth_string=PASSWORD) as client:
         await client.create_work_pool(WorkPoolCreate(name="here", type="process"))
         flow = await client.create_flow(study)
         await client.create_deployment(flow, "study", work_pool_name="here")
@@ -182,7 +184,7 @@ def test_a_grid_on_two_machines_one_of_which_dies(
     book = tmp_path / "book"
     home = machine(origin, tmp_path / "home")
     one, two = (machine(origin, tmp_path / n, "--depth", "1") for n in ("one", "two"))  # as Prefect
-    envs = {m.name: said(m, book, "PREFECT_API_URL", server) for m in (home, one, two)}
+    envs = {m.name: told(m, book, "PREFECT_API_URL", server) for m in (home, one, two)}
 
     asyncio.run(deploy(server))
     finished(grid(home, envs["home"], "--seeds", "1", "2", "--iterations", "1"))
@@ -222,7 +224,7 @@ def test_a_grid_on_two_machines_one_of_which_dies(
         folder = home / f"scratch/studies/grid-seed{seed}"
         run(folder, "git", "merge", "--quiet", "--ff-only", f"origin/study/grid-seed{seed}")
         assert ran(run(folder, sys.executable, "-m", "dvc", "repro", "--pull", "--allow-missing",
-                       **said(home, book))) == []  # fmt: skip
+                       **told(home, book))) == []  # fmt: skip
         dvc(folder, "pull", "--quiet")
         names = [f"iter-0{i}" for i in range(iterations)]
         assert (folder / "report/x").read_text() == " ".join(names)
@@ -258,18 +260,18 @@ def through(origin: Path, tmp_path: Path, url: str, **more: str) -> None:
     """What one machine computed, another gets without running it, from its lock or from the run-cache."""
     book = tmp_path / "book"
     first = prepared(origin, tmp_path / "first", url, **more)
-    run(first, sys.executable, "-m", "dvc", "repro", **said(first, book))
+    run(first, sys.executable, "-m", "dvc", "repro", **told(first, book))
     dvc(first, "push", "--quiet", "--run-cache")
     run(first, "git", "add", "--all")
     run(first, "git", "commit", "--quiet", "--message", "Results")
     second = prepared(first, tmp_path / "second", url, **more)
     before = book.read_text()
     repro = (sys.executable, "-m", "dvc", "repro", "--pull", "--allow-missing")
-    assert ran(run(second, *repro, **said(second, book))) == []
+    assert ran(run(second, *repro, **told(second, book))) == []
     assert not (second / "data").exists()  # nor was anything fetched
 
     (second / "dvc.lock").unlink()  # and where no commit says what was made
-    again = run(second, *repro, **said(second, book))
+    again = run(second, *repro, **told(second, book))
     assert set(ran(again)) == {"select@iter-00", "publish"}, again
     assert "Stage 'train@iter-00' is cached - skipping run" in again
     assert book.read_text() == before

@@ -11,7 +11,9 @@ import yaml
 from conftest import reelward, run, settle
 from test_studies import at, branch, params
 
-from reelward.studies.git import StudyError, require_clone
+from reelward.runtime.clone import require_clone
+from reelward.runtime.errors import InputError
+from reelward.studies.git import StudyError
 from reelward.studies.settings import Choice
 from reelward.studies.study import new
 
@@ -229,10 +231,10 @@ def test_outside_a_clone_the_cure_is_named(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(here / "rewards")
-    with pytest.raises(StudyError, match=f"got .*rewards; cd {here}$"):
+    with pytest.raises(InputError, match=f"got .*rewards; cd {here}$"):
         require_clone()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StudyError, match="expected the top folder of a clone of reelward, got "):
+    with pytest.raises(InputError, match="expected the top folder of a clone of reelward, got "):
         require_clone()
 
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from reelward.runtime.errors import InputError
 
-MARKS = ("dvc.yaml", "robots", "prompts")
+MARKS = (".git", "dvc.yaml", "robots", "prompts")
 """Every clone has these at its top."""
 
 
 def require_clone() -> None:
-    """Raises InputError where the working directory is not the top folder of a git clone of
-    reelward. Every command that reads a clone's files calls this first."""
+    """Raises InputError unless the working directory is the top folder of a clone of reelward. Every
+    command that reads or writes a clone calls this first."""
     here = Path.cwd()
-    places = (here, *here.parents)
-    top = next((p for p in places if all((p / mark).exists() for mark in MARKS)), None)
-    if top is None:
-        raise InputError(f"expected a clone of reelward, got {here}; go to yours: cd CLONE")
+    top = next((p for p in (here, *here.parents) if _is_clone(p)), None)
     if top != here:
-        raise InputError(f"expected the top folder of the clone, got {here}; go there: cd {top}")
-    if not any((p / ".git").exists() for p in places):
-        raise InputError(f"expected a clone of reelward, got {here} without git: git clone ADDRESS")
+        cure = f"cd {top}" if top else "enter it with cd, or make one with git clone"
+        raise InputError(f"expected the top folder of a clone of reelward, got {here}; {cure}")
+
+
+def _is_clone(folder: Path) -> bool:
+    return all((folder / mark).exists() for mark in MARKS)

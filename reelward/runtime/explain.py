@@ -9,6 +9,9 @@ from pathlib import Path
 
 from reelward.runtime.settings import setting
 
+FAULT = 70
+"""Exit code of what reelward did not expect."""
+
 
 def explain(e: BaseException) -> tuple[int, str]:
     """Exit code and message for the exception that ended a stage. An error of reelward carries its
@@ -40,4 +43,7 @@ def explain(e: BaseException) -> tuple[int, str]:
             return 5, what
     where = traceback.extract_tb(e.__traceback__)[-1:]
     at = f" at {Path(where[0].filename).name}:{where[0].lineno}" if where else ""
-    return 70, f"a fault of reelward{at}: {type(e).__name__}: {line}; REELWARD_DEBUG=1 shows more"
+    return (
+        FAULT,
+        f"a fault of reelward{at}: {type(e).__name__}: {line}; REELWARD_DEBUG=1 shows more",
+    )

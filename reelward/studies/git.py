@@ -37,19 +37,6 @@ def git(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = No
     return process.stdout
 
 
-def require_clone() -> None:
-    """Raises StudyError unless the working directory is the top folder of a clone of reelward."""
-    here = Path.cwd()
-
-    def is_clone(folder: Path) -> bool:
-        return (folder / "dvc.yaml").is_file() and (folder / ".git").exists()
-
-    if not is_clone(here):
-        above = next(filter(is_clone, here.parents), None)
-        cure = f"cd {above}" if above else "enter it with cd, or make one with git clone"
-        raise StudyError(f"expected the top folder of a clone of reelward, got {here}; {cure}")
-
-
 def changed(*paths: str) -> bool:
     """Whether anything in `paths` differs from the last commit."""
     return bool(uncommitted(*paths))

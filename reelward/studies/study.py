@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from reelward.runtime.clone import require_clone
 from reelward.runtime.files import write_text
 from reelward.runtime.validation import shortened
 from reelward.studies import ledger
@@ -21,7 +22,6 @@ from reelward.studies.git import (
     enter_new_branch,
     git,
     new_commit,
-    require_clone,
     uncommitted,
 )
 from reelward.studies.settings import (
