@@ -9,6 +9,7 @@ from pathlib import Path
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
+from reelward.models.prompts import fenced
 from reelward.records import Feedback
 from reelward.runtime.files import read_record
 
@@ -26,7 +27,7 @@ def difference(before: Path, after: Path) -> str:
     """The difference of two text files, in Markdown."""
     old, new = (p.read_text().splitlines() for p in (before, after))
     lines = difflib.unified_diff(old, new, str(before), str(after), lineterm="")
-    return "\n".join(("```diff", *lines, "```")) + "\n"
+    return fenced("\n".join(lines), "diff") + "\n"
 
 
 def motion(key: str, parent: str) -> list[dict[str, str | float | None]]:

@@ -66,3 +66,36 @@ def test_the_client_makes_no_retries_of_its_own(serve: Callable[..., ScriptedSer
     serve()
     client = Server.of("critic").connect(3.0)
     assert isinstance(client, openai.OpenAI) and client.max_retries == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ("sk-abc\u2026xyz", "horizontal ellipsis"), ('"sk-abcdef"', "quotation mark"),
+        ("'sk-abcdef'", "apostrophe"), ("sk-abc def", "space"), ("sk-abc\ndef", r"u\+000a"),
+        ("\ufeffsk-abc", "zero width no-break space"), ("<your key>", "less-than sign"),
+        ("sk-абв", "cyrillic small letter a"), ("sk-\udcff", r"u\+dcff"),
+    ],
+)  # fmt: skip
+def test_a_character_that_no_key_has_is_named(
+    serve: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch, key: str, what: str
+) -> None:
+    server = serve()
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    for attempt in (lambda: ready("critic"), ask):
+        with pytest.raises(
+            InputError, match=rf"(?i)OPENAI_API_KEY.*no key has \({what}\)"
+        ) as failed:
+            attempt()
+        assert "abc" not in str(failed.value)
+    assert server.calls == []
+
+
+@pytest.mark.parametrize("space", ["\n", "\r\n", "  ", "\t", "\xa0"])
+def test_space_around_a_key_is_no_part_of_it(
+    serve: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch, space: str
+) -> None:
+    server = serve()
+    monkeypatch.setenv("OPENAI_API_KEY", f"{space}{KEY}{space}")
+    ask()
+    assert server.calls[0].headers["authorization"] == f"Bearer {KEY}"

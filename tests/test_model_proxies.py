@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from urllib.request import getproxies, proxy_bypass
 
 import pytest
+from model_helpers import ANSWER, ask
+from scripted_server import Server
 
+from reelward.models.server import ready
+from reelward.runtime.errors import InputError, NetworkError
 from reelward.runtime.proxies import direct_to_loopback, proxy_for
+
+pytest_plugins = ("model_fixtures",)
+pytestmark = pytest.mark.usefixtures("project")
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +87,45 @@ def test_loopback_is_exempt_for_every_library(
             assert sorted(entries) == sorted({*hosts, "localhost", "127.0.0.1", "::1"})
     assert getproxies()["http"] == "http://10.0.0.1:3128"
     assert proxy_bypass("localhost") and proxy_bypass("127.0.0.1:4200") and proxy_bypass("::1")
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    "proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "socks://127.0.0.1:9/"]
+)
+def test_a_server_on_this_machine_is_asked_without_a_proxy(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    serve()
+    monkeypatch.setenv(variable, proxy)
+    ready("critic")
+    assert ask().model_dump() == ANSWER
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks://h:1", "socks4://h:1", "ftp://h:1", "http://[::1", "http://:x"]
+)
+def test_a_proxy_of_another_kind_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://models.invalid/v1")
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    for attempt in (lambda: ready("critic"), ask):
+        with pytest.raises(InputError, match="^ALL_PROXY: expected") as failed:
+            attempt()
+        assert len(str(failed.value).splitlines()) == 1
+    monkeypatch.setenv("NO_PROXY", "models.invalid")
+    with pytest.raises(NetworkError, match="models.invalid"):
+        ready("critic")
+
+
+def test_a_remote_server_is_asked_through_the_proxy(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serve()
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://models.invalid/v1")
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{proxy.server_port}")
+    assert ask().model_dump() == ANSWER
+    assert proxy.calls[0].headers["host"] == "models.invalid"
+    monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
+    with pytest.raises(NetworkError, match="through HTTP_PROXY") as failed:
+        ask("Again?")
+    assert "secret" not in str(failed.value)

@@ -31,7 +31,8 @@ def describe(measure: Measure, expert: View, task: str, model: ModelSettings) ->
         answer = chat.ask(DescriptionAnswer, [chat.user(prompt, sheets)])
     except NoAnswer as e:
         raise InputError(
-            f"{model.name} did not describe the expert: {e}; name another model in critique.model"
+            f"{model.name} did not describe the expert: {e}; run the same command to ask again, or "
+            "name another model in critique.model"
         ) from None
     return Criteria(
         description=answer.description, criteria=tuple(answer.criteria), model_calls=chat.record()

@@ -117,7 +117,8 @@ class Complaint:
         return self.says(
             r"\b(multiple|more than|too many|at most [1-9]|maximum of|max(imum)? (number|count)"
             r"|only (one|1|a single)|single|up to|number of|limit of).{0,30}(image|picture)"
-            r"|(image|picture)s?\b.{0,40}(limit|exceed|at most [1-9]|too many|count)"
+            r"|(image|picture)s?\b(?!.{0,60}(\bsize|large|\bbig|dimension|pixel|bytes|\b[mk]i?b\b))"
+            r".{0,40}(limit|exceed|at most [1-9]|too many|count)"
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,7 +19,15 @@ def render(name: str, /, **variables: object) -> str:
         loader=FileSystemLoader(PROMPTS), undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, autoescape=False,
     )  # fmt: skip
+    environment.filters["fenced"] = fenced
     return environment.get_template(f"{name}.md").render(variables).strip() + "\n"
+
+
+def fenced(text: str, language: str) -> str:
+    """A text as a block of code in Markdown, in a fence that no backticks of the text can close."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def figure(value: float | None) -> str:

@@ -29,7 +29,7 @@ from reelward.models.thoughts import without_thoughts
 HEADING = 300
 """most characters under a heading of a critique"""
 DESCRIPTION = 900
-CRITERION = 160
+CRITERION = 300
 CRITERIA = 8
 NOTE = 200
 STARTS = 16

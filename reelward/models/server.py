@@ -70,7 +70,7 @@ class Server:
         key_name = f"REELWARD_{role.upper()}_KEY" if own else "OPENAI_API_KEY"
         url_name = f"REELWARD_{role.upper()}_SERVER" if own else "OPENAI_BASE_URL"
         url = str(own or os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
-        url = url.removesuffix("/chat/completions").rstrip("/")
+        url = url.rstrip("/").removesuffix("/chat/completions").rstrip("/")
         if not _is_address(url):
             raise InputError(
                 f"{url_name}: expected an address like {OPENAI}, with no user name, key or question "
