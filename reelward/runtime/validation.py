@@ -7,6 +7,7 @@ import json
 import types
 import unicodedata
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from reelward.runtime.errors import InputError
+from reelward.runtime.text import printable
+
+MAX_YAML = 200_000
+"""characters in a file, and values in it"""
+MAX_DEPTH = 50
+"""lists and mappings in each other"""
 
 
 def validate(Args: type, values: Mapping[str, object], where: str = "") -> list[str]:
@@ -75,15 +82,43 @@ def expected(hint: Any) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping, read as DVC reads it (YAML 1.2). Raises InputError."""
+    """A YAML mapping of text, numbers, lists and mappings, read as DVC reads it (YAML 1.2). Raises
+    InputError."""
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if len(text) > MAX_YAML:
+            raise InputError(f"{path}: expected at most {MAX_YAML} characters, got {len(text)}")
+        content = YAML(typ="safe", pure=True).load(text)  # libyaml dies of a deep nesting
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
-    except (YAMLError, UnicodeDecodeError) as e:
+    except (YAMLError, ValueError, KeyError, RecursionError) as e:
         mark = getattr(e, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: no YAML: {getattr(e, 'problem', None) or e}") from None
+        why = printable(getattr(e, "problem", None) or e)
+        raise InputError(f"{path}{line}: no YAML: {why}") from None
+    if why := _unusable(content):
+        raise InputError(f"{path}: {why}")
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected keys and values, got {shortened(content)}")
     return content
+
+
+def _unusable(content: object) -> str:
+    """What is wrong with a value out of YAML, whose aliases may repeat or contain themselves."""
+    left, count = [(content, 0)], 0
+    while left:
+        value, depth = left.pop()
+        count += 1
+        if depth > MAX_DEPTH or count > MAX_YAML:
+            return f"expected at most {MAX_DEPTH} levels and {MAX_YAML} values, aliases counted"
+        if isinstance(value, dict):
+            if odd := [key for key in value if not isinstance(key, str)]:
+                return f"expected text for a key, got {printable(odd[0], 60)}"
+            left += [(part, depth + 1) for part in (*value, *value.values())]
+        elif isinstance(value, list):
+            left += [(part, depth + 1) for part in value]
+        elif isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+            return f"expected text, got half a character in {printable(ascii(value), 60)}"
+        elif not isinstance(value, str | int | float | date | None):
+            return f"expected text, a number, a list or keys, got {type(value).__name__}"
+    return ""
