@@ -46,7 +46,7 @@ def stepped(env: Env, steps: int, action: float = 0.0) -> Env:
         (' ctrlrange="-1 1"', "", "no ctrlrange.*'r_motor', 'l_motor'; give each ctrlrange=\"-1 1\""),
         (MOTOR, '<position name="p" joint="r_hip" kp="9"/>', "'p'; give each inheritrange=\"1\""),
         (MOTOR, f"{MOTOR}{MOTOR.replace('r_motor', 'b')}", "one actuator a joint; 'r_hip' has several"),
-        (MOTOR, '<adhesion name="a" body="r_leg" ctrlrange="0 1"/>', "'a' of the model drives a body"),
+        (MOTOR, '<adhesion name="a" body="r_leg" ctrlrange="0 1"/>', "of the model's, 'a' drive tendons"),
         (MOTOR, '<motor joint="ty" ctrlrange="-1 1"/>', "not among them: 'ty'; add NAME: ty"),
         ("<option", '<option actuatorgroupdisable="0"', "'r_motor', 'l_motor' are off by <option actuatorgroup"),
         ("<worldbody>", '<option><flag actuation="disable"/></option><worldbody>', "actuators are off"),

@@ -65,7 +65,7 @@ def base(model: mujoco.MjModel, root: int) -> tuple[Base, list[str]]:
         name, along = model.joint(j).name or f"number {j}", data.xaxis[j]
         if model.jnt_type[j] != _SLIDE:
             turned = turned or name
-            turns_in_plane &= model.jnt_type[j] == _HINGE and abs(along[1]) > ALIGNED
+            turns_in_plane &= bool(model.jnt_type[j] == _HINGE and abs(along[1]) > ALIGNED)
             continue
         axis = int(np.argmax(np.abs(along)))
         if abs(along[axis]) < ALIGNED or axis in axes or turned:

@@ -7,6 +7,7 @@ it.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import mujoco
 import numpy as np
@@ -59,15 +60,12 @@ def _actuators(robot: Robot, m: mujoco.MjModel) -> list[str]:
             'the model has no actuator; add one a joint: <actuator><motor joint="..."/></actuator>'
         ]
     lines, driven, strange, idle, unlimited = [], [], [], [], defaultdict(list)
+    elsewhere: list[str] = []
     ours = {theirs: name for name, theirs in robot.joints.items()}
     for i in range(m.nu):
         name = m.actuator(i).name or f"number {i}"
         if m.actuator_trntype[i] != mujoco.mjtTrn.mjTRN_JOINT:
-            kind = mujoco.mjtTrn(int(m.actuator_trntype[i])).name.removeprefix("mjTRN_").lower()
-            lines.append(
-                f"expected actuators that drive joints; {name!r} of the model drives a {kind}; "
-                'give it joint="..." in the MJCF, or delete it'
-            )
+            elsewhere.append(repr(name))
             continue
         joint = m.joint(m.actuator_trnid[i, 0]).name
         if joint in driven:
@@ -82,21 +80,34 @@ def _actuators(robot: Robot, m: mujoco.MjModel) -> list[str]:
             unlimited['ctrlrange="-1 1"' if motor else 'inheritrange="1"'].append(repr(name))
         if m.opt.disableactuator & 1 << int(m.actuator_group[i]):
             idle.append(repr(name))
+    if elsewhere:
+        lines.append(
+            f"expected actuators that drive joints; of the model's, {_list(elsewhere)} drive tendons, "
+            'sites or bodies; put motors of joints in their place: <motor joint="..." gear="..." '
+            'ctrlrange="-1 1"/>'
+        )
     if idle:
         verb = "is" if len(idle) == 1 else "are"
-        lines.append(f"{', '.join(idle)} {verb} off by <option actuatorgroupdisable>; delete that")
+        lines.append(f"{_list(idle)} {verb} off by <option actuatorgroupdisable>; delete that")
     if strange:
         lines.append(
             "joints: expected every joint that has an actuator; not among them: "
-            f"{', '.join(map(repr, strange))}; add NAME: {strange[0]}"
+            f"{_list(map(repr, strange))}; add NAME: {strange[0]}"
         )
     if m.opt.disableflags & _FLAG.mjDSBL_ACTUATION:
         lines.append('all actuators are off by <flag actuation="disable"/>; delete that')
     return lines + [
-        f"no ctrlrange, of which an action is a fraction: actuators {', '.join(names)}; give each "
+        f"no ctrlrange, of which an action is a fraction: actuators {_list(names)}; give each "
         f"{remedy} in the MJCF"
         for remedy, names in unlimited.items()
     ]
+
+
+def _list(names: Iterable[str]) -> str:
+    """At most eight names."""
+    first = list(names)
+    more = f" and {len(first) - 8} more" if len(first) > 8 else ""
+    return ", ".join(first[:8]) + more
 
 
 # --- start states and the mirror --------------------------------------------------------------
