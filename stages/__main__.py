@@ -19,6 +19,7 @@ from pydantic import Field
 from reelward import measures
 from reelward.checking import native_faults
 from reelward.language import NativeError
+from reelward.measures.fitness import Fitness
 from reelward.records import ASK_A_MODEL, MeasureKind
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
@@ -67,17 +68,23 @@ def measure_complaints(measure: dict[str, Any], robot: AnyRobot | None) -> list[
     if lines := validate(Measured, measure):
         return lines
     try:
-        fields = measures.load(**measure).fields
+        chosen = measures.load(**measure)
     except InputError as e:
         return [str(e).removeprefix("measure.")]
     if robot is None:
         return []
     if measure["kind"] == "gait" and not robot.feet:
         return [f"kind = gait: {robot.name} has no feet to measure a gait by; expected fitness"]
-    names = [f.name for f in robot.fields]
-    return [
-        f"field: {robot.name} has no {f}; {nearest(f, names)}" for f in fields if f not in names
+    shapes = {f.name: f.shape for f in robot.fields}
+    lines = [
+        f"field: {robot.name} has no {name}; {nearest(name, shapes)}"
+        for name in chosen.fields
+        if name not in shapes
     ]
+    if not lines and isinstance(chosen, Fitness):
+        misfits = (chosen.misfit(robot.name, shapes[name]) for name in chosen.fields)
+        lines = [f"field: {misfit}" for misfit in misfits if misfit]
+    return lines
 
 
 def video_complaints(params: dict[str, Any]) -> list[str]:
@@ -103,6 +110,10 @@ def robot_complaints(params: dict[str, Any], robot: AnyRobot) -> list[str]:
             f"train.symmetric = true: {robot.name} is no planar robot with mirrored legs; false here, "
             "or take its preset: reelward new NAME --robot"
         )
+    if section(params, "train").get("device") == "cuda":
+        from reelward.sim.environment import no_gpu  # loads torch, which nothing else here needs
+
+        lines += [f"train.device = cuda: {reason}"] if (reason := no_gpu(robot)) else []
     if section(params, "propose").get("author") == "measured" and not isinstance(robot, Robot):
         lines.append(
             f"propose.author = measured: {robot.name} has no MJCF, whose legs it aims; "

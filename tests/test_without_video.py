@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, dvc, ran, reelward, settle
 from motions import brief
 
@@ -115,6 +116,32 @@ def test_a_measure_that_does_not_fit_is_refused_at_the_door() -> None:
         "field is missing",
         "goal is missing",
     ]
+
+
+@pytest.mark.parametrize(
+    "field, complaint",
+    [
+        ("root_vel[3]", "root_vel of biped has columns 0 to 2, got root_vel[3]"),
+        ("root_vel", "root_vel of biped has columns 0 to 2, got root_vel"),
+        ("power[0]", "power of biped has one value, got power[0]"),
+        ("body_pos[1]", "body_pos of biped has values [7, 3], of which none is a column, got body_pos[1]"),
+        ("root_vel[2]", None),
+        ("power", None),
+    ],
+)  # fmt: skip
+def test_a_column_that_the_field_lacks_is_refused_at_the_door(
+    field: str, complaint: str | None
+) -> None:
+    lines = measure_complaints(
+        {"kind": "fitness", "field": field, "goal": 1.0}, load_robot("biped")
+    )
+    assert lines == ([f"field: {complaint}"] if complaint else [])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_this_machine_lacks_is_refused_at_the_door() -> None:
+    (line,) = robot_complaints({"train": {"device": "cuda"}}, load_robot("biped"))
+    assert line.startswith("train.device = cuda: this machine has no CUDA GPU; expected cpu")
 
 
 def test_a_fixed_reward_that_does_not_fit_the_robot_is_refused() -> None:

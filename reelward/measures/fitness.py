@@ -110,9 +110,18 @@ class Fitness:
         """`[T, M]`"""
         name, index = self._column
         values = episodes.recorded[name].astype(np.float64)
-        if values.ndim == 2 and index is None:
-            return values
-        if values.ndim == 3 and index is not None and index < values.shape[2]:
-            return values[:, :, index]
-        shape = "one value" if values.ndim == 2 else f"columns 0 to {values.shape[-1] - 1}"
-        raise InputError(f"measure.field: {name} of {body.name} has {shape}, got {self.field}")
+        if misfit := self.misfit(body.name, values.shape[2:]):
+            raise InputError(f"measure.field: {misfit}")
+        return values if index is None else values[:, :, index]
+
+    def misfit(self, robot: str, shape: tuple[int, ...]) -> str | None:
+        """What is wrong where the field has this shape, without the axis of environments."""
+        name, index = self._column
+        if shape == () and index is None:
+            return None
+        if len(shape) == 1 and index is not None and index < shape[0]:
+            return None
+        columns = "one value" if shape == () else f"columns 0 to {shape[0] - 1}"
+        if len(shape) > 1:
+            columns = f"values {list(shape)}, of which none is a column"
+        return f"{name} of {robot} has {columns}, got {self.field}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
+
 from reelward.sim.cpu import CpuPhysics
 from reelward.sim.env import Env, Physics
 from reelward.sim.gymnasium_robot import GymnasiumRobot
@@ -53,3 +55,22 @@ def simulate(robot: Robot, n: int, device: str, threads: int) -> Physics:
     from reelward.sim.gpu import GpuPhysics  # Warp, which it imports, is slow to load
 
     return GpuPhysics(robot, n)
+
+
+def no_gpu(robot: AnyRobot) -> str | None:
+    """What keeps this machine from training this robot on a GPU; None where nothing does."""
+    if not torch.cuda.is_available():
+        return (
+            "this machine has no CUDA GPU; expected cpu, or take a preset made for the CPU: reelward "
+            "new NAME --preset"
+        )
+    if isinstance(robot, Robot):
+        import mujoco_warp  # slow to load
+
+        try:
+            mujoco_warp.put_model(robot.mj_model)
+        except NotImplementedError as e:
+            return (
+                f"mujoco_warp refuses the MJCF of {robot.name}: {e}; change that, or train on cpu"
+            )
+    return None

@@ -63,11 +63,12 @@ def _actuators(robot: Robot, m: mujoco.MjModel) -> list[str]:
     elsewhere: list[str] = []
     ours = {theirs: name for name, theirs in robot.joints.items()}
     for i in range(m.nu):
-        name = m.actuator(i).name or f"number {i}"
-        if m.actuator_trntype[i] != mujoco.mjtTrn.mjTRN_JOINT:
+        drives_joint = m.actuator_trntype[i] == mujoco.mjtTrn.mjTRN_JOINT
+        joint = m.joint(m.actuator_trnid[i, 0]).name if drives_joint else f"number {i}"
+        name = m.actuator(i).name or joint
+        if not drives_joint:
             elsewhere.append(repr(name))
             continue
-        joint = m.joint(m.actuator_trnid[i, 0]).name
         if joint in driven:
             lines.append(
                 f"expected one actuator a joint; {joint!r} has several; keep one in the MJCF"
