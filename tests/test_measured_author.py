@@ -12,6 +12,7 @@ from reelward.authors import draft
 from reelward.authors import measured as author
 from reelward.critics.measured import from_figures
 from reelward.language import compile_reward
+from reelward.measures.describe import TIME_UNKNOWN
 from reelward.measures.gait import alternate, compare, phase_lag
 from reelward.motion.record import Motion
 from reelward.records import Candidate, Feedback, Trial
@@ -278,6 +279,16 @@ def test_a_body_without_feet_follows_no_course():
     assert base.courses == base.landings == {} and "speed" in base.targets
 
 
-def test_a_video_without_a_speed_gives_nothing_to_aim_at():
-    with pytest.raises(InputError, match="speed is not usable.*another video"):
-        proposed(motion(speed=None))
+@pytest.mark.parametrize("why, remedies", [
+    ("the body is seen from the front or the back, not from the side", {"another video", "sheets"}),
+    ("an outline has no joints, and no leg length to measure by", {"another video", "sheets"}),
+    (TIME_UNKNOWN, {"keyframes.time_scale", "another video", "sheets"}),
+])  # fmt: skip
+def test_a_video_without_a_speed_is_refused_with_the_reason_and_what_can_help(why, remedies):
+    expert = motion(speed=None)
+    speed = replace(expert.descriptors["speed"], usable=False, why=why)
+    with pytest.raises(InputError, match="speed is not usable") as caught:
+        proposed(replace(expert, descriptors=expert.descriptors | {"speed": speed}))
+    text = str(caught.value)
+    assert why in text and "\n" not in text
+    assert {r for r in ("keyframes.time_scale", "another video", "sheets") if r in text} == remedies

@@ -33,7 +33,7 @@ from reelward.authors.draft import (
     source,
 )
 from reelward.language import Reward, RewardError, compile_reward, native_terms
-from reelward.measures.describe import tolerance
+from reelward.measures.describe import TIME_UNKNOWN, tolerance
 from reelward.measures.descriptors import SPECS
 from reelward.motion.record import Motion
 from reelward.records import Candidate, Proposal, Start, Trial
@@ -182,9 +182,12 @@ def propose(brief: Brief) -> Proposal:
         )
     base, assumed = begin(expert, robot)
     if "speed" not in base.targets:
+        why = expert.descriptors["speed"].why
+        remedy = "set keyframes.time_scale, " if why == TIME_UNKNOWN else ""
         raise InputError(
-            "the expert's speed is not usable, so there is nothing to aim at; give another video, "
-            "or set keyframes.time_scale"
+            f"the expert's speed is not usable ({why}), so there is nothing to aim at; {remedy}give "
+            "another video of one person from the side, or let a model look at this one: set "
+            "propose.author to llm and propose.evidence to sheets"
         )
     shaping = shapes(robot, base)
     own = dict.fromkeys(brief.native, 1.0)

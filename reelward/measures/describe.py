@@ -15,6 +15,8 @@ from reelward.motion.record import Descriptor, Motion
 from reelward.motion.track import Scale, Track
 from reelward.runtime.words import counted
 
+TIME_UNKNOWN = "the time scale of the video is unknown"
+
 
 def describe(
     track: Track,
@@ -51,7 +53,7 @@ def _described(
 ) -> Descriptor:
     unknown = Descriptor(None, spec.unit, 0.0, False)
     if spec.timed and view.scale.time is None:
-        return replace(unknown, why="the time scale of the video is unknown")
+        return replace(unknown, why=TIME_UNKNOWN)
     if not spec.keypoints(view.track.names):
         return replace(unknown, why="the body lacks the points for it")
     if period is None and spec.cyclic:
