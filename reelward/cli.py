@@ -56,7 +56,7 @@ def new(
         study.new(name, Choice(preset, robot, video, task, seed, author, critic), from_, reward)
     print(
         f"on branch study/{name}; next: dvc repro keyframes, look at "
-        "data/expert/keyframes/sheet.jpg, then dvc repro or python -m flows.learn --iterations 3"
+        "data/expert/keyframes/followed.jpg, then dvc repro or python -m flows.learn --iterations 3"
     )
 
 

@@ -4,14 +4,15 @@ reads   video           data/expert/video.mp4
         weights         data/pose: the pose model
 
 writes  keyframes/      sheet.jpg    numbered pictures of one cycle
+                        followed.jpg the same with the skeleton or outline that was followed
                         tiles.json   the frames of these pictures
                         motion.json  descriptors, each with unit, uncertainty and whether it is usable
                         gait.json    whether the legs alternate
                         track.npz    the points over time
                         shots.json   every shot with its rank
 
-Without a video (an empty file), motion.json says that no expert is known; there is no sheet.jpg and
-no track.npz.
+Without a video (an empty file), motion.json says that no expert is known; there is no sheet.jpg,
+no followed.jpg and no track.npz.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def main(args: Args) -> None:
     expert = measure(args.video, PoseModel(args.weights), wish(args), progress)
     with files.new_folder(args.out) as out:
         (out / "sheet.jpg").write_bytes(encode_jpeg(sheet(expert.tiles)))
+        (out / "followed.jpg").write_bytes(encode_jpeg(sheet(expert.tiles, strokes=True)))
         (out / "track.npz").write_bytes(pack(expert.subject.track))
         motion = ruler.reference(expert.subject, args.time_scale)
         write_figures(out, ruler, motion, keyframe_rows(expert.subject), shot_rows(expert))

@@ -16,7 +16,16 @@ from reelward.motion.cycle import (
     landings,
     period_of,
 )
-from reelward.motion.sheet import SIZE, Place, Tile, ground_under, sheet
+from reelward.motion.sheet import (
+    SIZE,
+    STROKES,
+    Place,
+    Stroke,
+    Tile,
+    ground_in_tile,
+    ground_under,
+    sheet,
+)
 from reelward.motion.track import Track
 
 
@@ -97,3 +106,37 @@ def test_the_ground_line_ignores_a_jump():
     lowest = np.full(60, 200.0)
     lowest[25:35] -= 40 * np.sin(np.linspace(0, np.pi, 10))
     assert ground_under(lowest, 20) == pytest.approx(np.full(60, 200.0), abs=1)
+
+
+def test_what_was_followed_is_drawn_in_two_colours_on_any_background():
+    """A leg from hip to foot at each side, on light and dark pictures, mirrored or not."""
+    legs = [
+        Stroke(1, np.array([[80, 100], [80, 190]])),
+        Stroke(2, np.array([[120, 100], [120, 190]])),
+    ]
+    for grey in (0, 128, 255):
+        image = np.full((200, 200, 3), grey, np.uint8)
+        for flip in (False, True):
+            tile = Tile(image, 0.5, Place(100, 200, 161), 0.25, flip, legs)
+            plain, drawn = sheet([tile]), sheet([tile], strokes=True)
+            assert np.array_equal(plain, sheet([replace(tile, strokes=())]))
+            columns = [int(np.argmax((drawn[150] == colour).all(axis=1))) for colour in STROKES[1:]]
+            assert columns == pytest.approx([132, 92] if flip else [92, 132], abs=2)
+            for x in columns:
+                assert (
+                    drawn[150, x - 3 : x + 4].max(axis=0).max() - drawn[150, x - 3 : x + 4].min()
+                    > 120
+                )
+
+
+def test_a_body_far_above_the_later_ground_stays_in_its_tile():
+    """Someone stands 3 m up and jumps down; the body is 1.7 m tall."""
+    lowest = np.concatenate([np.full(30, 100.0), np.full(70, 400.0)])
+    ground = ground_under(lowest, 100)
+    assert (ground == 400).all()
+    raised = ground_in_tile(ground, lowest - 155, 170)
+    assert raised[0] == pytest.approx(132) and raised[-1] == 400
+    image = np.full((500, 300, 3), 255, np.uint8)
+    image[0:100, 140:160] = 0  # the part of the body that the picture shows
+    tile = sheet([Tile(image, 0.0, Place(150, float(raised[0]), 170))])
+    assert (tile[22:, SIZE // 2].mean(axis=1) < 60).sum() == pytest.approx(95, abs=12)

@@ -116,6 +116,35 @@ def test_a_moving_camera_changes_the_figures_little(walk, tmp_path):
     assert got["step"].value == pytest.approx(still["step"].value, rel=0.06)
 
 
+def test_a_treadmill_changes_the_figures_little(walk, tmp_path):
+    """The woman of the same clip, cut out and put before a still picture, where she stays in the middle."""
+    wall, images = scenery(280, 400, seed=3), []
+    for f in frames(real("human_walk_side.mp4")):
+        middle = 240 + round(740.4 - 5.015 * f.index)  # of her hip
+        wide = np.pad(f.image, ((0, 0), (240, 240), (0, 0)), mode="edge")
+        images.append(wall.copy())
+        images[-1][:, 130:270] = wide[:, middle - 70 : middle + 70]
+    path = tmp_path / "treadmill.mp4"
+    path.write_bytes(encode_mp4(images, 30.0, quality=18))
+    motion = reference(measure(path, PoseModel(weights()), WISH, quiet).subject, 1.0)
+    got, still = motion.descriptors, reference(walk.subject, 1.0).descriptors
+    for name, error in (("speed", 0.08), ("step", 0.06), ("duty", 0.2), ("cadence", 0.03)):
+        assert got[name].usable and got[name].value == pytest.approx(still[name].value, rel=error)
+    assert got["airborne"].value < 0.1
+    assert any("the ground moves under the feet" in n for n in motion.notes)
+
+
+def test_what_was_followed_lies_on_the_body(walk):
+    """The lines of each tile go from head to feet and lie within the body's height."""
+    for tile in walk.tiles:
+        points = np.concatenate([s.points for s in tile.strokes])
+        place = tile.place
+        assert {s.side for s in tile.strokes} == {0, 1, 2}
+        assert place.ground - points[:, 1].max() < 0.1 * place.height
+        assert np.ptp(points[:, 1]) > 0.8 * place.height
+        assert abs(points[:, 0].mean() - place.centre) < 0.2 * place.height
+
+
 def test_the_best_shot_is_chosen_unless_one_is_asked_for():
     model, path = PoseModel(weights()), real("four_shots.mp4")
     free = measure(path, model, WISH, quiet)
@@ -181,7 +210,7 @@ def test_the_stage_is_reproducible(tmp_path, pose_folder):
         done = run_stage(video, tmp_path / name)
         assert done.returncode == 0, done.stderr
     figures = {"motion.json", "gait.json", "shots.json", "tiles.json"}
-    names = {"sheet.jpg", "track.npz", *figures, files.SUMS}
+    names = {"sheet.jpg", "followed.jpg", "track.npz", *figures, files.SUMS}
     assert {p.name for p in (tmp_path / "a").iterdir()} == names
     assert files.digest(tmp_path / "a") == files.digest(tmp_path / "b")
     motion = json.loads((tmp_path / "a/motion.json").read_text())

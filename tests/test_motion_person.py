@@ -9,10 +9,11 @@ from skeleton import LEG, walker
 
 from reelward.measures.descriptors import SKEWS
 from reelward.measures.gait import alternate
-from reelward.measures.reference import distrust, reference
+from reelward.measures.reference import distrust, limping, reference
 from reelward.motion import person
 from reelward.motion.camera import Camera, moved
 from reelward.motion.pose import NAMES
+from reelward.motion.record import Descriptor
 from reelward.motion.signals import flexion
 from reelward.motion.subject import from_points
 
@@ -82,7 +83,7 @@ def test_each_shortcoming_of_a_view_makes_its_descriptors_unusable():
     seen = from_points(seen_from(walker(fps=30), 1), 600, count=8, stature=1.65, time_scale=1.0)
     always = set(distrust(seen))
     assert {"lean", "sway"} <= always and not {"speed", "step", "knee"} & always
-    assert set(distrust(replace(seen, camera=0.1))) - always == {"speed"}
+    assert set(distrust(replace(seen, ground=None))) - always == {"speed"}
     hidden = seen.track.confidence * (np.array(seen.track.names) != "left_ankle")
     doubts = distrust(replace(seen, track=replace(seen.track, confidence=hidden)))
     assert set(doubts) - always == {"step", "lag", "airborne"}
@@ -150,3 +151,71 @@ def test_a_limp_is_distinguished_from_the_pose_models_error_of_the_far_leg(
         assert figures["duty"].value == pytest.approx(0.55, abs=0.04)
         assert figures["duty_skew"].value == pytest.approx(0.1, abs=0.02)
     assert ("means of both legs" in motion.notes[0]) is (limps == STIFF)
+
+
+@pytest.mark.parametrize("stance, bend, limps", [
+    ((-0.0946, 0.0811), (19.3, 8.9), set()),  # a healthy walker who is occluded for a while
+    ((-0.0946, 0.025), (-8.0, 8.9), SPARED),
+    ((0.08, 0.03), (0.0, 3.0), set()),
+    ((0.12, 0.03), (0.0, 3.0), SPARED),
+    ((0.1, 0.06), (33.0, 12.0), STIFF),
+    ((0.0, 0.05), (33.0, 12.0), set()),
+    ((0.0, 0.05), (33.0, 10.0), STIFF),
+    ((0.1, 0.04), (33.0, 12.0), STIFF | SPARED),  # each unsure, but they agree
+    ((-0.1, 0.04), (33.0, 12.0), set()),  # the stiff leg stands longer
+])  # fmt: skip
+def test_a_limp_needs_evidence(stance, bend, limps):
+    """Value and uncertainty of the skews; the near leg is the right one and bends by 65 degrees."""
+    values = {"knee": (65.0, 3.0), "lag": (0.49, 0.01), "duty_skew": stance, "knee_skew": bend}
+    figures = {n: Descriptor(value, "", error, True) for n, (value, error) in values.items()}
+    assert limping(figures, "right") == limps
+
+
+@pytest.mark.parametrize("camera", [1.0, 0.0])
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("gait", [
+    {}, {"speed": 0.6, "crouch": 0.12}, {"noise": 0.01},
+    {"speed": 2.0, "duty": 0.4, "crouch": 0.35, "period": 0.8},
+])  # fmt: skip
+def test_a_walker_in_place_has_the_figures_of_one_who_travels(camera, turn, gait):
+    """On a treadmill before a wall (camera known), or with a camera that follows before a bare wall."""
+    track = walker(fps=30, **gait)
+    place = replace(track, points=track.points - track.centre[:, None] * [1, 0])
+    motions = [
+        reference(
+            from_points(
+                replace(seen_from(t, turn), camera=known),
+                600,
+                count=8,
+                stature=1.65,
+                time_scale=1.0,
+            ),
+            1.0,
+        )
+        for t, known in ((track, 1.0), (place, camera))
+    ]
+    travels, stays = (m.descriptors for m in motions)
+    speed, expected = stays["speed"], travels["speed"]
+    assert speed.usable and abs(speed.value - expected.value) < 1.5 * speed.uncertainty
+    assert speed.value == pytest.approx(expected.value, rel=0.1)
+    for name in ("duty", "airborne"):
+        assert stays[name].value == pytest.approx(travels[name].value, abs=0.06)
+    assert any("ground moves" in n for n in motions[1].notes)
+    assert not any("ground moves" in n for n in motions[0].notes)
+
+
+def test_steps_on_the_spot_have_no_speed():
+    subject = from_points(
+        seen_from(walker(fps=30, speed=0.0, lift=0.15), 1), 600, count=8, stature=1.65, time_scale=1.0
+    )  # fmt: skip
+    motion = reference(subject, 1.0)
+    assert motion.descriptors["speed"].value == pytest.approx(0.0, abs=0.01)
+    assert not any("ground moves" in n for n in motion.notes)
+
+
+def test_feet_that_agree_on_no_speed_leave_it_unknown():
+    """Feet that tremble by the tenth of a leg say nothing of the ground before a bare wall."""
+    trembling = replace(seen_from(walker(fps=30, noise=0.1), 1), camera=0.0)
+    subject = from_points(trembling, 600, count=8, stature=1.65, time_scale=1.0)
+    speed = reference(subject, 1.0).descriptors["speed"]
+    assert not speed.usable and "neither the background nor the feet" in speed.why

@@ -10,8 +10,10 @@ import numpy as np
 
 from reelward.measures.describe import describe, repeatable, spans, spread, unusable
 from reelward.measures.descriptors import DESCRIPTORS, UNITS, UPRIGHT, Requirement
+from reelward.measures.view import GRAVITY
 from reelward.motion.course import courses
 from reelward.motion.cycle import Period
+from reelward.motion.ground import ERROR
 from reelward.motion.person import LEG, STATURE_ERROR, frontal
 from reelward.motion.record import Descriptor, Motion
 from reelward.motion.signals import trunk
@@ -29,11 +31,15 @@ DUTY_ERROR = 0.15
 """largest difference (cycles) between the stances of the two feet in a symmetric gait"""
 TURNS = 0.25
 """legs that are less than this (cycles) apart leap together, so their skews show no limp"""
-CAMERA_KNOWN = 0.8
-"""fraction of the frames in which the camera's motion must be known for a speed"""
 FAR_LEG_KNOWN = 0.5
 """mean confidence of the far ankle below which the far leg counts as hidden"""
-ALIKE = "the legs do not take turns, or differ by no more than the pose model's error"
+SIGMAS, AGREEING_SIGMAS = 3.0, 2.0
+"""a limp differs from 0 by more than this many of its uncertainties; the second number is for the skews of
+stance and knee where both name the same leg"""
+ALIKE = (
+    "the legs do not take turns, or differ by no more than the pose model's error or the cycles among "
+    "themselves"
+)
 BLIND = "no descriptor is usable: only a critic that looks at the pictures can compare with this"
 
 
@@ -76,6 +82,7 @@ def person_motion(person: Person, time_scale: float | None) -> Motion:
     whose = f"those of the {near} leg, the other is hidden in part"
     if "knee_skew" in limps:
         legs, whose = track.legs, "the means of both legs, which differ"
+    descriptors["speed"] = with_ground_error(descriptors["speed"], person)
     descriptors = repeatable(descriptors)
     descriptors["height"] = unless_upright(descriptors["height"])
     return Motion(
@@ -93,6 +100,7 @@ def person_motion(person: Person, time_scale: float | None) -> Motion:
             f"leg length {scale.metres:.3f} m is {LEG} of an assumed stature of {person.stature} m "
             f"(+-{100 * STATURE_ERROR:.0f} %)",
             f"the camera moved by {person.drift:.2f} picture heights a second, taken out",
+            *_ground(person),
             *_common(person.period, time_scale),
             *[BLIND] * (not any(d.usable for d in descriptors.values())),
         ),
@@ -141,9 +149,9 @@ def distrust(person: Person) -> dict[str, str]:
         "trunk_sway": "the pose model's hips and shoulders shift with arms and legs by more than a "
         "walker's trunk turns",
     }
-    if person.camera < CAMERA_KNOWN:
+    if person.ground is None:
         missing["background"] = (
-            "the background gives no hold, so the camera's own motion is unknown"
+            "neither the background nor the feet tell how the camera or the ground moves"
         )
     if track.confidence[:, track.names.index(f"{far}_ankle")].mean() < FAR_LEG_KNOWN:
         missing["far_leg"] = "the leg away from the camera is hidden"
@@ -166,9 +174,20 @@ def unless_upright(height: Descriptor) -> Descriptor:
     return replace(height, usable=False, why=why)
 
 
+def with_ground_error(speed: Descriptor, person: Person) -> Descriptor:
+    """The speed, with the error of a moving ground where the feet tell the ground's speed."""
+    if not person.ground or person.scale.time is None:
+        return speed
+    error = ERROR * np.sqrt(person.scale.metres / GRAVITY) / person.scale.time
+    return replace(speed, uncertainty=float(np.hypot(speed.uncertainty, error)))
+
+
 def limping(descriptors: Mapping[str, Descriptor], near: str) -> frozenset[str]:
-    """The skews of alternating legs that are larger than the pose model's error of the far leg.
-    `descriptors` give the knee of the near leg."""
+    """The skews of alternating legs that show a limp. `descriptors` give the knee of the near leg.
+
+    Such a skew is larger than the pose model's error of the far leg, and than `SIGMAS` of its own
+    uncertainties. Fewer are enough where the stiff leg is also the one that stands more briefly.
+    """
     names = ("knee", "knee_skew", "duty_skew", "lag")
     knee, bend, stance, lag = (
         d.value if d.usable else None for d in (descriptors[n] for n in names)
@@ -179,7 +198,14 @@ def limping(descriptors: Mapping[str, Descriptor], near: str) -> frozenset[str]:
     least, most = (fraction * knee for fraction in FAR_KNEE)
     stiff = abs(less) > KNEE_ERROR and not least < knee - less < most
     spared = abs(2 * stance) > DUTY_ERROR
+    sigmas = AGREEING_SIGMAS if stiff and spared and bend * stance > 0 else SIGMAS
+    stiff = stiff and _evident(descriptors["knee_skew"], sigmas)
+    spared = spared and _evident(descriptors["duty_skew"], sigmas)
     return frozenset(["knee_skew", "thigh_skew"] * stiff + ["duty_skew"] * spared)
+
+
+def _evident(skew: Descriptor, sigmas: float) -> bool:
+    return abs(skew.value or 0.0) > sigmas * skew.uncertainty
 
 
 def _in_world(period: Period | None, time_scale: float | None) -> Period | None:
@@ -187,6 +213,16 @@ def _in_world(period: Period | None, time_scale: float | None) -> Period | None:
         return period
     return replace(
         period, value=period.value * time_scale, uncertainty=period.uncertainty * time_scale
+    )
+
+
+def _ground(person: Person) -> tuple[str, ...]:
+    if not person.ground:
+        return ()
+    why = "a treadmill, or a camera that follows before a background without a hold"
+    return (
+        f"the ground moves under the feet by {person.ground:.2f} leg lengths a second ({why}): speed "
+        "is that over the ground",
     )
 
 

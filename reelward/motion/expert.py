@@ -11,10 +11,11 @@ from typing import Protocol
 import numpy as np
 
 from reelward.motion import shots, silhouette
+from reelward.motion.cycle import Pick
 from reelward.motion.person import in_view
 from reelward.motion.pose import SEEN, Follower, PoseModel
 from reelward.motion.sheet import Place as Pixels
-from reelward.motion.sheet import Tile
+from reelward.motion.sheet import Stroke, Tile
 from reelward.motion.shots import Glance, Rank, Shot
 from reelward.motion.subject import Person, Place, Subject, follow_outline, follow_person
 from reelward.motion.video import Frame, Info, VideoError, frames, probe
@@ -162,15 +163,18 @@ def _tiles(stream: Iterable[Frame], subject: Subject) -> list[Tile]:
             break
     flip = isinstance(subject, Person) and subject.flip
     return [
-        _tile(pictures[p.frame], place, p.time, p.phase, flip)
-        for p, place in zip(subject.picks, subject.places, strict=True)
+        _tile(pictures[pick.frame], place, strokes, pick, flip)
+        for pick, place, strokes in zip(
+            subject.picks, subject.places, subject.drawings, strict=True
+        )
     ]
 
 
-def _tile(image: np.ndarray, place: Place, time: float, phase: float | None, flip: bool) -> Tile:
+def _tile(image: np.ndarray, place: Place, strokes: list[Stroke], pick: Pick, flip: bool) -> Tile:
     high = image.shape[0]
     pixels = Pixels(place.centre * high, place.ground * high, place.height * high)
-    return Tile(image, time, pixels, phase, flip)
+    scaled = [Stroke(s.side, s.points * high) for s in strokes]
+    return Tile(image, pick.time, pixels, pick.phase, flip, scaled)
 
 
 def _counted(stream: Iterable[Frame], bar: Bar) -> Iterator[Frame]:

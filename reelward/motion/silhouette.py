@@ -85,7 +85,7 @@ def measure(outlines: Sequence[Outline | None], fps: float) -> tuple[Track, np.n
     if len(seen) < 0.8 * len(outlines) or len(seen) < 8:
         return None
     ground = ground_row([o.all for o in seen])
-    bodies = [_above(o, ground) for o in seen]
+    bodies = [above(o, ground) for o in seen]
     area = np.array([b.mask.sum() for b in bodies], float)
     whole = np.mean([b.whole for b in bodies])
     if area.min() == 0 or area.std() > STEADY * area.mean() or whole < 0.8:
@@ -106,7 +106,8 @@ def measure(outlines: Sequence[Outline | None], fps: float) -> tuple[Track, np.n
     return track, (lowest < floor - OFF_GROUND * height)[np.maximum(index, 0)]
 
 
-def _above(body: Outline, ground: int | None) -> Outline:
+def above(body: Outline, ground: int | None) -> Outline:
+    """The largest part of the body above the row of the ground."""
     if ground is None:
         return body
     mask = body.mask.copy()

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from reelward.motion import person, silhouette
 from reelward.motion.cycle import Period, Pick, gait_period, keyframes
+from reelward.motion.figure import bones
+from reelward.motion.ground import ground_speed, over_ground
 from reelward.motion.pose import Follower
-from reelward.motion.sheet import BODY, body_height, ground_under
+from reelward.motion.sheet import BODY, Stroke, body_height, ground_in_tile, ground_under
 from reelward.motion.track import Scale, Track
 from reelward.motion.video import Frame, repeats, thumbnail
+
+CAMERA_KNOWN = 0.8
+"""fraction of the frames in which the background must tell the camera's motion"""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Subject:
     """the keyframes; frame numbers and times are those of the file"""
     places: list[Place]
     """where the subject is in each keyframe"""
+    drawings: list[list[Stroke]]
+    """what was followed in each keyframe; points in fractions of the picture's height"""
     duplicates: int
     """frames that only repeat the one before"""
 
@@ -55,6 +63,9 @@ class Person(Subject):
     """speed of the camera (picture heights per second)"""
     camera: float
     """fraction of the frames in which the camera's motion is known"""
+    ground: float | None
+    """speed of the ground under the feet (leg lengths per second of the video, forward positive), which the
+    track no longer contains: 0 where the ground stands, None if it is unknown"""
 
 
 @dataclass(frozen=True)
@@ -89,14 +100,20 @@ def from_points(
     track, turned = person.to_track(seen)
     scale = person.scale_of(track, stature, time_scale)
     period = gait_period(track, scale.leg)
+    known = seen.camera >= CAMERA_KNOWN
+    ground = 0.0 if known else None
+    if period:
+        ground = ground_speed(track, scale.leg, camera_known=known)
+        track = over_ground(track, scale.leg, ground) if ground else track
     picks = keyframes(track, scale.leg, count)
     # From the track's even clock back to the frames of the file.
     when = [seen.times[0] + p.time for p in picks]
     rows = [int(np.argmin(np.abs(seen.times - t))) for t in when]
     reach = round((period.value if period else track.seconds) * track.fps)
-    ground = ground_under(seen.points[..., 1].max(axis=1), reach)
+    floor = ground_under(seen.points[..., 1].max(axis=1), reach)
     between = seen.points[min(rows) : max(rows) + 1]
     height = body_height(Track(between, between[..., 0], track.fps, track.names))
+    floor = ground_in_tile(floor, seen.points[..., 1].min(axis=1), height)
     hip = seen.points[:, track.names.index("hip"), 0]
     return Person(
         track=track,
@@ -105,7 +122,8 @@ def from_points(
             Pick(int(seen.indices[r]), float(seen.times[r]), p.phase)
             for r, p in zip(rows, picks, strict=True)
         ],
-        places=[Place(float(hip[r]) / high, float(ground[r]) / high, height / high) for r in rows],
+        places=[Place(float(hip[r]) / high, float(floor[r]) / high, height / high) for r in rows],
+        drawings=[_skeleton(seen.points[r] / high, track.names) for r in rows],
         duplicates=seen.dropped,
         scale=scale,
         stature=stature,
@@ -113,6 +131,7 @@ def from_points(
         flip=turned,
         drift=seen.drift / high,
         camera=seen.camera,
+        ground=ground,
     )
 
 
@@ -139,6 +158,7 @@ def follow_outline(stream: Iterable[Frame], *, count: int) -> Silhouette | None:
     if period is None:
         return None
     picks = keyframes(track, height, count)
+    floor_row = silhouette.ground_row([o.all for o in outlines if o])
     floor = float(np.percentile(-track.point("lowest")[:, 1], 90))
     right, left = track.point("rightmost")[:, 0], track.point("leftmost")[:, 0]
     middle = float(np.median(right + left)) / 2
@@ -149,6 +169,19 @@ def follow_outline(stream: Iterable[Frame], *, count: int) -> Silhouette | None:
         period=period,
         picks=[replace(p, frame=indices[p.frame], time=times[p.frame]) for p in picks],
         places=[Place(middle / high, floor / high, size / high)] * len(picks),
+        drawings=[_contour(outlines[p.frame], floor_row, high) for p in picks],
         duplicates=int(dropped),
         flying=flying,
     )
+
+
+def _skeleton(points: np.ndarray, names: tuple[str, ...]) -> list[Stroke]:
+    return [Stroke(side, points[[a, b]]) for a, b, side in bones(names)]
+
+
+def _contour(outline: silhouette.Outline | None, ground: int | None, high: int) -> list[Stroke]:
+    if outline is None:
+        return []
+    mask = silhouette.above(outline, ground).mask.astype(np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [Stroke(0, np.vstack([c[:, 0], c[:1, 0]]) / high) for c in contours]
