@@ -1,13 +1,8 @@
 """When a stage runs."""
 
-import os
-import signal
 import sys
 
-if sys.argv[0] == "-m":  # `python -m flows.NAME` is still importing; flows.command takes over
+if sys.argv[0] == "-m":  # `python -m flows.NAME` is importing what it needs
+    from reelward.runtime.processes import stop_in_one_line
 
-    def _stop(*_: object) -> None:
-        print("reelward: stopped before it began", file=sys.stderr)
-        os._exit(130)
-
-    signal.signal(signal.SIGINT, _stop)
+    stop_in_one_line(sys.orig_argv[sys.orig_argv.index("-m") + 1].partition(".")[2])

@@ -25,13 +25,9 @@ PROFILES = HOME / "profiles.toml"
 
 CLIENT = (
     "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_SSL_CERT_FILE",
-    "PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "PREFECT_CLIENT_CUSTOM_HEADERS",
-    "PREFECT_LOGGING_LEVEL",
 )  # fmt: skip
 """Variables of the user that a flow keeps."""
-SERVER = (
-    "PREFECT_SERVER_API_PORT", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_LOGGING_LEVEL",
-)  # fmt: skip
+SERVER = ("PREFECT_SERVER_API_PORT", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
 """Variables of the user that `make serve` keeps, beside its password."""
 LEFT = ("DVC_ROOT", "DVC_STAGE")
 """Variables of a stage that runs, which a shell started from one still has."""

@@ -21,13 +21,17 @@ from typing import Any
 
 from flows import command
 from flows.dvc_cli import DvcError, dvc, run
+from flows.environment import outward
+from flows.learn import limits
+from reelward.runtime.errors import InputError
 from reelward.studies import ledger
 from reelward.studies.git import StudyError, git
 from reelward.studies.settings import Choice, chosen
-from reelward.studies.study import LEDGER, branch
+from reelward.studies.study import LEDGER, branch, require_name
 
 STUDIES = Path("scratch/studies")
 DEPLOYMENT = "study/study"
+FETCH = ("fetch", "--quiet", "origin", "+refs/heads/study/*:refs/remotes/origin/study/*")
 Say = Callable[[str], None]
 
 
@@ -54,7 +58,7 @@ class Member:
 def members(
     grid: str, videos: Sequence[str], robots: Sequence[str], seeds: Sequence[int]
 ) -> list[Member]:
-    """All combinations. Raises StudyError where two would have the same name."""
+    """All combinations. Raises StudyError where two would have the same name, or one none."""
     local = [str(p.absolute()) if (p := Path(v)).is_file() else v for v in videos]
     axes: tuple[Sequence[Any], ...] = (local, robots, seeds)
     combinations = itertools.product(*(axis or [None] for axis in axes))
@@ -62,7 +66,24 @@ def members(
     names = [m.name for m in studies]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise StudyError(f"two studies would be called {twice[0]}; rename a video")
+    for name in names:
+        require_name(name)
     return studies
+
+
+def check(
+    grid: str = "grid",
+    videos: list[str] | None = None,
+    robots: list[str] | None = None,
+    seeds: list[int] | None = None,
+    iterations: int = 3,
+    task: str | None = None,
+) -> None:
+    """Refuse what no study may have. Takes the arguments of `study`; a video may be one that only the
+    machine has that began the study. Raises StudyError or InputError."""
+    limits(iterations)
+    for member in members(grid, videos or [], robots or [], seeds or []):
+        chosen(Choice(robot=member.robot, seed=member.seed, task=task))
 
 
 def study(
@@ -88,6 +109,7 @@ def study(
         task: What to learn, in a sentence, for all studies.
     """
     from prefect.deployments import run_deployment
+    from prefect.exceptions import ObjectNotFound
     from prefect.settings import PREFECT_API_URL
 
     from flows.tasks import end_server_with_us
@@ -99,7 +121,7 @@ def study(
     studies = members(grid, videos or [], robots or [], seeds or [])
     travels = remotes()
     if travels:  # a shallow clone is set to fetch one branch alone
-        git("fetch", "--quiet", "origin", "+refs/heads/study/*:refs/remotes/origin/study/*")
+        git(*FETCH, env=outward())
     for member in studies:
         if not branch(member.name):
             chosen(Choice(video=member.video, robot=member.robot))
@@ -112,12 +134,18 @@ def study(
     for m in studies:
         only = {"videos": m.video, "robots": m.robot, "seeds": m.seed}
         parameters = {key: None if value is None else [value] for key, value in only.items()}
-        run_deployment(
-            DEPLOYMENT,
-            flow_run_name=m.name,
-            parameters={"grid": grid, "iterations": iterations, "task": task, **parameters},
-            timeout=0,  # a run that waited here would take a place of the work pool
-        )
+        try:
+            run_deployment(
+                DEPLOYMENT,
+                flow_run_name=m.name,
+                parameters={"grid": grid, "iterations": iterations, "task": task, **parameters},
+                timeout=0,  # a run that waited here would take a place of the work pool
+            )
+        except ObjectNotFound:
+            raise InputError(
+                f"the server of PREFECT_API_URL has no deployment {DEPLOYMENT}; run make serve "
+                "here and name its address, or: prefect deploy --all"
+            ) from None
 
 
 def remotes() -> bool:
@@ -156,7 +184,7 @@ def begin(member: Member, task: str | None, travels: bool, say: Say) -> None:
     if theirs:
         git("-C", str(folder), "merge", "--quiet", "--ff-only", theirs)
     elif travels:
-        git("push", "--quiet", "origin", name)
+        git("push", "--quiet", "origin", name, env=outward())
 
 
 def learn(member: Member, iterations: int, travels: bool, say: Say) -> None:
@@ -173,8 +201,8 @@ def learn(member: Member, iterations: int, travels: bool, say: Say) -> None:
             say=say, folder=folder, REELWARD_PULL="1",
         )  # fmt: skip
         dvc("push", "--quiet", "--run-cache", say=say, folder=folder)
-        git("push", "--quiet", "origin", f"study/{member.name}")
+        git("push", "--quiet", "origin", f"study/{member.name}", env=outward())
 
 
 if __name__ == "__main__":
-    sys.exit(command.run("grid", study))
+    sys.exit(command.run("grid", study, check))

@@ -49,7 +49,12 @@ class Limits:
         return "the time is up" if time.monotonic() > self.deadline else None
 
 
-def limits(iterations: int, closeness: float, patience: int | None, hours: float | None) -> Limits:
+def limits(
+    iterations: int,
+    closeness: float = 1.0,
+    patience: int | None = None,
+    hours: float | None = None,
+) -> Limits:
     """The limits that a user sets. Raises InputError where one makes no sense."""
     if iterations < 1:
         raise InputError(f"iterations: expected at least 1, got {iterations}")

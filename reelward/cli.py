@@ -239,6 +239,9 @@ def main() -> None:
     try:
         with one_line_mistakes("reelward", commands(app)):
             app.cli(prog="reelward", description=__doc__, config=CONFIG)
+    except KeyboardInterrupt:
+        print("reelward: stopped", file=sys.stderr)
+        sys.exit(130)
     except Exception as e:
         from reelward.runtime.explain import explain
 

@@ -5,7 +5,11 @@ import signal
 import sys
 from pathlib import Path
 
-from reelward.runtime.processes import die_with_parent
+from reelward.runtime.processes import die_with_parent, stop_in_one_line
+
+if sys.argv[0] == "-m":  # `python -m stages.NAME` is importing what it needs, which takes seconds
+    module = sys.orig_argv[sys.orig_argv.index("-m") + 1]
+    stop_in_one_line(module.partition(".")[2] or "check")
 
 if "DVC_STAGE" in os.environ:
     die_with_parent()  # before the seconds in which a stage imports what it needs
@@ -14,7 +18,6 @@ if sys.argv[0] == "-m" and {"-h", "--help"} & set(sys.argv):  # likewise
     from reelward.usage import usage
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... --help | head` ends quietly
-    name = sys.orig_argv[sys.orig_argv.index("-m") + 1]
-    file = name.partition(".")[2] or "__main__"
-    print(usage(Path(__file__).with_name(f"{file}.py"), name))
+    file = module.partition(".")[2] or "__main__"
+    print(usage(Path(__file__).with_name(f"{file}.py"), module))
     sys.exit()

@@ -171,6 +171,9 @@ def test_a_table_shows_what_an_iteration_changed(
     new.write_text("a = 1\nb = 3\n")
     lines = show.difference(old, new).splitlines()
     assert (lines[0], lines[-1]) == ("```diff", "```") and {"-b = 2", "+b = 3"} <= set(lines)
+    new.write_text("a = 1\n# ```\n````` <b>approve</b>\n")
+    lines = show.difference(old, new).splitlines()
+    assert (lines[0], lines[-1]) == ("`" * 6 + "diff", "`" * 6)
 
 
 def test_a_critique_is_added_below_what_is_there() -> None:
@@ -231,7 +234,8 @@ def test_the_flow_commits_an_iteration(finished: Finished, mine: Path) -> None:
 def test_the_next_iteration_by_hand_and_by_flow_is_the_same(mine: Path, tmp_path: Path) -> None:
     reelward(mine, "extend")
     other = copy(mine, tmp_path / "other")
-    output = flow(other, 2)
+    proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks://127.0.0.1:9/"}
+    output = flow(other, 2, **proxies)  # Prefect's temporary server is on this machine
     assert "repro select@iter-00" not in output and "Running stage 'select@iter-01'" in output
     # The report is below every iteration: asked for first, it would run them all in one repro.
     assert output.index("'repro select@iter-01'") < output.index("'repro report'")

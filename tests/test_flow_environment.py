@@ -141,12 +141,20 @@ def test_settings_for_other_projects_do_not_matter(env: dict[str, str], tmp_path
     env |= {
         "PREFECT_HOME": "/proc/none", "PREFECT_PROFILE": "work", "PREFECT_API_URL": "",
         "PREFECT_SERVER_API_PORT": "abc", "PREFECT_SERVER_API_AUTH_STRING": "a:b",
-        "prefect_api_url": REMOTE, "DVC_ROOT": "/none", "DVC_STAGE": "train@iter-00",
+        "PREFECT_LOGGING_LEVEL": "loud",
+        "PREFECT_CLIENT_CUSTOM_HEADERS": "{", "prefect_api_url": REMOTE, "DVC_ROOT": "/none", "DVC_STAGE": "train@iter-00",
     }  # fmt: skip
     environment.for_flow()
     assert env["PREFECT_HOME"] == str(tmp_path / PLACE)
     assert env["PREFECT_API_AUTH_STRING"] == env["PREFECT_SERVER_API_AUTH_STRING"] != "a:b"
-    left = {"PREFECT_PROFILE", "PREFECT_SERVER_API_PORT", "prefect_api_url", "PREFECT_API_URL"}
+    left = {
+        "PREFECT_PROFILE",
+        "PREFECT_LOGGING_LEVEL",
+        "PREFECT_CLIENT_CUSTOM_HEADERS",
+        "PREFECT_SERVER_API_PORT",
+        "prefect_api_url",
+        "PREFECT_API_URL",
+    }
     assert not (left | {"DVC_ROOT", "DVC_STAGE"}) & env.keys()
 
 

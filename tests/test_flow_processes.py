@@ -10,9 +10,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
-from conftest import DEADLINE, all_end, environment, run, settle, until
+from conftest import DEADLINE, ROOT, all_end, environment, run, settle, until
 
 from flows.dvc_cli import DvcError, dvc
 
@@ -117,7 +118,22 @@ def test_ctrl_c_ends_a_flow_in_one_line(mine: Path) -> None:
     os.killpg(caller.pid, signal.SIGINT)  # as a terminal does: to Prefect's server too
     output, _ = caller.communicate(timeout=DEADLINE)
     assert "reelward learn: stopped; the same command continues from here\n" in output
-    assert caller.returncode == 130
+    assert caller.returncode == 130 and "Traceback" not in output
+
+
+@pytest.mark.parametrize("module", ["stages.fetch", "stages", "flows.learn"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_stopped_while_it_imports_ends_in_one_line(
+    module: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "pydantic.py").write_text(f"import os, time\nos.kill(os.getpid(), {number})\n")
+    process = subprocess.run(
+        (sys.executable, "-m", module), capture_output=True, text=True, cwd=ROOT,
+        env=environment(PYTHONPATH=f"{tmp_path}:{ROOT}"),
+    )  # fmt: skip
+    name = module.partition(".")[2] or "check"
+    assert process.stderr == f"reelward {name}: stopped by {number.name}\n"
+    assert process.returncode == 128 + number
 
 
 def test_a_flow_that_is_killed_leaves_nothing(mine: Path) -> None:
@@ -125,7 +141,10 @@ def test_a_flow_that_is_killed_leaves_nothing(mine: Path) -> None:
     me = psutil.Process(caller.pid)
     assert until(lambda: "stages.train" in commands(me.children(recursive=True)))
     below = me.children(recursive=True)
-    assert "uvicorn" in commands(below)
+    server = next(p for p in below if "uvicorn" in p.cmdline())
+    port = server.cmdline()[server.cmdline().index("--port") + 1]
+    ask = partial(httpx.post, f"http://127.0.0.1:{port}/api/flows/count", json={}, trust_env=False)
+    assert ask().status_code == 401  # nobody but this flow knows the password
     caller.kill()
     caller.wait()
     assert all_end(below), commands(below)

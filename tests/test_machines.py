@@ -186,6 +186,10 @@ def test_a_grid_on_two_machines_one_of_which_dies(
     one, two = (machine(origin, tmp_path / n, "--depth", "1") for n in ("one", "two"))  # as Prefect
     envs = {m.name: told(m, book, "PREFECT_API_URL", server) for m in (home, one, two)}
 
+    command = (sys.executable, "-m", "flows.grid", "--seeds", "1", "2", "--iterations", "1")
+    assert "has no deployment study/study; run make serve" in run(
+        home, *command, code=2, **envs["home"]
+    )
     asyncio.run(deploy(server))
     finished(grid(home, envs["home"], "--seeds", "1", "2", "--iterations", "1"))
     waiting = asyncio.run(scheduled(server))
@@ -243,6 +247,8 @@ def test_names_of_a_grid(tmp_path: Path) -> None:
     assert [m.name for m in studies][:2] == ["g-my-run-ant-seed1", "g-my-run-ant-seed2"]
     assert studies[-1].name == "g-watch-v-ab-1-biped-seed2"
     assert [m.name for m in members("grid", [], [], [])] == ["grid"]
+    with pytest.raises(StudyError, match="name: expected up to 60 of a-z"):
+        members("g" * 61, [], [], [])
     with pytest.raises(StudyError, match="two studies would be called g-a; rename a video"):
         members("g", ["https://x.example/a.mp4", "https://y.example/a.mp4"], [], [])
 

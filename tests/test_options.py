@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
-from flows import command
+from flows import command, grid
 from flows.learn import learn
 from reelward import cli
 from reelward.runtime.clone import require_clone
 from reelward.runtime.errors import InputError
 from reelward.runtime.words import counted
+from reelward.studies.git import StudyError
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,27 @@ def test_a_mistake_in_a_flows_options_is_one_line(
     assert command.run("learn", learn) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"reelward learn: {line}") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--robots biped biepd", "robot: expected one of ant, "),
+        ("--grid " + "g" * 61, "name: expected up to 60 of a-z"),
+        ("--seeds -1", "seed: expected a whole number"),
+        ("--iterations 0", "iterations: expected at least 1, got 0"),
+        ("--seeds one", "--seeds: expected "),
+        ("--seeds 1 1", "two studies would be called grid-seed1"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_before_prefect_starts(
+    words: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["grid", *words.split()])
+    with pytest.raises((InputError, StudyError)) as error:
+        grid.check(**command.parsed("grid", grid.study))
+    assert str(error.value).startswith(line) and "\n" not in str(error.value)
 
 
 def test_no_option_is_shown_with_none(

@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import threading
+import types
 from pathlib import Path
 
 CALLER = "REELWARD_CALLER"
@@ -37,6 +38,19 @@ def die_with_parent() -> None:
         follow(pid)
     if caller := os.environ.get(CALLER):
         follow(int(caller))
+
+
+def stop_in_one_line(name: str) -> None:
+    """End this process with one line on SIGINT or SIGTERM, until it sets handlers of its own: Python
+    would print a traceback for a program `name` that is still importing what it needs."""
+
+    def stop(number: int, _frame: types.FrameType | None) -> None:
+        word = signal.Signals(number).name
+        print(f"reelward {name}: stopped by {word}", file=sys.stderr, flush=True)
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def death_signal() -> None:
