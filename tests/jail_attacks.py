@@ -1,5 +1,6 @@
 """What code that took over a jailed process would try on the user's processes, files and machine."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -106,6 +107,35 @@ def files_changed(path: str) -> dict[str, str]:
         except OSError as e:
             errors[name] = errno.errorcode[e.errno or 0]
     return errors
+
+
+LIES = {
+    "nesting": b"[" * 500_000,
+    "no JSON": b"{",
+    "a list": b"[]",
+    "another key": b'{"answer": 1}',
+    "half a chunk": b"1000\nx",
+    "a chunk larger than memory": b"9" * 19 + b"\nx",
+    "a size without end": b"9" * 2_000_000,
+    "a code of the terminal": b'{"error": "\\u001b[2J", "code": 5}',
+    "an exit code that is none": b'{"error": "why", "code": 1e300}',
+    "a list for a code": b'{"error": ["why"], "code": [2]}',
+}
+"""What code that took over a jailed process would answer in place of the function."""
+
+
+def lie(kind: str) -> None:
+    for fd in range(3, 20):  # one of them is the pipe to the parent
+        with contextlib.suppress(OSError):
+            if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE:
+                view = memoryview(LIES[kind])
+                while view:
+                    view = view[os.write(fd, view) :]
+    os._exit(0)
+
+
+def environment(_: None) -> dict[str, str]:
+    return dict(os.environ)
 
 
 def rights(_: None) -> dict[str, list[str]]:

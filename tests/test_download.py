@@ -1,7 +1,9 @@
 """Links, addresses, pages of video sites and wheels: what is downloaded, and what is refused."""
 
+import contextlib
 import socket
 import sys
+import threading
 import time
 
 import pytest
@@ -54,6 +56,25 @@ def test_a_slow_answer_is_cut(server, tmp_path, path):
     begun = time.monotonic()
     with pytest.raises(NetworkError, match="took more than 1 s"):
         link(f"{server}/{path}", tmp_path / "got", Limits(10_000, seconds=0.6, private=True))
+    assert time.monotonic() - begun < 30, "the server would have ended it"
+
+
+def test_a_handshake_that_drips_is_cut(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"\x16\x03\x03\x3f\xff")  # a record of 16 kB begins
+                for _ in range(600):
+                    connection.sendall(b"\x02")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        begun = time.monotonic()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/a.mp4"
+        with pytest.raises(NetworkError, match="took more than 1 s"):
+            link(url, tmp_path / "got", Limits(10_000, seconds=0.6, private=True))
     assert time.monotonic() - begun < 30, "the server would have ended it"
 
 

@@ -193,7 +193,13 @@ def test_what_a_hijacked_decoder_says_is_not_believed(clip, monkeypatch):
         with pytest.raises(video.VideoError, match="decoder"):
             decoded()
     good = {"width": 8, "height": 8, "fps": 25.0, "seconds": 1.0}
-    for wrong in ({"width": 1e9}, {"fps": math.nan}, {"seconds": -1.0}, {"height": "x"}):
+    for wrong in (
+        {"width": 1e9},
+        {"width": math.inf},
+        {"fps": math.nan},
+        {"seconds": -1.0},
+        {"height": "x"},
+    ):
         monkeypatch.setattr(untrusted, "jailed", lambda *_, w=wrong, **__: good | w)
         with pytest.raises(video.VideoError, match="makes no sense"):
             untrusted.probe(clip)

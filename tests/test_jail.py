@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from jail_attacks import LIES
 
 from reelward.runtime import jail
 from reelward.runtime import seccomp as seccomp_filter
@@ -87,6 +88,20 @@ def test_one_layer_alone_still_holds(tmp_path: Path):
         alive = victim.poll() is None
         victim.kill()
     assert alive and errors == {"kill": "EPERM", "tkill": "EPERM"}
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_what_a_hijacked_process_answers_is_one_line(kind: str):
+    with pytest.raises(jail.JailError) as e:
+        jail.jailed("tests.jail_attacks:lie", kind)
+    text = str(e.value)
+    assert text.isprintable() and len(text) < 600 and e.value.code in (None, 5), text
+
+
+def test_no_secret_of_the_environment_is_inside(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+    inside = jail.jailed("tests.jail_attacks:environment", None)
+    assert "canary" not in str(inside) and "PATH" in inside and "HOME" not in inside
 
 
 def test_no_capability_is_kept_even_by_root():

@@ -88,7 +88,7 @@ def _refusals(path: Path) -> Iterator[None]:
         if error.code == VideoError.code:
             raise VideoError(str(error)) from error
         raise VideoError(f"{path}: could not be decoded ({error}); give another video") from error
-    except (ValueError, KeyError, TypeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, struct.error) as error:
         raise VideoError(
             f"{path}: the decoder's answer makes no sense: give another video"
         ) from error

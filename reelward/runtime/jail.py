@@ -34,12 +34,16 @@ from pathlib import Path
 from typing import Any
 
 from reelward.runtime.seccomp import filter_system_calls
+from reelward.runtime.text import printable
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MAX_RESULT = 1 << 20
 MAX_CHUNK = 1 << 28
 REQUIRED = ("rlimits", "privileges", "landlock", "seccomp")
 LAYERS = (*REQUIRED, "bubblewrap")
+
+CODES = (2, 3, 4, 5, 6)
+"""Exit codes that a jailed function may ask for."""
 
 START = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); from {__name__} import _main; _main()"
 """The child's program. It imports this copy of the package, whichever is installed."""
@@ -156,13 +160,14 @@ def streamed(
         last = log.read().decode(errors="replace").strip().splitlines()[-1:]
     try:
         answer = json.loads(line) if len(line) <= MAX_RESULT else None
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
-        raise JailError(f"{function} gave no answer" + "".join(f": {line[:200]}" for line in last))
+        why = "".join(f": {printable(text, 200)}" for text in last)
+        raise JailError(f"{function} gave no answer{why}")
     if "error" in answer:
         code = answer.get("code")
-        raise JailError(str(answer["error"])[:500], code if isinstance(code, int) else None)
+        raise JailError(printable(answer["error"], 500), code if code in CODES else None)
     return answer["result"]
 
 
