@@ -149,10 +149,26 @@ def test_json(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(path, {"a": float("nan")})
     assert files.read_json(path)["b"] == "é"
-    path.write_text("{")
-    for bad in (path, tmp_path / "none.json"):
-        with pytest.raises(files.FileError, match=bad.name):
-            files.read_json(bad)
+    with pytest.raises(files.FileError, match=r"none.json is missing; make it: dvc repro"):
+        files.read_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{", "", "\0", '{"a": 1} {}', "[" * 100_000, '{"a": NaN}', '{"a": [-Infinity]}', "1e999",
+        "9" * 5000, '{"\x1b[2J": }', '"\n"',
+    ],
+)  # fmt: skip
+def test_what_is_no_json_is_one_line(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(files.FileError, match="a.json: expected JSON: ") as e:
+        files.read_json(path)
+    assert str(e.value).isprintable() and len(str(e.value)) < 600
+    path.write_bytes(b'"\xff"')
+    with pytest.raises(files.FileError, match="a.json: expected JSON: "):
+        files.read_json(path)
 
 
 def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):

@@ -134,9 +134,13 @@ def test_a_setting_comes_from_the_environment_then_local_yaml_then_the_default(
     monkeypatch.setenv("REELWARD_CALL_SECONDS", "4")
     assert setting("call_seconds", 2.0) == 4.0
     assert setting("call_seconds") == "4"
-    monkeypatch.setenv("REELWARD_CALL_SECONDS", "long")
-    with pytest.raises(InputError, match="REELWARD_CALL_SECONDS.*expected a number"):
-        setting("call_seconds", 2.0)
+    for wrong in ("long", "nan", "inf", "-1", ""):
+        monkeypatch.setenv("REELWARD_CALL_SECONDS", wrong)
+        with pytest.raises(InputError, match="REELWARD_CALL_SECONDS.*expected a number at least 0"):
+            setting("call_seconds", 2.0)
+    monkeypatch.setenv("REELWARD_CALLS", "-1")
+    with pytest.raises(InputError, match="expected a whole number at least 0"):
+        setting("calls", 4)
     monkeypatch.setenv("REELWARD_PULL", "false")
     assert setting("pull", True) is False
 

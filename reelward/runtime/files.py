@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import sys
@@ -105,13 +106,20 @@ def write_json(path: Path, obj: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises FileError where `path` is missing or is not JSON."""
+    """Raises FileError where `path` is missing or is not JSON, or holds a number that is not finite."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         raise FileError(f"{path} is missing; make it: dvc repro, or bring it: dvc pull") from None
-    except ValueError as e:
-        raise FileError(f"{path}: expected JSON: {e}") from None
+    except (ValueError, RecursionError) as e:
+        raise FileError(f"{path}: expected JSON: {printable(e)}") from None
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"expected a finite number, got {text[:20]}")
+    return number
 
 
 def write_record(path: Path, record: BaseModel) -> None:
@@ -161,7 +169,7 @@ def load_tensors(path: Path) -> Any:
         raise FileError(f"{path} is missing; make it: dvc repro, or bring it: dvc pull") from None
     except Exception as e:
         line = (str(e) or type(e).__name__).splitlines()[0]
-        raise FileError(f"{path}: expected tensors: {line}") from None
+        raise FileError(f"{path}: expected tensors: {printable(line)}") from None
 
 
 def started(pid: int) -> str:
