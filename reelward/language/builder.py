@@ -243,7 +243,11 @@ def fold(name: str, args: Sequence[Any]) -> Any:
     except OverflowError as error:
         raise Fail("E_ARG", f"{name} of these numbers is too large") from error
     except (ArithmeticError, ValueError, TypeError, RuntimeError, IndexError) as error:
-        raise Fail("E_ARG", f"{name} of these numbers is not defined") from error
+        raise Fail(
+            "E_ARG",
+            f"{name} of these numbers is not defined",
+            "guard it: max(n, 1), or leave it out",
+        ) from error
     if not isinstance(result, torch.Tensor) or result.ndim:
         raise Fail("E_TYPE", f"{name} needs a tensor here, not a number")
     return number(result.item())

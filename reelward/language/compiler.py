@@ -68,7 +68,9 @@ def compile_reward(
 def library() -> Scope:
     """The standard library: every function of the files in `stdlib/`, compiled like any text."""
     scope = Scope(shared=True)
-    scope.names |= {"torch": Module("torch"), "np": Module("numpy"), "math": Module("math")}
+    spelt = {"torch": "torch", "F": "torch", "math": "math"}
+    spelt |= dict.fromkeys(("np", "numpy", "jnp", "jp"), "numpy")
+    scope.names |= {name: Module(module) for name, module in spelt.items()}
     errors: list[Diagnostic] = []
     interpreter = Interpreter(Graph(()), scope, errors)
     for path in library_files():

@@ -176,6 +176,7 @@ class Expressions(Builder, ABC):
         else:
             known = [*scope.visible(), *self.library.names, *spellings.PYTHON]
             hint = nearest(name, [*known, *self.graph.native])
+            hint = hint or "define it first, or use the operations and the library of the language"
         raise Fail("E_NAME", f"{name[:40]!r} is not defined", hint)
 
     def attribute(self, value: Any, attr: str) -> Any:
@@ -344,7 +345,7 @@ class Expressions(Builder, ABC):
             case ast.Subscript():
                 container = self.sound(target.value, scope)
                 if isinstance(container, (Tensor, State)):
-                    columns = any(isinstance(n, ast.Slice) for n in ast.walk(target.slice))
+                    columns = isinstance(target.slice, (ast.Tuple, ast.Slice))
                     raise Fail(
                         "E_STATE",
                         "a tensor is never written into",

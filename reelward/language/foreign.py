@@ -15,19 +15,27 @@ _FALL = "leave it out: a fall ends the episode, and alive(s) pays for each step 
 _VELOCITY = "s.root_vel, [N, 3] in the world frame"
 _SPIN = "s.root_angvel, [N, 3]"
 _POSITION = "s.root_pos, [N, 3]"
+_HEIGHT = "s.root_pos[:, 2], m"
+_SPEED = "s.root_vel[:, 0], m/s forward"
+_OUT = "leave it out: return the dict of terms"
 _UP = "s.up, the root's z axis: upright is s.up[:, 2] = 1"
-_JOINTS = "s.joint_pos, one column a joint"
-_SPEEDS = "s.joint_vel, one column a joint"
+_JOINTS = "s.joint_pos, one column a joint; the root's position is s.root_pos"
+_SPEEDS = "s.joint_vel, one column a joint; the root's velocity is s.root_vel"
 _FORCE = "s.foot_force or s.foot_contact, [N, feet]"
 _BODIES = 's.body_pos["NAME"], [N, 3]'
 _ALIASES = {
-    _VELOCITY: "base_lin_vel root_lin_vel root_lin_vel_b root_lin_vel_w lin_vel velocity x_velocity "
-    "forward_vel local_linvel global_linvel get_local_linvel get_global_linvel vel xd "
-    "center_of_mass_velocity horizontal_velocity forward_velocity x_vel com_vel root_velocity",
+    _VELOCITY: "base_lin_vel root_lin_vel root_lin_vel_b root_lin_vel_w lin_vel velocity "
+    "local_linvel global_linvel get_local_linvel get_global_linvel vel xd "
+    "center_of_mass_velocity com_vel root_velocity",
+    _SPEED: "x_velocity forward_vel horizontal_velocity forward_velocity x_vel speed potentials "
+    "prev_potentials progress",
+    _HEIGHT: "base_height torso_height z pelvis_height body_height height root_height com_height",
+    _OUT: "rew_buf reward_buf rew_dict episode_sums extras info reward_info",
     _SPIN: "base_ang_vel root_ang_vel root_ang_vel_b root_ang_vel_w ang_vel gyro get_gyro angvel",
-    _POSITION: "root_states base_pos root_pos_w torso_position torso_pos x_position base_height "
-    "torso_height head_height z com xpos_root root_state_w root_position x_pos pelvis_height "
-    "center_of_mass_position robot_pos",
+    _POSITION: "base_pos root_pos_w torso_position torso_pos x_position com xpos_root "
+    "root_position x_pos center_of_mass_position robot_pos",
+    "s.root_pos, s.root_vel, s.up and s.root_angvel, each [N, 3]": "root_states root_state "
+    "root_state_w obs_buf observations obs_dict",
     _UP: "projected_gravity projected_gravity_b gravity_vec up_vec up_proj torso_upright upright "
     "get_gravity torso_upvector up_vector vertical base_quat root_quat quat root_quat_w "
     "root_orientation torso_rotation torso_quat heading_vec",
@@ -57,18 +65,19 @@ _ALIASES = {
     _CONSTANT: "commands command command_manager get_command command_name target_velocity target "
     "targets cmd target_speed desired_velocity goal goal_pos goal_position reward_scales scales "
     "weights cfg config reward_cfg _config params default_dof_pos default_joint_pos tracking_sigma "
-    "soft_dof_pos_limits dof_pos_limits ctrl_cost_weight forward_reward_weight healthy_reward "
-    "std sigma info base_height_target kwargs",
+    "soft_dof_pos_limits dof_pos_limits healthy_reward "
+    "std sigma base_height_target kwargs",
     _FALL: "reset_buf terminated time_out_buf done dones is_healthy termination_height "
     "fallen reset_terminated truncated is_done",
     "s.time, s since the episode began": "episode_length_buf progress_buf episode_length time_left t "
-    "step_count current_step max_episode_length episode_sums",
+    "step_count current_step max_episode_length",
     "the time of a step is fixed: divide by nothing, velocities are in the state": "dt timestep "
-    "sim_dt step_dt control_dt potentials prev_potentials",
+    "sim_dt step_dt control_dt",
     "tolerance(x, low, high, margin) of the library": "rewards",
     "s.phase, cycles, set by PERIOD": "gait_phase gait_indices phase_left clock_inputs gait_process",
     "s.time.shape[0], only as a size": "num_envs batch_size num_environments",
-    "leave it out": "device extras writer logger",
+    "leave it out": "device writer logger",
+    "torch.where(condition, a, b)": "lax cond",
 }
 FOREIGN = dict(
     chain.from_iterable(zip(names.split(), repeat(what)) for what, names in _ALIASES.items())
@@ -78,9 +87,12 @@ FOREIGN = dict(
 
 def advice(name: str, fields: Collection[str]) -> str:
     """The hint for a name that the state lacks."""
-    what = FOREIGN.get(name, "")
-    if what.startswith("s.") and what[2:].split(",")[0].split("[")[0].split(" ")[0] not in fields:
-        return nearest(name, fields)
+    bare = name.strip("_")
+    what = FOREIGN.get(bare, "")
+    if not what and bare.endswith(("_weight", "_scale", "_cost", "_coef", "_sigma", "_target")):
+        what = _CONSTANT
+    if fields and what.startswith("s.") and not what.startswith(tuple(f"s.{f}" for f in fields)):
+        what = ""
     return what or nearest(name, fields)
 
 
@@ -121,4 +133,5 @@ def foreign_field(node: ast.expr, fields: Collection[str]) -> Fail:
     words = parts(node)[1:]
     known = next((w for w in reversed(words) if w in FOREIGN or w in fields), words[0])
     hint = f"read s.{known}" if known in fields else advice(known, fields)
-    return Fail("E_FIELD", f"this robot has no field {words[0][:40]!r}", hint)
+    name = ".".join(words[: words.index(known) + 1])
+    return Fail("E_FIELD", f"this robot has no field {name[:60]!r}", hint)

@@ -300,7 +300,7 @@ def check_kind(op: Op, i: int, arg: Any) -> None:
         raise Fail(
             "E_ARG",
             f"{op.name}: a number is infinite or not a number",
-            "leave the bound out" if op.name == "clamp" else "use a finite number",
+            "leave the bound out" if op.name == "clamp" else "use a finite number, as 1e6",
         )
     elif kind == "x":
         good = isinstance(arg, (bool, int, float)) or arg is None and op.name == "clamp" and i > 0

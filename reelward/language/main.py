@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from reelward.language.errors import Fail
-from reelward.language.foreign import advice
+from reelward.language.foreign import FOREIGN, advice
 from reelward.language.statements import Interpreter
 from reelward.language.values import POISON, STATE, Function, Scope, describe
 
@@ -65,12 +65,12 @@ def _bound(c: Interpreter, names: list[str], function: Function) -> list[Any]:
     unknown = [name for name in names if name not in fields]
     if not names:
         raise Fail("E_REWARD", "reward takes one argument, the state", "def reward(s):")
-    if len(unknown) == len(names) == 1:
+    if len(unknown) == len(names) == 1 and names[0] not in FOREIGN:
         return [STATE]
     if len(unknown) == 1 and unknown[0] == names[0] and len(names[0]) < 6:
         unknown = []  # the state, as `s`, then fields
     if unknown:
-        hints = [f"{name}: {advice(name, fields)}" for name in unknown[:8]]
+        hints = [f"{name}: {advice(name, ()) or 'a field of s'}" for name in unknown[:8]]
         message = (
             f"the robot has no field for the arguments {', '.join(unknown[:8])} of {function.name}"
         )
@@ -121,6 +121,8 @@ def _check_form(node: ast.AST) -> None:
         if isinstance(n.value, ast.Tuple):
             raise Fail("E_REWARD", "reward returns more than its terms", DICT_ALONE)
         plain = isinstance(n.value, ast.Name) and n.value.id not in dicts
+        if isinstance(n.value, ast.Call) and isinstance(n.value.func, ast.Attribute):
+            plain = n.value.func.attr not in ("copy", "get")
         if plain or isinstance(n.value, (ast.BinOp, ast.UnaryOp)):
             raise Fail("E_REWARD", "reward returns one value, not a dict of named terms", FORM)
 

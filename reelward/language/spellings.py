@@ -158,6 +158,8 @@ ADVICE = {
         ("masked_fill", "masked_fill_", "index_fill", "where_"), "torch.where(mask, new, x)"
     ),
     **dict.fromkeys(("nan", "NaN", "NAN", "isinf"), "every term is finite: torch.nan_to_num(x)"),
+    "expand_as": "sizes of 1 broadcast: leave it out",
+    "lax": "torch.where(condition, a, b)",
     "exp2": "2.0 ** x",
     "cumprod": "multiply the columns one by one",
     "interp": "torch.clamp((x - low) / (high - low), 0.0, 1.0)",
