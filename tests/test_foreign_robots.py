@@ -21,6 +21,7 @@ MOTOR = '<motor name="r_motor" joint="r_hip" gear="100" ctrlrange="-1 1"/>'
 END = "</mujoco>"
 STANCES = [{"phase": 0.25, "joints": {"right_hip": 0.1, "left_hip": 0.6}}]
 TARGETS = {"kind": "targets", "scale": 0.5, "kp": 80.0, "kd": 2.0}
+HILLS = [("<option", '<asset><hfield name="h" nrow="2" ncol="2" size="9 9 1 1"/></asset><option')]
 SENSORS = '<site name="imu"/><body name="r_leg" pos="0 -0.06 0">'
 IMU = '<sensor><gyro site="imu"/><accelerometer site="imu"/></sensor>'
 BALL = '<body name="ball" pos="3 0 1"><freejoint/><geom size="0.1"/></body>'
@@ -60,6 +61,7 @@ def stepped(env: Env, steps: int, action: float = 0.0) -> Env:
         (FLOOR, FLOOR + '<geom name="step" type="plane" size="1 1 1" pos="0 0 .1"/>', "'step' is at z ="),
         (FLOOR, FLOOR.replace("/>", ' euler="0.1 0 0"/>'), "floor 'floor' slopes; expected it level"),
         (FLOOR, '<geom name="b" type="box" size="1 1 1" pos="9 0 -1"/>', "no floor at z = 0"),
+        (FLOOR, FLOOR + '<geom name="hills" type="hfield" hfield="h"/>', "'hills' is a height field"),
         (FLOOR, FLOOR.replace("/>", ' contype="0" conaffinity="0"/>'), "feet: 'r_foot', 'l_foot' pass through the"),
         ('r_foot" type', 'r_foot" contype="0" conaffinity="0" type', "feet: 'r_foot' passes through"),
         (END, '<contact><exclude body1="world" body2="l_leg"/></contact></mujoco>', "feet: 'l_foot' passes through"),
@@ -79,7 +81,7 @@ def stepped(env: Env, steps: int, action: float = 0.0) -> Env:
 )  # fmt: skip
 def test_an_mjcf_that_would_mislead_is_refused_in_one_line(tmp_path, old, new, complaint):
     with pytest.raises(RobotError, match=complaint) as error:
-        foreign(tmp_path, (old, new))
+        foreign(tmp_path, (old, new), *HILLS * ("hfield" in new))
     assert "\n" not in str(error.value)
 
 
@@ -282,6 +284,34 @@ def test_joints_that_slide_are_in_metres(tmp_path):
     robot = foreign(tmp_path, ('joint name="r_hip" axis="0 -1 0"', slide), both, symmetric=False)
     fields = {f.name: f for f in robot.fields}
     assert (fields["joint_pos"].unit, fields["joint_vel"].unit) == ("m", "m/s")
+
+
+def test_files_outside_of_the_folder_are_refused(tmp_path):
+    light = "<mujoco><worldbody><light pos='0 0 9'/></worldbody></mujoco>"
+    inside = '<include file="parts/light.xml"/><worldbody>'
+    files = {"parts/light.xml": light, "../light.xml": light}
+    foreign(tmp_path, ("<worldbody>", inside), files=files)
+    with pytest.raises(
+        RobotError, match=r"body.xml: expected every file inside of .*copy it there"
+    ):
+        foreign(tmp_path, ("<worldbody>", inside.replace("parts", "..")), files=files)
+    with pytest.raises(RobotError, match="expected every file inside of"):
+        foreign(tmp_path, ('angle="radian"', 'angle="radian" meshdir="../.."'))
+
+
+def test_a_foot_that_is_a_mesh_stands_on_the_floor(tmp_path):
+    """A block of 20 x 8 x 8 cm in place of each foot."""
+    corners = " ".join(
+        f"{x} {y} {z}" for x in (-0.06, 0.14) for y in (-0.04, 0.04) for z in (-0.88, -0.8)
+    )
+    sole = 'type="capsule" fromto="-0.06 0 -0.84 0.14 0 -0.84" size="0.04"'
+    env = env_of(foreign(
+        tmp_path,
+        ("<worldbody>", f'<asset><mesh name="block" vertex="{corners}"/></asset><worldbody>'),
+        (sole, 'type="mesh" mesh="block"'),
+    ))  # fmt: skip
+    forces = torch.stack([stepped(env, 1).fields["foot_force"].sum(1) for _ in range(30)])
+    assert env.fields["foot_contact"].eq(1).all() and forces.max() > 100
 
 
 def test_names_that_are_also_ours_do_no_harm(tmp_path):

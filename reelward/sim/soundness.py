@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
 
 from reelward.sim.base import ALIGNED, Base, base
-from reelward.sim.mjcf import Robot
+from reelward.sim.mjcf import GYMNASIUM, Robot
 from reelward.sim.parts import mirrored
 
 LEVEL = 0.001
@@ -31,6 +33,8 @@ def unsound(robot: Robot) -> list[str]:
     """What of the compiled model would not be what it seems. Raises RobotError where it does not
     compile."""
     m = robot.mj_model
+    if lines := _files(robot, robot.path):
+        return lines
     root = m.body(robot.root).id
     moves, lines = base(m, root)
     lines += _joints(robot, m) + _actuators(robot, m)
@@ -40,6 +44,31 @@ def unsound(robot: Robot) -> list[str]:
     if robot.symmetric and moves.planar:
         lines += _mirror(robot, m)
     return lines + _ground(robot, m, root, moves)
+
+
+def _files(robot: Robot, mjcf: Path) -> list[str]:
+    """Files of the MJCF that lie outside of the robot's folder."""
+    if robot.model.startswith(GYMNASIUM):
+        return []
+    elements = list(ElementTree.parse(mjcf).iter())
+    folders = [e.get(key, "") for e in elements for key in ("meshdir", "texturedir", "assetdir")]
+    paths = [mjcf, *(robot.path.parent / f for f in folders if f)]
+    lines = []
+    for element in elements:
+        name = element.get("file")
+        if name and element.tag in ("include", "model"):
+            paths.append(robot.path.parent / name)
+            lines += _files(robot, paths[-1]) if element.tag == "include" else []
+        elif name:
+            paths.append(robot.path.parent / next(filter(None, folders), "") / name)
+    home = robot.folder.resolve()
+    lines += [
+        f"{mjcf.name}: expected every file inside of {robot.folder}, the folder that DVC watches; {path} "
+        "is not: copy it there"
+        for path in paths
+        if not path.resolve().is_relative_to(home)
+    ]
+    return list(dict.fromkeys(lines))
 
 
 # --- joints and actuators ---------------------------------------------------------------------
