@@ -144,6 +144,17 @@ def test_half_a_character_in_a_reward_is_malformed() -> None:
         parse('{"note": "n", "reward": "\\ud83d"}', RewardAnswer)
 
 
+@pytest.mark.parametrize("name", ["\\ud83d", "\\u0000", "\\u001b[31m", "x" * 9999])
+def test_a_complaint_about_odd_keys_can_be_sent_back(
+    replies: Callable[..., Server], name: str
+) -> None:
+    odd = GOOD[:-1] + f', "{name}": 1}}'
+    server = replies(completion(odd), completion(GOOD))
+    assert ask().model_dump() == ANSWER
+    complaint = server.calls[1].texts[-1]
+    assert complaint.isascii() and "\0" not in complaint and "\x1b" not in complaint
+
+
 def test_a_reward_without_json_is_accepted() -> None:
     code = '"""Go."""\ndef reward(s):\n    return {"a": s.time}\n'
     answer = parse(f"Sure:\n```python\n{code}```\nHave fun", RewardAnswer)

@@ -200,3 +200,27 @@ def test_no_backticks_of_a_reward_leave_their_block(serve_script: Callable) -> N
     prompt = server.calls[0].first
     block = prompt.partition("## The reward to go on from\n")[2]
     assert block.startswith(f"\n`````python\n{parent.strip()}\n`````\n")
+
+
+@pytest.mark.usefixtures("unjailed")
+def test_a_reward_that_was_escaped_twice_is_read(serve_script: Callable) -> None:
+    text = 'def reward(s):\n    return {"alive": alive(s)}\n'
+    escaped = text.replace("\n", "\\n").replace('"', '\\"')
+    serve_script(lambda call: json.dumps({"note": "n", "reward": escaped}))
+    (candidate,) = propose(feedback(), 1)
+    assert candidate.error is None and candidate.source == text
+
+
+@pytest.mark.usefixtures("unjailed")
+@pytest.mark.parametrize("odd", ["\0", "\ufffd", "\u202e", "\x1b[2J", "\u00a0"])
+def test_an_odd_character_in_a_reward_costs_that_reward(serve_script: Callable, odd: str) -> None:
+    def script(call: Call) -> str:
+        good = "Candidate 2" in call.first
+        return json.dumps(
+            {"note": "n", "reward": CLOCKED + "# \n" if good else f"{CLOCKED}{odd}x = 1\n"}
+        )
+
+    serve_script(script)
+    first, second = propose(feedback(), 2)
+    assert first.error is not None and "line" in first.error
+    assert second.error is None

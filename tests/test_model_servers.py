@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from reelward.models.capabilities import CAPABILITIES
 from reelward.models.chat import NoAnswer
 from reelward.models.server import Server as Address
 from reelward.records import Exchange
-from reelward.runtime.errors import InputError, NetworkError, ResourceError
+from reelward.runtime.errors import InputError, ResourceError
 
 pytest_plugins = ("model_fixtures",)
 pytestmark = pytest.mark.usefixtures("project")
@@ -247,103 +245,6 @@ def test_a_long_wait_is_shown(
     monkeypatch.setattr(chat_module, "SHOWN_WAIT", 0.0)
     chat_module._pause(0.05, "429, slow down")
     assert "waiting 0 s, 429, slow down" in capfd.readouterr().err
-
-
-# --- errors in a 200, filters, bodies -----------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "calls"),
-    [
-        ({"message": "failed", "code": 429, "metadata": {"raw": "too many there"}}, 5),
-        ({"message": "failed", "code": "502"}, 5),
-        ("failed", 5),
-        ({"message": "no such field", "type": "invalid_request_error"}, 1),
-    ],
-)
-def test_an_error_in_a_200_is_a_refusal(
-    replies: Callable[..., Server], error: Any, calls: int
-) -> None:
-    server = replies({"error": error})
-    with pytest.raises((NetworkError, InputError), match="failed|no such field"):
-        ask()
-    assert len(server.calls) == calls
-    choice = {"message": {"content": None}, "finish_reason": "error", "error": error}
-    server = replies({"choices": [choice]}, completion(GOOD))
-    if calls > 1:
-        assert ask("Again?").model_dump() == ANSWER
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        (400, complaint("held back by the content policy", code="content_filter")),
-        (403, complaint("The input was flagged")),
-        (
-            400,
-            complaint("Input data may contain inappropriate content", code="DataInspectionFailed"),
-        ),
-    ],
-)
-def test_a_prompt_that_a_filter_holds_back_is_lost_alone(
-    replies: Callable[..., Server], status: int, body: Any
-) -> None:
-    server = replies(Refusal(status, body))
-    with pytest.raises(NoAnswer, match="refused"):
-        ask()
-    assert len(server.calls) == 1
-
-
-def packed(data: bytes, packing: str) -> Callable[[Any], None]:
-    """A response that is packed although nobody asked for it."""
-
-    def send(handler: Any) -> None:
-        handler.send_response(200)
-        handler.send_header("content-encoding", packing)
-        handler.send_header("content-length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
-
-    return send
-
-
-WHOLE = json.dumps(completion(GOOD)).encode()
-
-
-@pytest.mark.parametrize(
-    ("data", "packing", "why"),
-    [
-        (gzip.compress(WHOLE), "gzip", None),
-        (zlib.compress(WHOLE), "deflate", None),
-        (gzip.compress(WHOLE)[:-20], "gzip", "packed answer that is cut off"),
-        (WHOLE, "gzip", "an answer that is no gzip"),
-        (WHOLE, "br", "an answer packed as br"),
-        (gzip.compress(b" " * (9 << 20)), "gzip", "more than 4 MiB"),
-    ],
-)  # fmt: skip
-def test_a_packed_answer_is_unpacked_within_limits(
-    replies: Callable[..., Server], data: bytes, packing: str, why: str | None
-) -> None:
-    replies(packed(data, packing))
-    if why is None:
-        assert ask().model_dump() == ANSWER
-    else:
-        with pytest.raises(NetworkError, match=why):
-            ask()
-
-
-def cut(handler: Any) -> None:
-    """A body that ends before its length."""
-    handler.send_response(200)
-    handler.send_header("content-length", "9999")
-    handler.end_headers()
-    handler.wfile.write(WHOLE)
-    handler.close_connection = True
-
-
-def test_a_body_that_is_cut_is_asked_for_again(replies: Callable[..., Server]) -> None:
-    server = replies(cut, completion(GOOD))
-    assert ask().model_dump() == ANSWER and len(server.calls) == 2
 
 
 # --- the store ----------------------------------------------------------------------------------

@@ -124,6 +124,12 @@ PARTS = [{"type": "thinking", "thinking": DRAFT, "text": DRAFT}, {"type": "text"
         completion(f"\ufeff{GOOD}"),
         completion(f"First {DRAFT}, but better {GOOD}."),
         completion(f"\\boxed{{{GOOD}}}"),
+        completion(json.dumps(GOOD)),  # JSON in a JSON string
+        completion(json.dumps({"type": "object", "properties": ANSWER})),
+        completion(json.dumps({"name": "answer", "arguments": ANSWER})),
+        completion(json.dumps([{"DescriptionAnswer": ANSWER}])),
+        completion(GOOD, usage={"prompt_tokens": 1000.0, "completion_tokens": "5"}),
+        completion(GOOD, usage=[], model=None, finish="eos"),
         "\ufeff" + json.dumps(completion(GOOD)),
         "\n \n" + json.dumps(completion(GOOD, finish=None)),
     ],

@@ -100,7 +100,10 @@ def _has_clock(source: str, brief: Brief) -> bool:
 
 
 def _without_fence(reward: str) -> str:
-    """The file without the Markdown fence that models like to put around it."""
+    """The file without the Markdown fence that models like to put around it. A file of one line
+    with `\\n` in it was escaped twice."""
+    if "\n" not in reward.strip() and "\\n" in reward:
+        reward = reward.replace("\\n", "\n").replace('\\"', '"')
     lines = reward.strip().splitlines()
     if lines and lines[0].startswith("```"):
         lines = lines[1:-1] if lines[-1].startswith("```") else lines[1:]

@@ -170,7 +170,7 @@ class Chat:
         reply = self.store.reply(request)
         if reply is None:
             reply = self._post(request, schema)
-            if reply.model and not reply.model.startswith(self.model):
+            if reply.model and self.model not in reply.model:
                 self._report(f"asked {self.model}, {reply.model} answered")
             if reply.prompt_tokens is not None and reply.prompt_tokens < wire.least(request):
                 self._report(

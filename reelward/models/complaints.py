@@ -180,10 +180,10 @@ def complaint(
 ) -> Complaint:
     """The refusal in a response; `body` is its JSON, or its text where it holds none. `now` is Unix
     time in s."""
-    told = _without_echo(body)
-    details = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
+    words = _without_echo(body)
+    details = words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)
     details = one_line(details[:MAX_DETAILS])
-    message = one_line(_message(told))[:MAX_COMPLAINT] or "no reason given"
+    message = one_line(_message(words))[:MAX_COMPLAINT] or "no reason given"
     wait = _wait(status, details, headers, time.time() if now is None else now)
     return Complaint(status, message, details, wait)
 

@@ -162,6 +162,9 @@ def parse(text: str, schema: type[A]) -> A:
     last one if there are several. Raises ValueError with what is wrong in one line; a key that is
     given twice and NaN are wrong."""
     text = without_thoughts(text)
+    if text.startswith('"{'):  # JSON in a JSON string
+        with suppress(ValueError):
+            text = str(json.loads(text, strict=False))
     begin, end = text.find("{"), text.rfind("}")
     no_answers, no_json = list[str](), list[str]()
     for part in dict.fromkeys((text, text[begin : end + 1], *reversed(_blocks(text)))):
@@ -180,15 +183,20 @@ def parse(text: str, schema: type[A]) -> A:
     if (salvaged := schema.salvage(text)) is not None:
         return salvaged
     complaint = next(iter(no_answers + no_json), "no JSON object in it")
-    raise ValueError(" ".join(complaint.split())[:400])
+    line = " ".join(complaint.split())[:400]  # it may name keys that the model chose
+    raise ValueError("".join(c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in line))
 
 
 def _answer(part: str, schema: type[A]) -> A:
-    """The answer that a text is from end to end."""
+    """The answer that a text is from end to end, also alone in a list or under a name of its own."""
     values = _decoder.decode(part.strip())
-    return schema.model_validate(
-        values[0] if isinstance(values, list) and len(values) == 1 else values
-    )
+    while True:
+        inner = values if isinstance(values, list) else []
+        if isinstance(values, dict) and not values.keys() & schema.model_fields.keys():
+            inner = [value for value in values.values() if isinstance(value, dict)]
+        if len(inner) != 1:
+            return schema.model_validate(values)
+        values = inner[0]
 
 
 def _last_braces(text: str) -> Iterator[int]:

@@ -115,7 +115,9 @@ class Server:
             )
         if complaint.transient:
             return NetworkError(text)
-        if complaint.status in (401, 403) or complaint.about_key:
+        if complaint.status == 403 and complaint.message.startswith("a web page"):
+            text += "; does a firewall or a proxy answer in place of the server?"
+        elif complaint.status in (401, 403) or complaint.about_key:
             text += f"; check the key in {self.key_name}"
         elif complaint.status in (301, 302, 307, 308):
             text += f"; set {self.url_name} to the address that answers itself"
