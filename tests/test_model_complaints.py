@@ -191,6 +191,7 @@ INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "40s"
         ({"anthropic-ratelimit-tokens-reset": "2027-01-15T08:00:30Z"}, "x", 30),
         ({}, "Slow down; 5 requests a minute are free", None),
         ({}, "You can retry 3 times", None),
+        ({"retry-after": "-5"}, "x", None),
     ],
 )  # fmt: skip
 def test_the_wait_is_read_from_headers_and_body(
