@@ -64,6 +64,8 @@ class Args:
     """Field that the measure fitness averages; null for gait."""
     goal: float | None
     """Value of that field which counts as closeness 1; null for gait."""
+    worst: float
+    """Value of that field which counts as closeness 0, also of each step after a fall."""
 
 
 def view(folder: Path) -> View:
@@ -81,7 +83,7 @@ def main(args: Args) -> None:
     learners = {c.name: view(args.rollouts / c.name) for c in index.sound}
     with progress(len(learners), f"judging {counted(len(learners), 'candidate')}") as bar:
         scene = Scene(
-            measure=measures.load(args.measure, args.field, args.goal),
+            measure=measures.load(args.measure, args.field, args.goal, args.worst),
             expert=view(args.expert),
             parent=view(args.parent),
             learners=learners,

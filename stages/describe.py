@@ -44,6 +44,8 @@ class Args:
     """Field that the measure fitness averages; null for gait."""
     goal: float | None
     """Value of that field which counts as closeness 1; null for gait."""
+    worst: float
+    """Value of that field which counts as closeness 0, also of each step after a fall."""
 
 
 def main(args: Args) -> None:
@@ -52,7 +54,7 @@ def main(args: Args) -> None:
         from_json(files.read_json(args.expert / "motion.json")),
         sheet.read_bytes() if sheet.is_file() else None,
     )
-    measure = measures.load(args.measure, args.field, args.goal)
+    measure = measures.load(args.measure, args.field, args.goal, args.worst)
     model = ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens)
     criteria = critic(args.critic).describe(measure, expert, args.task, model)
     files.write_record(args.out, criteria)

@@ -71,6 +71,8 @@ class Args:
     """Field that the measure fitness averages; null for gait."""
     goal: float | None
     """Value of that field which counts as closeness 1; null for gait."""
+    worst: float
+    """Value of that field which counts as closeness 0, also of each step after a fall."""
 
 
 def wish(args: Args) -> Wish:
@@ -114,7 +116,7 @@ def keyframe_rows(subject: Subject) -> list[KeyframeRow]:
 
 
 def main(args: Args) -> None:
-    ruler = measures.load(args.measure, args.field, args.goal)
+    ruler = measures.load(args.measure, args.field, args.goal, args.worst)
     if args.video.stat().st_size == 0:  # fetch.source is null
         with files.new_folder(args.out) as out:
             write_figures(out, ruler, NO_EXPERT, [], [])

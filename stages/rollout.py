@@ -50,12 +50,14 @@ class Args:
     """Field that the measure fitness averages; null for gait."""
     goal: float | None
     """Value of that field which counts as closeness 1; null for gait."""
+    worst: float
+    """Value of that field which counts as closeness 0, also of each step after a fall."""
 
 
 def main(args: Args) -> None:
     robot = load_robot(args.robot)
     native = native_terms(read_native(args.native))
-    measure = measures.load(args.measure, args.field, args.goal)
+    measure = measures.load(args.measure, args.field, args.goal, args.worst)
     index = files.read_record(args.policies / "index.json", Candidates)
     with files.new_folder(args.out) as out, progress(len(index.sound), "rollouts") as bar:
         for c in index.sound:

@@ -43,6 +43,8 @@ class Args:
     """Field that the measure fitness averages; null for gait."""
     goal: float | None
     """Value of that field which counts as closeness 1; null for gait."""
+    worst: float
+    """Value of that field which counts as closeness 0, also of each step after a fall."""
 
 
 def main(args: Args) -> None:
@@ -51,7 +53,7 @@ def main(args: Args) -> None:
     env = make_env(robot, 1, seed=args.seed)
     spaces = env.observation_space, env.action_space
     policy = Policy(About(*spaces, args.hidden, args.activation, robot.name), args.init_std)
-    measure = measures.load(args.measure, args.field, args.goal)
+    measure = measures.load(args.measure, args.field, args.goal, args.worst)
     episodes = run(
         robot, policy, None, episodes=1, seconds=args.seconds, seed=args.seed,
         fields=measure.fields,

@@ -62,13 +62,15 @@ class Args:
     """Field that the measure fitness averages; null for gait."""
     goal: float | None
     """Value of that field which counts as closeness 1; null for gait."""
+    worst: float
+    """Value of that field which counts as closeness 0, also of each step after a fall."""
 
 
 def main(args: Args) -> None:
     judgement = files.read_record(args.critique, Judgement)
     candidates = files.read_record(args.rollouts / "index.json", Candidates)
     before = files.read_record(args.parent_rewards / "feedback.json", Feedback)
-    measure = measures.load(args.measure, args.field, args.goal)
+    measure = measures.load(args.measure, args.field, args.goal, args.worst)
     chosen = loop.choose(judgement, args.min_gain)
     stats = [
         files.read_record(args.rollouts / name / "stats.json", Stats)

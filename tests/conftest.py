@@ -30,7 +30,7 @@ DEADLINE = 180.0
 TINY: dict[str, Value] = {
     "propose.candidates": 2, "train.env_steps": 8192, "train.warm_env_steps": 8192,
     "train.num_envs": 32, "train.hidden": 16, "train.num_minibatches": 2, "train.update_epochs": 1,
-    "rollout.episodes": 1, "rollout.seconds": 2.0, "film.seconds": 0.5,
+    "rollout.episodes": 1, "rollout.seconds": 5.5, "film.seconds": 0.5,
 }  # fmt: skip
 """what makes a whole pipeline small"""
 

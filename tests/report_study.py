@@ -193,7 +193,7 @@ class Study:
             parent_best=self.data / "iterations" / parent / "best",
             parent_rewards=self.rewards / parent, selected_out=rewards / "selected.py",
             feedback_out=rewards / "feedback.json", history_out=rewards / "history.csv",
-            best_out=at / "best", min_gain=0.0, measure="gait", field=None, goal=None,
+            best_out=at / "best", min_gain=0.0, measure="gait", field=None, goal=None, worst=0.0,
         ))  # fmt: skip
         return name
 

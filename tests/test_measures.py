@@ -51,6 +51,29 @@ def test_a_column_of_a_field_counts_up_to_its_goal(value: float, closeness: floa
     assert measure.compare(NO_EXPERT, motion).closeness == pytest.approx(closeness)
 
 
+@pytest.mark.parametrize(
+    ("worst", "goal", "value", "closeness", "words"),
+    [
+        (-16.0, 0.0, -4.0, 0.75, "below the goal 0"),  # (-4 + 16) / 16
+        (-16.0, 0.0, -20.0, 0.0, "below the goal 0"),
+        (10.0, 2.0, 4.0, 0.75, "above the goal 2"),  # less is better: (10 - 4) / (10 - 2)
+        (0.0, -2.0, -3.0, 1.0, "reaches the goal -2"),
+    ],
+)
+def test_closeness_is_the_way_from_worst_to_goal(
+    worst: float, goal: float, value: float, closeness: float, words: str
+):
+    measure = measures.load("fitness", "task_reward", goal, worst)
+    motion = measure.of(HOPPER, episodes([4, 4], task_reward=np.full((4, 2), value)))
+    comparison = measure.compare(NO_EXPERT, motion)
+    assert comparison.closeness == pytest.approx(closeness)
+    (row,) = comparison.rows
+    assert row.words == words and row.tolerance == abs(goal - worst)
+    # By hand: a step of the value and three after the fall, each as bad as the worst.
+    fallen = measure.of(HOPPER, episodes([1, 1], task_reward=np.full((4, 2), value)))
+    assert fallen.descriptors["task_reward"].value == pytest.approx((value + 3 * worst) / 4)
+
+
 def test_only_a_fitness_below_its_goal_is_called_wrong():
     measure = measures.load("fitness", "task_reward", 2.0)
 
@@ -73,7 +96,8 @@ def test_a_motion_without_the_field_has_no_fitness():
     [
         ("task_reward", None, "expected measure.field and measure.goal"),
         ("root vel", 1.0, "measure.field: expected"),
-        ("task_reward", -1.0, "measure.goal: expected a number above 0, got -1"),
+        ("task_reward", 0.0, "measure.goal: expected a number other than measure.worst = 0, got 0"),
+        ("task_reward", float("inf"), "measure.goal: expected a number other than"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(field: str, goal: float | None, message: str):

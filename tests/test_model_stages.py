@@ -77,7 +77,7 @@ def judging(project: Path) -> critique.Args:
         expert=Path("expert"), criteria=Path("criteria.json"), rollouts=Path("rollouts"),
         parent=Path("parent"), out=Path("critique.json"), iteration="iter-00", task="walk",
         critic="vlm", model=MODEL, temperature=None, max_tokens=1000,
-        file=Path("critiques.yaml"), noise=0.03, measure="gait", field=None, goal=None,
+        file=Path("critiques.yaml"), noise=0.03, measure="gait", field=None, goal=None, worst=0.0,
     )  # fmt: skip
 
 
@@ -156,6 +156,7 @@ def test_when_every_candidate_fails_the_parents_reward_stays(
             measure="gait",
             field=None,
             goal=None,
+            worst=0.0,
         )  # fmt: skip
     )
     assert Path("selected.py").read_text() == CLOCKED

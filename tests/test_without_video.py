@@ -91,30 +91,34 @@ def test_what_a_robot_cannot_have_is_refused_at_the_door() -> None:
     params = {"propose": {"author": "measured"}, "train": {"symmetric": True}}
     assert robot_complaints(params, load_robot("biped")) == []
     assert robot_complaints(params, load_robot("cartpole")) == [
-        "train.symmetric = true: cartpole is no planar robot with mirrored legs; false here, "
-        "or take its preset: reelward new NAME --robot",
+        "train.symmetric = true: expected false, cartpole is no planar robot with mirrored legs",
         "propose.author = measured: cartpole has no MJCF, whose legs it aims; expected llm or fixed",
     ]
 
 
 def test_a_measure_that_does_not_fit_is_refused_at_the_door() -> None:
     pole, biped = load_robot("cartpole"), load_robot("biped")
-    gait = {"kind": "gait", "field": None, "goal": None}
+    gait = {"kind": "gait", "field": None, "goal": None, "worst": 0.0}
     assert measure_complaints(gait, biped) == []
     assert measure_complaints(gait, pole) == [
         "kind = gait: cartpole has no feet to measure a gait by; expected fitness"
     ]
-    wrong = {"kind": "fitness", "field": "root_ve[0]", "goal": 1.0}
+    wrong = {"kind": "fitness", "field": "root_ve[0]", "goal": 1.0, "worst": 0.0}
     assert measure_complaints(wrong, biped) == [
         "field: biped has no root_ve; did you mean root_vel?"
     ]
-    assert measure_complaints({"kind": "fitness", "field": None, "goal": -1.0}, pole) == [
-        "goal = -1.0: expected a number above 0 or null"
+    for field in ("root_vel", "root_vel[3]", "power[0]", "body_pos[0]"):
+        (line,) = measure_complaints(wrong | {"field": field}, biped)
+        assert line.startswith("field: ") and line.endswith(f", got {field}")
+    lines = measure_complaints(wrong | {"field": "x; touch f"}, biped)
+    assert lines == [
+        "field = x; touch f: expected a field or a column of one, such as root_vel[0] or null"
     ]
     assert measure_complaints({}, pole) == [
         "kind is missing",
         "field is missing",
         "goal is missing",
+        "worst is missing",
     ]
 
 

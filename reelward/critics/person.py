@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -11,7 +12,7 @@ from reelward.critics.measured import describe, judged
 from reelward.models.schemas import HEADING, Answer, Failure
 from reelward.records import Judgement, Verdict
 from reelward.runtime.errors import InputError
-from reelward.runtime.validation import read_yaml
+from reelward.runtime.validation import read_yaml, shortened
 
 __all__ = ("critique", "describe")
 
@@ -30,8 +31,35 @@ class Entry(Answer):
     confidence: Annotated[float, Field(ge=0, le=1)]
 
 
+def complaints(file: Path) -> list[str]:
+    """A line for each critique in a person's file that cannot be used. Raises InputError where it is no
+    YAML mapping."""
+    lines = []
+    for iteration, entries in read_yaml(file).items():
+        if entries is None:  # begun, and not written yet
+            continue
+        if not isinstance(entries, dict):
+            lines.append(
+                f"{file}: {iteration}: expected a critique of each candidate, got {shortened(entries)}"
+            )
+            continue
+        for name, entry in entries.items():
+            try:
+                Entry.model_validate(entry)
+            except ValidationError as e:
+                lines += [
+                    f"{file}: {'.'.join(map(str, (iteration, name, *error['loc'])))}"
+                    f" = {shortened(error['input'])}: {error['msg']}"
+                    for error in e.errors()
+                ]
+    return lines
+
+
 def critique(scene: Scene) -> Judgement:
-    """A critique of each candidate. Raises InputError while the file lacks one."""
+    """A critique of each candidate. Raises InputError while the file lacks one, or has one that cannot be
+    used, of this iteration or of another."""
+    if lines := complaints(scene.words):
+        raise InputError("\n".join(lines))
     entries = read_yaml(scene.words).get(scene.iteration)
     entries = entries if isinstance(entries, dict) else {}
     if missing := sorted(scene.learners.keys() - entries.keys()):
@@ -42,12 +70,7 @@ def critique(scene: Scene) -> Judgement:
         )
     candidates = {}
     for name, learner in scene.learners.items():
-        try:
-            entry = Entry.model_validate(entries[name])
-        except ValidationError as e:
-            first = e.errors()[0]
-            where = f"{scene.iteration}.{name}.{'.'.join(map(str, first['loc']))}"
-            raise InputError(f"{scene.words}: {where}: {first['msg']}") from None
+        entry = Entry.model_validate(entries[name])
         figures = judged(scene, learner)
         words = entry.model_dump(exclude={"verdict"})
         candidates[name] = weighed(figures, words, [entry.verdict])

@@ -9,7 +9,9 @@ from reelward.records import MeasureKind
 from reelward.runtime.errors import InputError
 
 
-def load(kind: MeasureKind, field: str | None = None, goal: float | None = None) -> Measure:
+def load(
+    kind: MeasureKind, field: str | None = None, goal: float | None = None, worst: float = 0.0
+) -> Measure:
     """The measure of params.yaml's section `measure`. Raises InputError."""
     if kind == "gait":
         return Gait()
@@ -17,4 +19,4 @@ def load(kind: MeasureKind, field: str | None = None, goal: float | None = None)
         raise InputError(
             "measure.kind = fitness: expected measure.field and measure.goal, got null"
         )
-    return Fitness(field, goal)
+    return Fitness(field, goal, worst)

@@ -22,24 +22,35 @@ UNIT = "mean per step"
 
 @dataclass(frozen=True)
 class Fitness:
-    """A `Measure`: the mean of `field` over the whole episode, relative to `goal`, from 0 to 1. Steps
-    after a fall count as 0, so with `task_reward` it is the return per step.
+    """A `Measure`: the mean of `field` over the whole episode, as a fraction of the way from `worst` to
+    `goal`, from 0 to 1. Steps after a fall count as `worst`; where that is 0, the mean of `task_reward`
+    is the return per step.
 
     `field` is a field of the robot with one value per environment, such as `task_reward`, or one
-    column of a field, such as `root_vel[0]`. Raises InputError for another form and for a goal that
-    is not above 0.
+    column of a field, such as `root_vel[0]`. Where less is better, as with a cost, the goal is below
+    `worst`. Raises InputError for another form and for a goal that equals `worst`.
     """
 
     field: str
     goal: float
+    """the mean that counts as closeness 1"""
+    worst: float = 0.0
+    """the mean that counts as closeness 0"""
 
     def __post_init__(self) -> None:
         if not FIELD.fullmatch(self.field):
             raise InputError(
                 f"measure.field: expected a field or a column of one, such as root_vel[0], got {self.field}"
             )
-        if not 0 < self.goal < math.inf:
-            raise InputError(f"measure.goal: expected a number above 0, got {self.goal:g}")
+        if self.goal == self.worst or not math.isfinite(self._way):
+            raise InputError(
+                f"measure.goal: expected a number other than measure.worst = {self.worst:g}, "
+                f"got {self.goal:g}"
+            )
+
+    @property
+    def _way(self) -> float:
+        return self.goal - self.worst
 
     @property
     def name(self) -> str:
@@ -74,7 +85,11 @@ class Fitness:
     def of(self, body: Body, episodes: Episodes) -> Motion:
         """The mean over all steps; its uncertainty is half the range of the episodes' means."""
         values = self._values(body, episodes)
-        means = [values[:n, m].sum() / len(values) for m, n in enumerate(episodes.lived)]
+        total = len(values)
+        means = [
+            (values[:n, m].sum() + self.worst * (total - n)) / total
+            for m, n in enumerate(episodes.lived)
+        ]
         figure = Descriptor(float(np.mean(means)), UNIT, float(np.ptp(means)) / 2, True)
         return Motion(
             subject=f"robot:{body.name}",
@@ -89,20 +104,22 @@ class Fitness:
         )
 
     def compare(self, expert: Motion, learner: Motion) -> Comparison:
-        """The closeness is the mean over the goal, within 0 and 1. The expert counts for nothing."""
+        """The closeness is the way from worst to goal, within 0 and 1. The expert counts for nothing."""
         figure = learner.descriptors.get(self.field)
         value = figure.value if figure and figure.usable else None
-        closeness = 0.0 if value is None else round(min(max(value / self.goal, 0.0), 1.0), 6)
+        done = 0.0 if value is None else (value - self.worst) / self._way
+        closeness = round(min(max(done, 0.0), 1.0), 6)
+        short = "below" if self._way > 0 else "above"
         row = Row(
             name=self.field,
             unit=UNIT,
             expert=None,
             learner=value,
-            off=None if value is None else round((value - self.goal) / self.goal, 4),
-            tolerance=self.goal,
+            off=None if value is None else round((value - self.goal) / abs(self._way), 4),
+            tolerance=abs(self._way),
             weight=1.0,
             part=closeness,
-            words=f"{'below' if closeness < 1 else 'reaches'} the goal {self.goal:g}",
+            words=f"{short if closeness < 1 else 'reaches'} the goal {self.goal:g}",
         )
         return Comparison(closeness=closeness, survival=learner.survival, gates={}, rows=(row,))
 

@@ -11,6 +11,8 @@ from reelward.runtime.settings import setting
 
 FAULT = 70
 """Exit code of what reelward did not expect."""
+OUT_OF_MEMORY = ("Failed to allocate", "bad_alloc", "can't allocate memory", "not enough memory")
+"""how Warp, C++, torch and MuJoCo say it"""
 
 
 def explain(e: BaseException) -> tuple[int, str]:
@@ -26,7 +28,7 @@ def explain(e: BaseException) -> tuple[int, str]:
         return code, line
     if type(e).__module__.startswith("dvc."):
         return 2, line
-    full = type(e).__name__ == "OutOfMemoryError" or line.startswith("Failed to allocate")  # Warp
+    full = type(e).__name__ == "OutOfMemoryError" or any(words in line for words in OUT_OF_MEMORY)
     if isinstance(e, MemoryError) or full:
         return 5, f"out of memory ({line}); make num_envs smaller or free some memory"
     if isinstance(e, OSError):
