@@ -47,11 +47,12 @@ def new(
             on its server.
         critic: Who judges: measured, person (you), or a model by its name on its server.
     """
+    from reelward.runtime.clone import require_clone
     from reelward.runtime.locks import lock
     from reelward.studies import study
     from reelward.studies.settings import Choice
 
-    study.require_clone()
+    require_clone()
     with lock(study.LEDGER):  # a running flow commits to the branch that is checked out here
         study.new(name, Choice(preset, robot, video, task, seed, author, critic), from_, reward)
     print(
@@ -67,10 +68,11 @@ def open_(name: Positional[str]) -> None:
     Args:
         name: The study's name.
     """
+    from reelward.runtime.clone import require_clone
     from reelward.runtime.locks import lock
     from reelward.studies import study
 
-    study.require_clone()
+    require_clone()
     with lock(study.LEDGER):
         if study.short(name) == study.checked_out():  # perhaps by git, which brings no data
             study.bring_data()
@@ -106,11 +108,12 @@ def extend(to: int | None = None) -> None:
     Args:
         to: The number of iterations in all. By default one more than there are.
     """
+    from reelward.runtime.clone import require_clone
     from reelward.runtime.locks import lock
     from reelward.runtime.words import counted
     from reelward.studies import study
 
-    study.require_clone()
+    require_clone()
     with lock(study.LEDGER):
         names = study.extend(to)
     count, last = counted(len(names), "iteration"), list(names)[-1]
@@ -140,9 +143,15 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     costly = [s for s in steps if s.kind != "free"]
     for s in costly:
         maybe = "" if s.certain else "maybe: "
-        print(f"{s.kind:10}{s.stage:20}{maybe}{'; '.join(s.why)}")
+        size = f" ({planning.interval(*s.env_steps)} env-steps)" if s.env_steps else ""
+        print(f"{s.kind:10}{s.stage:20}{maybe}{'; '.join(s.why)}{size}")
     paid = counted(len(costly), "training or paid call", "trainings or paid calls")
-    print(f"{paid} and {counted(len(steps) - len(costly), 'free stage')} to run")
+    trainings = [s.env_steps for s in costly if s.env_steps]
+    total = planning.interval(*map(sum, zip(*trainings, strict=True))) if trainings else ""
+    print(
+        f"{paid} and {counted(len(steps) - len(costly), 'free stage')} to run"
+        + f"; {total} env-steps, except what DVC restores from its run-cache" * bool(total)
+    )
 
 
 @app.command

@@ -70,7 +70,7 @@ class Measured:
     """The section `measure`, which several stages read."""
 
     kind: MeasureKind
-    field: Annotated[str, Field(pattern=FIELD.pattern + "$", description=COLUMN)] | None
+    field: Annotated[str, Field(pattern=f"^{FIELD.pattern}$", description=COLUMN)] | None
     goal: float | None
     worst: float
 

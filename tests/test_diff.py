@@ -11,6 +11,7 @@ from conftest import reelward, run
 from rich.console import Console
 
 from reelward.records import Critique, Feedback, Row, Training
+from reelward.runtime.clone import MARKS
 from reelward.studies.diff import (
     Comparison,
     DiffError,
@@ -100,7 +101,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         run(tmp_path, "git", "commit", "--quiet", "--message", iteration)
 
     run(tmp_path, "git", "init", "--quiet", "--initial-branch=study/mine")
-    (tmp_path / "dvc.yaml").touch()
+    for mark in MARKS:
+        (tmp_path / mark).touch()
     (tmp_path / "params.yaml").write_text("robot: biped\n")
     put("seed", SEED, "", "{}", LEDGER + "last: iter-00\n")
     put("iter-00", FIRST, LINES[0], feedback("iter-00/c1", (1.0, 40.0)), LEDGER + "last: iter-00\n")

@@ -79,7 +79,7 @@ def test_only_a_fitness_below_its_goal_is_called_wrong():
 
     def wrong(mean: float) -> str:
         motion = measure.of(HOPPER, episodes([4, 4], task_reward=np.full((4, 2), mean)))
-        return headings(measure.compare(NO_EXPERT, motion))["wrong"]
+        return headings(measure.compare(NO_EXPERT, motion), ())["wrong"]
 
     assert wrong(1.0) == "below the goal 2 (task_reward 1)"
     assert wrong(2.0) == wrong(3.0) == "nothing that the descriptors show"

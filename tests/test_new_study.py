@@ -11,8 +11,7 @@ import yaml
 from conftest import reelward, run, settle
 from test_studies import at, branch, params
 
-from reelward.runtime.clone import require_clone
-from reelward.runtime.errors import InputError
+from reelward.cli import main
 from reelward.studies.git import StudyError
 from reelward.studies.settings import Choice
 from reelward.studies.study import new
@@ -227,15 +226,18 @@ def test_changed_results_of_main_are_never_committed_there(here: Path) -> None:
             "git restore --staged --worktree metrics.json")  # fmt: skip
 
 
-def test_outside_a_clone_the_cure_is_named(
-    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_command_says_the_same_outside_a_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(here / "rewards")
-    with pytest.raises(InputError, match=f"got .*rewards; cd {here}$"):
-        require_clone()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="expected the top folder of a clone of reelward, got "):
-        require_clone()
+    messages = set()
+    for words in ("new x", "open x", "list", "extend", "plan", "diff HEAD"):
+        monkeypatch.setattr("sys.argv", ["reelward", *words.split()])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 2
+        messages.add(capsys.readouterr().err)
+    assert len(messages) == 1 and "expected a clone of reelward" in messages.pop()
 
 
 # --- the reward to start from

@@ -8,24 +8,38 @@ from pathlib import Path
 import pytest
 from conftest import reelward, settle
 
+from reelward.studies.ledger import extended
 from reelward.studies.plan import changes, options, plan, reasons, steps
 
 
 def test_everything_of_a_new_study_would_run(desk: Path) -> None:
-    reelward(desk, "extend", "--to", "4")
+    loop = extended((desk / "loop.yaml").read_text(), 4)
+    (desk / "loop.yaml").write_text(loop)
     planned = json.loads(reelward(desk, "plan", "--json"))
     trainings = [s for s in planned if s["kind"] == "training"]
     assert [s["stage"] for s in trainings] == [f"train@iter-0{i}" for i in range(4)]
     assert all(s["certain"] and s["why"] == ["never run"] for s in planned)
     assert planned[0]["stage"] == "check"
+    # 3 candidates of 600,000 env-steps from scratch, or of 300,000 from the parent's policy
+    first, *later = (s["env_steps"] for s in trainings)
+    assert first == [1_800_000, 1_800_000] and later == 3 * [[900_000, 1_800_000]]
     settle(desk, {"propose.author": "llm"})
     lines = reelward(desk, "plan").splitlines()
     assert len([line for line in lines if line.startswith("paid call ")]) == 4
+    assert "train@iter-00       never run (1,800,000 env-steps)" in "\n".join(lines)
+    assert "; 4,500,000 to 7,200,000 env-steps, except" in lines[-1]
     text = (desk / "params.yaml").read_text()
     (desk / "params.yaml").write_text(
         "".join(line for line in text.splitlines(True) if "hidden" not in line)
     )
-    assert "Could not find 'train.hidden'" in reelward(desk, "plan", code=2)
+    message = reelward(desk, "plan", code=2)
+    assert message == (
+        "reelward: params.yaml: propose.model is missing: author is llm, name its model\n"
+        "params.yaml: train.hidden is missing\n"
+    )
+    (desk / "params.yaml").write_text("")
+    message = reelward(desk, "plan", code=2)
+    assert message == "reelward: params.yaml: expected keys and values, got null\n"
 
 
 def test_a_certain_step_is_told_from_one_that_follows() -> None:
@@ -36,16 +50,21 @@ def test_a_certain_step_is_told_from_one_that_follows() -> None:
         "critique@a": ["train@a"],
         "publish": ["critique@a"],
     }
-    settings = {"propose": {"author": "measured"}, "critique": {"critic": "vlm"}}
+    settings = {
+        "propose": {"author": "measured", "candidates": 2}, "critique": {"critic": "vlm"},
+        "train": {"env_steps": 50, "warm_env_steps": 30},
+    }  # fmt: skip
     changed = {"check": ["train.gamma 0.98 -> 0.9"], "train@a": ["train.gamma 0.98 -> 0.9"]}
-    planned = {s.stage: (s.kind, s.certain, s.why) for s in steps(changed, needs, settings)}
+    listed = steps(changed, needs, settings, {"a": "seed"})
+    planned = {s.stage: (s.kind, s.certain, s.why) for s in listed}
+    assert {s.stage: s.env_steps for s in listed if s.env_steps} == {"train@a": (100, 100)}
     assert planned == {
         "check": ("free", True, ("train.gamma 0.98 -> 0.9",)),
         "train@a": ("training", True, ("train.gamma 0.98 -> 0.9",)),
         "critique@a": ("paid call", False, ("follows train@a",)),
         "publish": ("free", False, ("follows critique@a",)),
     }
-    assert steps({}, needs, settings) == []
+    assert steps({}, needs, settings, {}) == []
 
 
 def test_a_setting_that_only_a_command_shows_is_named(

@@ -10,12 +10,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reelward.records import ASK_A_MODEL
+from reelward.runtime.errors import InputError
+from reelward.runtime.validation import read_yaml
+from reelward.studies import ledger
 from reelward.studies.yaml_text import loaded
 
 MODEL = {
@@ -28,6 +34,7 @@ CONSTANT = {"check"}
 """Stages whose result never changes: what reads it does not run because of them."""
 
 PARAMS = Path("params.yaml")
+LEDGER = Path("loop.yaml")
 LOCK = Path("dvc.lock")
 WORDS = {"modified": "changed", "deleted": "is missing", "new": "is new"}
 
@@ -42,10 +49,39 @@ class Step:
     certain: bool
     """False: it runs only if what it reads comes out different"""
     why: tuple[str, ...]
+    env_steps: tuple[int, int] | None = None
+    """of a training, all candidates together: at least and at most. A candidate that goes on from the
+    parent's policy takes fewer, and whether one does is up to the author."""
 
 
 def plan() -> list[Step]:
-    """The steps in the order of running, for the DVC repository of the working directory."""
+    """The steps in the order of running, for the DVC repository of the working directory. Raises
+    InputError with all that is wrong in params.yaml where DVC cannot read the pipeline because of it,
+    and LedgerError."""
+    from dvc.exceptions import DvcException
+
+    read_yaml(PARAMS)
+    parents = ledger.parents(LEDGER.read_text())
+    try:
+        return _plan(parents)
+    except DvcException:
+        require_settings()
+        raise
+
+
+def require_settings() -> None:
+    """Run the stage `check` on params.yaml. Raises InputError with its complaints, a line each."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ("--params", str(PARAMS), "--out", f"{folder}/params.ok")
+        process = subprocess.run(
+            (sys.executable, "-m", "stages", *words), capture_output=True, text=True
+        )
+    if process.returncode:
+        lines = [line.removeprefix("reelward check: ") for line in process.stderr.splitlines()]
+        raise InputError("\n".join(lines))
+
+
+def _plan(parents: Mapping[str, str]) -> list[Step]:
     import networkx
     from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
@@ -71,16 +107,17 @@ def plan() -> list[Step]:
                 why += changes({k: old.get(k) for k in new}, new)
                 changed[name] = why + reasons(status[name])
     needs = {s.addressing: [above.addressing for above in graph.successors(s)] for s in order}
-    return steps(changed, needs, loaded(PARAMS.read_text()))
+    return steps(changed, needs, loaded(PARAMS.read_text()), parents)
 
 
 def steps(
     changed: Mapping[str, Sequence[str]],
     needs: Mapping[str, Sequence[str]],
     params: Mapping[str, Any],
+    parents: Mapping[str, str],
 ) -> list[Step]:
     """`changed`: the stages that changed themselves, with the reasons. `needs`: for each stage, in the
-    order of running, the stages whose results it reads."""
+    order of running, the stages whose results it reads. `parents`: of the iterations."""
     planned: dict[str, Step] = {}
     for stage, sources in needs.items():
         above = [s for s in sources if s in planned and s not in CONSTANT]
@@ -90,8 +127,10 @@ def steps(
             why = tuple(f"follows {s}" for s in above)
         else:
             continue
-        name = stage.partition("@")[0]
-        planned[stage] = Step(stage, kind(name, params), stage in changed, why)
+        name, _, iteration = stage.partition("@")
+        what = kind(name, params)
+        steps = env_steps(params, parents.get(iteration)) if what == "training" else None
+        planned[stage] = Step(stage, what, stage in changed, why, steps)
     return list(planned.values())
 
 
@@ -101,6 +140,18 @@ def kind(name: str, params: Mapping[str, Any]) -> str:
         return "training"
     section, key = MODEL.get(name, ("", ""))
     return "paid call" if section and params[section][key] in ASK_A_MODEL else "free"
+
+
+def env_steps(params: Mapping[str, Any], parent: str | None) -> tuple[int, int]:
+    """Env-steps of an iteration's candidates together, at least and at most."""
+    count, train = params["propose"]["candidates"], params["train"]
+    scratch, warm = count * train["env_steps"], count * train["warm_env_steps"]
+    return (scratch, scratch) if parent == ledger.SEED else (min(scratch, warm), max(scratch, warm))
+
+
+def interval(least: int, most: int) -> str:
+    """`600,000`, or `300,000 to 600,000`."""
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def options(command: str) -> dict[str, str]:
