@@ -179,7 +179,8 @@ def training(curve: Sequence[Mapping[str, str]]) -> Training:
 
 def history(before: str, now: Feedback, candidate: str, figures: Iterable[str]) -> str:
     """history.csv with the line of an iteration. `candidate` is the chosen one, or `kept` or
-    `failed` where none was; `figures` names the measure's columns."""
+    `failed` where none was; `figures` names the measure's columns. The seed's has no line and one
+    column, for DVC warns of an empty file."""
     critique = now.critique
     assert critique is not None
     line = {
@@ -192,10 +193,11 @@ def history(before: str, now: Feedback, candidate: str, figures: Iterable[str]) 
     } | {name: _cell(critique, name) for name in figures}
     text = io.StringIO()
     rows = csv.DictWriter(text, list(line), lineterminator="\n")
-    if not before:
+    begun = before.count("\n") > 1
+    if not begun:
         rows.writeheader()
     rows.writerow(line)
-    return before + text.getvalue()
+    return before + text.getvalue() if begun else text.getvalue()
 
 
 def _cell(critique: Critique, name: str) -> float | str:

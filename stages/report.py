@@ -208,7 +208,9 @@ def who(kinds: Mapping[str, str], kind: str, calls: ModelCalls | None) -> str:
 
 def rights(licence: str | None) -> str:
     """The licence of the video, as the page states it."""
-    if not licence or licence.lower().startswith(("not stated", "unknown")):
+    if not licence:
+        return "not stated, shown on this machine only; of another's film all rights are reserved"
+    if licence.lower().startswith(("not stated", "unknown")):
         return "all rights reserved, shown on this machine only"
     return licence
 

@@ -92,7 +92,13 @@ def test_a_refusal_is_written_beside_the_parent() -> None:
     assert parents(extended(text, 3))["iter-02"] == "iter-01"
 
 
-@pytest.mark.parametrize("why", ["", " \n"])
+@pytest.mark.parametrize("mark", ["\x7f", "\x00", "\x1b", "\u2028", "\udc80", "\r\n"])
+def test_a_reason_never_breaks_the_ledger(mark: str) -> None:
+    text = refusal(FIRST, "iter-00", f"too{mark}wild, läuft: schief")
+    assert refused(text) == {"iter-00": "too wild, läuft: schief"}
+
+
+@pytest.mark.parametrize("why", ["", " \n", "\x7f"])
 def test_a_refusal_needs_one_reason(why: str) -> None:
     with pytest.raises(LedgerError, match="expected one reason"):
         refusal(FIRST, "iter-00", why)

@@ -77,7 +77,8 @@ elif what == "select":
     trained = Path("data/iterations", key, "policies/x").read_text()
     (here / "selected.py").write_text((before / "selected.py").read_text() + f"# {trained}\\n")
     (here / "feedback.json").write_text("{}")
-    history = (before / "history.csv").read_text() or "iteration,candidate,closeness\\n"
+    history = (before / "history.csv").read_text()
+    history = "iteration,candidate,closeness\\n" if history == "iteration\\n" else history
     closeness = 0.1 * history.count("\\n")
     (here / "history.csv").write_text(f"{history}{key},c0,{closeness}\\n")
 else:

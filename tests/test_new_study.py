@@ -237,7 +237,7 @@ def test_every_command_says_the_same_outside_a_clone(
             main()
         assert end.value.code == 2
         messages.add(capsys.readouterr().err)
-    assert len(messages) == 1 and "expected a clone of reelward" in messages.pop()
+    assert len(messages) == 1 and "expected the top folder of a clone" in messages.pop()
 
 
 # --- the reward to start from

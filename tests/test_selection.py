@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 
 import pytest
+from conftest import ROOT
 
 from reelward import loop
 from reelward.critics import measured
@@ -218,7 +219,9 @@ def test_the_region_grows_after_a_gain_up_to_the_whole() -> None:
 def test_the_history_grows_by_a_line_with_a_column_for_every_figure() -> None:
     turn = judgement(comparison(0.1), c0=comparison(0.4, speed=-0.5, knee=None))
     now = loop.feedback(Feedback(), "iter-00", turn, "c0", index("c0"), env_steps=600)
-    once = loop.history("", now, "c0", ("speed", "knee"))
+    seed = (ROOT / "rewards/seed/history.csv").read_text()
+    once = loop.history(seed, now, "c0", ("speed", "knee"))
+    assert seed and once == loop.history("", now, "c0", ("speed", "knee"))
     twice = loop.history(once, now, "kept", ("speed", "knee"))
     rows = list(csv.DictReader(twice.splitlines()))
     ours = ["iteration", "candidate", "closeness", "survival", "verdict", "env_steps"]

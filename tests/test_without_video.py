@@ -107,9 +107,6 @@ def test_a_measure_that_does_not_fit_is_refused_at_the_door() -> None:
     assert measure_complaints(wrong, biped) == [
         "field: biped has no root_ve; did you mean root_vel?"
     ]
-    for field in ("root_vel", "root_vel[3]", "power[0]", "body_pos[0]"):
-        (line,) = measure_complaints(wrong | {"field": field}, biped)
-        assert line.startswith("field: ") and line.endswith(f", got {field}")
     lines = measure_complaints(wrong | {"field": "x; touch f"}, biped)
     assert lines == [
         "field = x; touch f: expected a field or a column of one, such as root_vel[0] or null"
@@ -137,7 +134,7 @@ def test_a_column_that_the_field_lacks_is_refused_at_the_door(
     field: str, complaint: str | None
 ) -> None:
     lines = measure_complaints(
-        {"kind": "fitness", "field": field, "goal": 1.0}, load_robot("biped")
+        {"kind": "fitness", "field": field, "goal": 1.0, "worst": 0.0}, load_robot("biped")
     )
     assert lines == ([f"field: {complaint}"] if complaint else [])
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ruamel.yaml import YAMLError
 from ruamel.yaml.comments import CommentedMap
 
+from reelward.runtime.validation import is_plain
 from reelward.runtime.words import counted
 from reelward.studies.yaml_text import edited, loaded
 
@@ -118,7 +119,7 @@ def extended(text: str, to: int) -> str:
 
 def refusal(text: str, key: str, why: str) -> str:
     """`text` with the rewards of iteration `key` refused, for a reason. Raises LedgerError."""
-    reason = " ".join(why.split())
+    reason = " ".join("".join(c if is_plain(c) else " " for c in why).split())
     if key in refused(text) or not reason:
         raise LedgerError(f"{key}: expected one reason for refusing its rewards")
     return edited(text, lambda root: root["iterations"][key].update(refused=reason))
