@@ -12,7 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+from pydantic import TypeAdapter, ValidationError
 
 from reelward.language.errors import Diagnostic, RewardError
 from reelward.language.native import Settings, native_terms, read_native
@@ -97,6 +99,7 @@ def checked_all(
     )
     try:
         answers = jailed("reelward.checking:check", payload, timeout=TIMEOUT_S, require=require)
+        return _results(answers, len(sources))
     except JailMissing:
         raise
     except JailError as error:
@@ -104,12 +107,18 @@ def checked_all(
             return [checked(s, robot, native, require_jail=require) for s in sources]
         hint = "write a shorter reward" + ", or mend the native terms" * bool(native)
         return [RewardCheck(False, errors=(Diagnostic("E_LIMIT", 0, 0, str(error), hint),))]
-    return [_result(answer) for answer in answers]
 
 
-def _result(answer: Mapping[str, Any]) -> RewardCheck:
-    errors = tuple(Diagnostic(**error) for error in answer["errors"])
-    return RewardCheck(**dict(answer) | {"inputs": tuple(answer["inputs"]), "errors": errors})
+def _results(answers: object, count: int) -> list[RewardCheck]:
+    """The jail's answer as results. Raises JailError where it is none: a reward may have taken over the
+    process."""
+    try:
+        results = TypeAdapter(list[RewardCheck]).validate_python(answers)
+    except ValidationError:
+        results = []
+    if len(results) != count:
+        raise JailError("the check gave an answer that makes no sense")
+    return results
 
 
 # -- in the jailed process

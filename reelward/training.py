@@ -21,12 +21,12 @@ import torch
 from torch import Generator, Tensor
 
 from reelward.language import Reward, RewardError, Watch
-from reelward.language.errors import printable
 from reelward.policy import Policy, PolicyState
 from reelward.runtime import files
 from reelward.runtime.checkpoints import Checkpoints
 from reelward.runtime.errors import TrainingError
 from reelward.runtime.settings import setting
+from reelward.runtime.words import one_line
 from reelward.sim.spaces import ActionSpace, ObservationSpace
 
 MAX_WILD = 0.001
@@ -142,7 +142,7 @@ class WatchedReward:
     def _fail(self, error: Exception) -> None:
         why = str(error)
         if not isinstance(error, RewardError):
-            why = f"the reward cannot be computed: {printable(' '.join(why.split())[:200])}"
+            why = f"the reward cannot be computed: {one_line(why, 200)}"
         self.error = TrainingError(why)
 
     def check(self, lost: float) -> None:

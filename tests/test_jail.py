@@ -87,7 +87,8 @@ def test_one_layer_alone_still_holds(tmp_path: Path):
         errors = jail.jailed("tests.jail_attacks:signals", payload)
         alive = victim.poll() is None
         victim.kill()
-    assert alive and errors == {"kill": "EPERM", "tkill": "EPERM"}
+    # Bubblewrap's namespace does not even know the process.
+    assert alive and set(errors.values()) <= {"EPERM", "ESRCH"}, errors
 
 
 @pytest.mark.parametrize("kind", LIES)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from language_fields import STATE, X, refusal
 
+from reelward import checking
 from reelward.authors.reference import filled
 from reelward.checking import (
     checked,
@@ -168,3 +169,28 @@ def test_the_page_is_generated_from_the_code():
     example = page.split("```python\n")[1].split("```")[0]
     reward = compile_reward(example, FIELDS)
     assert reward.period == 1.31 and check_contract(reward, FIELDS) == []
+
+
+ANSWER: dict[str, object] = {
+    "ok": True,
+    "digest": "",
+    "period": None,
+    "terms": {"a": 1},
+    "nodes": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [], [ANSWER, ANSWER], {}, None, "ok", [1], [{}], [ANSWER | {"terms": {"a": "\x1b"}}],
+        [ANSWER | {"errors": [{"code": 1}]}], [ANSWER | {"inputs": 3}], [ANSWER | {"period": []}],
+    ],
+)  # fmt: skip
+def test_a_check_that_was_taken_over_is_a_refusal(monkeypatch, answers):
+    monkeypatch.setattr(checking, "jailed", lambda *_, **__: answers)
+    result = checking.checked("", load_robot("biped"))
+    assert not result.ok and result.errors[0].code == "E_LIMIT"
+    assert "makes no sense" in result.errors[0].message
+    monkeypatch.setattr(checking, "jailed", lambda *_, **__: [ANSWER])
+    assert checking.checked("", load_robot("biped")).terms == {"a": 1}

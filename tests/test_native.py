@@ -152,7 +152,7 @@ def test_the_jail_runs_the_package_that_it_was_started_from(tmp_path: Path):
     (package / "runtime").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "runtime/__init__.py").touch()
-    for name in ("runtime/jail.py", "runtime/seccomp.py", "runtime/text.py"):
+    for name in ("runtime/jail.py", "runtime/seccomp.py", "runtime/words.py"):
         (package / name).write_text((ROOT / "reelward" / name).read_text())
     (package / "marked.py").write_text("def here(_):\n    return __file__\n")
     code = (

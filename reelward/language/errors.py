@@ -7,6 +7,8 @@ import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reelward.runtime.words import printable
+
 CODES = {
     "E_SYNTAX": "the text is not Python",
     "E_FORM": "this part of Python is not in the language",
@@ -60,18 +62,6 @@ class Fail(Exception):
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.code, self.message, self.hint = code, message, hint
-
-
-def printable(text: str, keep: str = "") -> str:
-    """`text` with every character that a terminal would not show as an escape, except those in `keep`."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c
-        if c.isprintable() or c in keep
-        else c.encode("unicode_escape", "backslashreplace").decode()
-        for c in text
-    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

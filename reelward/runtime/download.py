@@ -28,8 +28,8 @@ from reelward.runtime.errors import InputError, NetworkError, ResourceError, Vid
 from reelward.runtime.limits import Limits
 from reelward.runtime.progress import progress
 from reelward.runtime.sites import MAX_LINK, extractor, page
-from reelward.runtime.text import printable
 from reelward.runtime.wheels import WheelSource, unpack, wheel
+from reelward.runtime.words import one_line
 
 SILENCE = 20.0
 """s without a byte before a connection counts as lost"""
@@ -78,7 +78,7 @@ def bring(source: str, into: Path, limits: Limits) -> dict[str, str]:
         return {"source": shown(url.geturl())}
     if "://" in source:
         raise InputError(
-            f"{printable(source)}: expected a file, http(s)://..., or pypi:NAME==VERSION/path"
+            f"{one_line(source)}: expected a file, http(s)://..., or pypi:NAME==VERSION/path"
         )
     try:
         path = Path(source).expanduser()
@@ -86,7 +86,7 @@ def bring(source: str, into: Path, limits: Limits) -> dict[str, str]:
     except (OSError, RuntimeError, ValueError):  # too long, nobody's home, a NUL
         is_file = False
     if not is_file:
-        raise VideoError(f"{printable(source)}: expected a file, found none")
+        raise VideoError(f"{one_line(source)}: expected a file, found none")
     if path.stat().st_size > limits.bytes:
         raise ResourceError(f"{source}: {limits.too_large}")
     shutil.copyfile(path, into)
@@ -124,7 +124,7 @@ def shown(url: str) -> str:
     """A link without what may be secret: its user name, password and query."""
     begin, slashes, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("//")
     host, slash, path = rest.partition("/")
-    return printable(begin + slashes + host.rpartition("@")[2] + slash + path)
+    return one_line(begin + slashes + host.rpartition("@")[2] + slash + path)
 
 
 def link(url: str, into: Path, limits: Limits) -> None:
@@ -148,7 +148,7 @@ def link(url: str, into: Path, limits: Limits) -> None:
         late = time.monotonic() > deadline
         why = f"took more than {limits.seconds:.0f} s" if late else str(e) or type(e).__name__
         raise NetworkError(
-            f"{shown(url)}: {printable(why)}; try again, or download it by hand and give the file"
+            f"{shown(url)}: {one_line(why)}; try again, or download it by hand and give the file"
         ) from e
 
 
@@ -222,7 +222,7 @@ def _receive(url: str, answer: http.client.HTTPResponse, into: Path, limits: Lim
         raise VideoError(f"{name}: expected a video file, got a web page; give the file's own link")
     if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
         raise NetworkError(
-            f"{name}: expected the file as it is, got it compressed by {printable(encoding, 20)}"
+            f"{name}: expected the file as it is, got it compressed by {one_line(encoding, 20)}"
         )
     size, total = 0, answer.length
     with open(into, "wb") as f, progress(total or limits.bytes, "downloading") as bar:

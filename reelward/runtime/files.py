@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from reelward.runtime.text import printable
+from reelward.runtime.words import one_line
 
 SUMS = "SHA256SUMS"
 R = TypeVar("R", bound=BaseModel)
@@ -113,7 +113,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise FileError(f"{path} is missing; make it: dvc repro, or bring it: dvc pull") from None
     except (ValueError, RecursionError) as e:
-        raise FileError(f"{path}: expected JSON: {printable(e)}") from None
+        raise FileError(f"{path}: expected JSON: {one_line(e)}") from None
 
 
 def _finite(text: str) -> float:
@@ -132,7 +132,7 @@ def read_record(path: Path, kind: type[R]) -> R:
         return kind.model_validate(read_json(path), strict=False)
     except ValidationError as e:
         first = e.errors()[0]
-        where = printable(".".join(map(str, first["loc"])))
+        where = one_line(".".join(map(str, first["loc"])))
         raise FileError(
             f"{path}: expected {kind.__name__} of this version: {where}: {first['msg']}; "
             "make it again: dvc repro"
@@ -169,7 +169,7 @@ def load_tensors(path: Path) -> Any:
         raise FileError(f"{path} is missing; make it: dvc repro, or bring it: dvc pull") from None
     except Exception as e:
         line = (str(e) or type(e).__name__).splitlines()[0]
-        raise FileError(f"{path}: expected tensors: {printable(line)}") from None
+        raise FileError(f"{path}: expected tensors: {one_line(line)}") from None
 
 
 def started(pid: int) -> str:

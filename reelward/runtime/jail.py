@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from reelward.runtime.seccomp import filter_system_calls
-from reelward.runtime.text import printable
+from reelward.runtime.words import one_line
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MAX_RESULT = 1 << 20
@@ -154,8 +154,8 @@ def streamed(
             child.stdout.close()
         if timed_out:
             raise JailError(f"{function} took longer than {PATIENCE * timeout:g} s")
-        if child.returncode < 0:
-            raise JailError(f"{function} died of {signal.Signals(-child.returncode).name}")
+        if number := -min(child.returncode, 0) or max(child.returncode - 128, 0):  # of bubblewrap
+            raise JailError(f"{function} died of {signal.Signals(number).name}")
         log.seek(0)
         last = log.read().decode(errors="replace").strip().splitlines()[-1:]
     try:
@@ -163,11 +163,11 @@ def streamed(
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
-        why = "".join(f": {printable(text, 200)}" for text in last)
+        why = "".join(f": {one_line(text, 200)}" for text in last)
         raise JailError(f"{function} gave no answer{why}")
     if "error" in answer:
         code = answer.get("code")
-        raise JailError(printable(answer["error"], 500), code if code in CODES else None)
+        raise JailError(one_line(answer["error"], 500), code if code in CODES else None)
     return answer["result"]
 
 

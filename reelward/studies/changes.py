@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reelward.language.errors import printable
+from reelward.runtime.words import printable
 from reelward.sim.field import Field
 
 Constants = Mapping[str, object]
