@@ -52,7 +52,9 @@ def _scene(robot: Robot) -> tuple[mujoco.MjModel, str]:
         spec.visual.headlight.active = 1
     name = _free("side", [*spec.bodies, *spec.cameras])
     rig = spec.worldbody.add_body(name=name, mocap=True)
-    rig.add_camera(name=name, fovy=FOVY, xyaxes=[1, 0, 0, 0, 0, 1])
+    camera = rig.add_camera(name=name, fovy=FOVY, pos=[0, 0, 0], xyaxes=[1, 0, 0, 0, 0, 1])
+    camera.mode = mujoco.mjtCamLight.mjCAMLIGHT_FIXED  # whatever the defaults of the MJCF say
+    camera.proj = mujoco.mjtProjection.mjPROJ_PERSPECTIVE
     model = compiled(spec)
     model.vis.quality.shadowsize = 0  # shadows take nine tenths of the time in software
     _reveal(model)
@@ -122,7 +124,9 @@ class Renderer:
         self._root = self._model.body(robot.root).id
         self._rig = int(self._model.body(camera).mocapid[0])
         own = self._model.body_rootid == self._model.body_rootid[self._root]
-        self._geoms = np.flatnonzero(own[self._model.geom_bodyid] & _visible(self._model))
+        mine = own[self._model.geom_bodyid]
+        seen = mine & _visible(self._model)
+        self._geoms = np.flatnonzero(seen if seen.any() else mine)
         self.kind, self._draw = _backend(self._model, camera, width, height)
 
     @property
@@ -141,8 +145,9 @@ class Renderer:
             rotation = d.geom_xmat[self._geoms].reshape(-1, 3, 3)
             middle = d.geom_xpos[self._geoms] + (rotation @ centre[..., None])[..., 0]
             reach = (np.abs(rotation) @ half[..., None])[..., 0]
-            extent.low[t], extent.high[t] = (middle - reach).min(0), (middle + reach).max(0)
-            extent.root[t] = d.xpos[self._root]
+            extent.root[t] = root = d.xpos[self._root]
+            extent.low[t] = (middle - reach).min(0) if len(middle) else root
+            extent.high[t] = (middle + reach).max(0) if len(middle) else root
         return extent
 
     def fit(self, extent: Extent) -> None:

@@ -73,6 +73,8 @@ def stepped(env: Env, steps: int, action: float = 0.0) -> Env:
         ('joint name="l_hip" axis="0 -1 0"', 'joint name="l_hip" axis="0 1 0"', "have different axes"),
         ('joint name="l_hip" axis="0 -1 0"', 'joint name="l_hip" axis="1 0 0"', "not turn about the y"),
         ('joint="l_hip" gear="100"', 'joint="l_hip" gear="-50"', "have different actuators"),
+        ('<geom name="r_foot"', '<body><joint name="toe"/><geom size=".01"/></body><geom name="r_foot"',
+         "symmetric: expected every joint of the legs among `joints`; add NAME: toe"),
         # files
         ("<worldbody>", '<include file="gone.xml"/><worldbody>', "cannot read .*gone.xml"),
         ('angle="radian"', 'coordinate="global"', "cannot read .*coordinate"),

@@ -45,7 +45,7 @@ def pair(name: str, device: str, n: int = 4, **options) -> tuple[Env, Env]:
     """The same environments on both physics, in the same state. Friction cones are round: pyramids
     are turned differently about the normal of a capsule's contact in MuJoCo and mujoco_warp."""
     robot = load_robot(name)
-    if not robot.planar:
+    if not robot.base.planar:
         robot.mj_model.opt.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     cpu = Env(robot, CpuPhysics(robot, n), seed=0, **options)
     gpu = Env(robot, GpuPhysics(robot, n, device), seed=0, **options)

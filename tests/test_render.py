@@ -91,6 +91,14 @@ def test_what_only_collides_stays_hidden_behind_what_is_seen(tmp_path):
     assert not (picture[..., 2] > picture[..., 0] + 60).any()
 
 
+def test_defaults_of_the_mjcf_do_not_move_the_camera(tmp_path):
+    plain = Renderer(foreign(tmp_path), 48, 36)
+    default = '<default><camera mode="trackcom" fovy="9" pos="1 2 3"/></default><worldbody>'
+    odd = Renderer(foreign(tmp_path, ("<worldbody>", default)), 48, 36)
+    qpos = plain.robot.mj_model.qpos0
+    assert np.array_equal(odd.frame(qpos), plain.frame(qpos))
+
+
 def test_the_demos_robot_is_drawn_from_where_its_yaml_says():
     robot = load_mjcf("biped")
     camera = Renderer(robot, 64, 48)

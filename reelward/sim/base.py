@@ -42,11 +42,9 @@ class Base:
 def base(model: mujoco.MjModel, root: int) -> tuple[Base, list[str]]:
     """The base of the body `root`, and what is wrong with its joints: a line for each."""
     joints: list[int] = []
-    body = root
-    while body:
+    for body in ancestors(model, root):
         first, count = int(model.body_jntadr[body]), int(model.body_jntnum[body])
         joints = [*range(first, first + count), *joints]
-        body = int(model.body_parentid[body])
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     driven = {
@@ -86,3 +84,12 @@ def base(model: mujoco.MjModel, root: int) -> tuple[Base, list[str]]:
     planar = bool(axes) and 1 not in axes and turns_in_plane
     place = tuple(sorted(axes[a].column for a in (0, 1) if a in axes))
     return Base(False, planar, place, speeds.get(0), axes.get(2)), lines
+
+
+def ancestors(model: mujoco.MjModel, body: int) -> list[int]:
+    """The body and those that carry it, from it to the world, without the world."""
+    bodies = []
+    while body:
+        bodies.append(body)
+        body = int(model.body_parentid[body])
+    return bodies

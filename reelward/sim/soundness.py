@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 
-from reelward.sim.base import ALIGNED, Base, base
+from reelward.sim.base import ALIGNED, Base, ancestors, base
 from reelward.sim.mjcf import GYMNASIUM, Robot
 from reelward.sim.parts import mirrored
 
@@ -203,6 +203,14 @@ def _mirror(robot: Robot, m: mujoco.MjModel) -> list[str]:
         ).tolist()
         for i in range(m.nu)
     }
+    root = m.body(robot.root).id
+    for j in range(m.njnt):
+        body, name = m.jnt_bodyid[j], m.joint(j).name
+        alike = m.body_rootid[body] == m.body_rootid[root] and body not in ancestors(m, root)
+        if alike and name not in robot.joints.values():
+            lines.append(
+                f"symmetric: expected every joint of the legs among `joints`; add NAME: {name}"
+            )
     for ours, name in robot.joints.items():
         twin = robot.joints[mirrored(ours)]
         if twin < name:
