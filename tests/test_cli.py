@@ -28,7 +28,9 @@ print(sorted({"torch", "dvc", "prefect", "mujoco", "cv2"} & set(sys.modules)), f
 """
 
 
-@pytest.mark.parametrize("words", [(), ("new",), ("plan",), ("diff",), ("check",)])
+@pytest.mark.parametrize(
+    "words", [(), ("new",), ("open",), ("list",), ("plan",), ("diff",), ("check",)]
+)
 def test_help_loads_no_heavy_library(words: tuple[str, ...]) -> None:
     output = run(ROOT, sys.executable, "-c", LOADED, *words, "--help")
     assert "usage: reelward" in output and output.endswith("[]\n")

@@ -240,6 +240,30 @@ def test_every_command_says_the_same_outside_a_clone(
     assert len(messages) == 1 and "expected the top folder of a clone" in messages.pop()
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "params.yaml: expected keys and values, got null"),
+        ("robot: [\n", "params.yaml is no YAML"),
+        ("robot: biped\nrobot: ant\n", "params.yaml is no YAML: .*duplicate"),
+        ("robot:\tant\n", "params.yaml"),
+        ("robot: biped\n", "params.yaml has no critique.file"),
+        ("robot: biped\ntrain: 5\ncritique: {file: x}\n", "params.yaml has no train.device"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_one_line(
+    house: Path, monkeypatch: pytest.MonkeyPatch, text: str, complaint: str
+) -> None:
+    monkeypatch.chdir(house)
+    before = (house / "params.yaml").read_text()
+    try:
+        (house / "params.yaml").write_text(text)
+        robot = "ant" if "train" in text else "biped"
+        refused(house, complaint, robot="biped" if not text.strip() else robot)
+    finally:
+        (house / "params.yaml").write_text(before)
+
+
 # --- the reward to start from
 
 

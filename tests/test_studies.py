@@ -14,7 +14,7 @@ from conftest import ROOT, dvc, reelward, run, settle
 
 from reelward.studies.git import StudyError
 from reelward.studies.overview import Overview, lines, overview
-from reelward.studies.settings import Choice, applied
+from reelward.studies.settings import Choice, applied, completed
 from reelward.studies.study import bring_data, enter, extend, new, require
 from stages.__main__ import complaints
 
@@ -74,7 +74,9 @@ def test_settings_change_their_own_lines_alone() -> None:
     assert all(a.partition(" #")[2] == b.partition(" #")[2] for a, b in moved if "task:" not in a)
     assert yaml.safe_load(after)["task"] == "hop: # up"
     assert yaml.safe_load(after)["fetch"]["sha256"] is None
-    with pytest.raises(StudyError, match="params.yaml has no train.gama; add it"):
+    with pytest.raises(
+        StudyError, match=r"params.yaml has no train.gama; did you mean train.gamma\?"
+    ):
         applied(before, {"train.gama": 1.0})
 
 
@@ -266,6 +268,20 @@ def test_a_study_continues_from_the_best_reward_of_another(tiny: Path) -> None:
     assert params(tiny)["robot"] == "walker2d"
     assert {p.name for p in (tiny / "rewards").iterdir()} == {"seed"}
     assert not (tiny / "metrics.json").exists()
+
+
+def test_an_older_study_is_continued_with_the_settings_that_came_since(here: Path) -> None:
+    text = (here / "params.yaml").read_text()
+    older = "".join(x for x in text.splitlines(True) if "worst:" not in x and "film" not in x)
+    older = older.replace("  seconds: 7.0 ", "#").replace("gamma: 0.98", "gamma: 0.9")
+    new("older", Choice())
+    (here / "params.yaml").write_text(older)
+    run(here, "git", "commit", "--quiet", "--all", "--message", "Older")
+    new("newer", Choice(), "study/older")
+    assert params(here)["measure"] == params(ROOT)["measure"]
+    assert params(here)["film"] == params(ROOT)["film"]
+    assert params(here)["train"]["gamma"] == 0.9
+    assert completed(text, text) == text
 
 
 def test_studies_do_not_mix_their_files(tiny: Path) -> None:

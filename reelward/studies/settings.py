@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from ruamel.yaml import YAMLError
 from ruamel.yaml.comments import CommentedMap
 
 from reelward.records import ASK_A_MODEL, AuthorKind, CriticKind
 from reelward.runtime.files import digest
-from reelward.runtime.validation import is_plain, shortened
+from reelward.runtime.validation import is_plain, read_yaml, shortened
 from reelward.studies.git import StudyError
 from reelward.studies.yaml_text import edited, loaded
 
@@ -145,10 +146,10 @@ def preset(choice: Choice, params: str) -> Preset:
     names = sorted(p.stem for p in PRESETS.glob("*.yaml"))
     name = choice.preset
     if name is None:
-        before = loaded(params)
-        if choice.robot in (None, before["robot"]):
+        before = read(params)
+        if choice.robot in (None, value_at(before, "robot")):
             return Preset({})
-        device = "gpu" if before["train"]["device"] == "cuda" else "cpu"
+        device = "gpu" if value_at(before, "train.device") == "cuda" else "cpu"
         name = f"{str(choice.robot).removesuffix('_fast')}-{device}"
         if name not in names and device == "cpu":
             return Preset(_fitting(str(choice.robot)))
@@ -156,7 +157,7 @@ def preset(choice: Choice, params: str) -> Preset:
             raise StudyError(f"no preset {name}; name one of {', '.join(names)}: --preset")
     if name not in names:
         raise unknown("preset", name, names)
-    content = loaded((PRESETS / f"{name}.yaml").read_text())
+    content = read_yaml(PRESETS / f"{name}.yaml")
     reward = content.pop("reward", None)
     values: Values = {}
     for key, value in content.items():
@@ -175,6 +176,47 @@ def _below(section: str, values: dict[str, Value]) -> Values:
     return {f"{section}.{key}": value for key, value in values.items()}
 
 
+def read(params: str) -> dict[str, Any]:
+    """The content of a params.yaml. Raises StudyError."""
+    try:
+        content = loaded(params)
+    except YAMLError as e:
+        raise StudyError(f"{PARAMS} is no YAML: {' '.join(str(e).split())}") from None
+    if not isinstance(content, dict):
+        raise StudyError(f"{PARAMS}: expected keys and values, got {shortened(content)}")
+    return content
+
+
+def value_at(content: Any, place: str) -> Any:
+    """The value at a place such as `train.device`. Raises StudyError."""
+    for key in place.split("."):
+        if not isinstance(content, dict) or key not in content:
+            raise StudyError(f"{PARAMS} has no {place}; add it")
+        content = content[key]
+    return content
+
+
+def completed(params: str, newer: str) -> str:
+    """`params`, the text of an older params.yaml, with the settings that only `newer` has."""
+    content, added = read(params), read(newer)
+    missing = [p for p in _places(added) if p not in set(_places(content))]
+    missing = [p for p in missing if p.partition(".")[0] not in content or "." in p]
+
+    def add(root: CommentedMap) -> None:
+        for place in missing:
+            section, _, key = place.rpartition(".")
+            node = root.setdefault(section, CommentedMap()) if section else root
+            if isinstance(node, dict):
+                node[key] = value_at(added, place)
+
+    return edited(params, add) if missing else params
+
+
+def _places(content: Any) -> Iterator[str]:
+    for key, value in content.items():
+        yield from ((f"{key}.{k}" for k in value) if isinstance(value, dict) else (str(key),))
+
+
 def applied(params: str, values: Values) -> str:
     """The text of a params.yaml with some values replaced and every comment kept. Raises StudyError
     for a place that it does not have."""
@@ -186,9 +228,12 @@ def applied(params: str, values: Values) -> str:
             for section in sections:
                 node = node.get(section) or {}
             if key not in node:
-                raise StudyError(f"{PARAMS} has no {place}; add it, with its comment")
+                near = difflib.get_close_matches(place, list(_places(root)), 1)
+                cure = f"did you mean {near[0]}?" if near else "add it, with its comment"
+                raise StudyError(f"{PARAMS} has no {place}; {cure}")
             node[key] = value
 
+    read(params)
     return edited(params, replace)
 
 
@@ -199,8 +244,9 @@ def differing(params: str, choice: Choice) -> tuple[str, Value, Value] | None:
         section, _, key = place.partition(".")
         if section == "fetch" and key != "source":
             continue
-        content = loaded(params)
-        current = content[section].get(key) if key else content[section]
+        content = read(params)
+        current = value_at(content, section)
+        current = current.get(key) if key else current
         if place == "fetch.source" and current is not None:
             if os.path.abspath(current) == os.path.abspath(str(value)):
                 continue

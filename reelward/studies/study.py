@@ -30,10 +30,12 @@ from reelward.studies.settings import (
     Choice,
     applied,
     chosen,
+    completed,
     differing,
     preset,
+    read,
+    value_at,
 )
-from reelward.studies.yaml_text import loaded
 
 LEDGER = Path("loop.yaml")
 SEED = Path("rewards/seed/selected.py")
@@ -96,11 +98,11 @@ def new(name: str, choice: Choice, source: str | None = None, reward: Path | Non
     params = applied(params, given.values | own)
     seed = given.reward or seed
     if reward is not None:
-        seed = _own_reward(reward, loaded(params))
+        seed = _own_reward(reward, read(params))
     leftover = _require_committed(source, here if in_study else None)
 
     texts = {str(PARAMS): params, str(LEDGER): ledger.FIRST, str(SEED): seed}
-    if loaded(params)["critique"]["file"] == CRITIQUES:
+    if value_at(read(params), "critique.file") == CRITIQUES:
         texts[CRITIQUES] = EXAMPLE.read_text()
     first = new_commit(
         base, f"Begin study {name}", added=() if in_study else KEPT, removed=RESULTS, texts=texts
@@ -176,13 +178,15 @@ def _tops(paths: Iterable[str]) -> set[str]:
 def _start(source: str | None, base: str | None) -> tuple[str, str]:
     """Text of the settings and the reward to begin with: those of the study `source`, of the branch
     `base`, or those here."""
-    if source is None:
-        if base is None:
-            return PARAMS.read_text(), SEED.read_text()
-        return git("show", f"{base}:{PARAMS}"), git("show", f"{base}:{SEED}")
-    theirs = _known(short(source))
-    best = git("ls-tree", "--name-only", theirs, "--", BEST).strip() or SEED
-    return git("show", f"{theirs}:{PARAMS}"), git("show", f"{theirs}:{best}")
+    params, seed = PARAMS.read_text(), SEED.read_text()
+    if base is not None:
+        params, seed = git("show", f"{base}:{PARAMS}"), git("show", f"{base}:{SEED}")
+    if source is not None:
+        theirs = _known(short(source))
+        best = git("ls-tree", "--name-only", theirs, "--", BEST).strip() or SEED
+        params = completed(git("show", f"{theirs}:{PARAMS}"), params)
+        seed = git("show", f"{theirs}:{best}")
+    return params, seed
 
 
 def _own_reward(file: Path, params: Any) -> str:
