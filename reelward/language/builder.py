@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from reelward.language.errors import Diagnostic, Fail, RewardError
+from reelward.language.errors import HINTS, Diagnostic, Fail, RewardError
 from reelward.language.graph import Graph, Tensor
 from reelward.language.ops import OPS
 from reelward.language.values import (
@@ -72,7 +72,9 @@ class Builder:
             function, node = self.calls[outer]
             message = f"{function.name}(): {message}"
         line, col = getattr(node, "lineno", 0), getattr(node, "col_offset", -1) + 1
-        diagnostic = Diagnostic(fail.code, line, col, message, fail.hint)
+        diagnostic = Diagnostic(
+            fail.code, line, col, message, fail.hint or HINTS.get(fail.code, "")
+        )
         if diagnostic not in self.errors:
             self.errors.append(diagnostic)
         if len(self.errors) >= MAX_ERRORS:
@@ -169,7 +171,8 @@ class Builder:
             raise Fail(
                 "E_BATCH",
                 f"a loop over {describe(value)} would go over the environments",
-                "operations work on all environments at once; loop over names or a range",
+                "operations work on all environments at once: x.sum(dim=-1) over the columns, "
+                "or for i in range(x.shape[1]): x[:, i]",
             )
         if isinstance(value, (tuple, list, dict)):
             self.spend(len(value))

@@ -41,7 +41,7 @@ def element(value: Any, key: Any) -> Any:
         case dict():
             if not isinstance(key, (str, int, float)) or key not in value:
                 hint = nearest(str(key), map(str, value))
-                raise Fail("E_ARG", f"the dict has no {describe(key)}", hint)
+                raise Fail("E_ARG", f"the dict has no key {key!r:.60}", hint)
             return value[key]
         case tuple() | list() | str():
             if isinstance(key, slice) or isinstance(key, int) and -len(value) <= key < len(value):
@@ -177,7 +177,9 @@ def _enumerate(c: Builder, args: Args, kwargs: Kwargs) -> Any:
 def _sorted(c: Builder, args: Args, kwargs: Kwargs) -> Any:
     values = c.items(args[0])
     if kwargs or not (all(map(is_number, values)) or all(isinstance(v, str) for v in values)):
-        raise Fail("E_STATIC", "only plain numbers or words are sorted")
+        raise Fail(
+            "E_STATIC", "only plain numbers or words are sorted", "use max(a, b) or min(a, b)"
+        )
     return sorted(values)
 
 

@@ -27,6 +27,17 @@ CODES = {
     "E_CONTRACT": "on trial states a term is not finite, too large, or depends on more than the state of its environment",
 }
 
+HINTS = {
+    "E_OP": "write it with arithmetic, torch.where, clamp, exp, norm and the like",
+    "E_ARG": "call it as torch does, with numbers known while compiling",
+    "E_TYPE": "operations take tensors and numbers: read a field, s.root_vel[:, 0]",
+    "E_SHAPE": "the sizes after N must be equal or 1",
+    "E_STATIC": "use torch.where for what differs between environments",
+    "E_FORM": "write it with assignments, functions, `for`, `if` and expressions",
+    "E_LIMIT": "write a shorter reward",
+}
+"""what to do about a mistake that says nothing better itself"""
+
 
 @dataclass(frozen=True)
 class Diagnostic:

@@ -22,6 +22,7 @@ from reelward.language.values import (
     STATE,
     Args,
     Builtin,
+    Dtype,
     Function,
     Half,
     Kwargs,
@@ -234,6 +235,8 @@ class Expressions(Builder, ABC):
                 if any(v is POISON for v in (*args, *kwargs.values())):
                     raise Silent
                 return function.call(self, args, kwargs)
+            case Dtype():
+                return spellings.cast(self, args[0], function.name)
             case Native():
                 if kwargs or list(args) != [STATE]:
                     raise Fail("E_ARG", f"a native term takes the state alone: {function.name}(s)")

@@ -76,6 +76,7 @@ _ALIASES = {
     "tolerance(x, low, high, margin) of the library": "rewards",
     "s.phase, cycles, set by PERIOD": "gait_phase gait_indices phase_left clock_inputs gait_process",
     "s.time.shape[0], only as a size": "num_envs batch_size num_environments",
+    's["name"] reads a field': "get getattr keys items",
     "leave it out": "device writer logger",
     "torch.where(condition, a, b)": "lax cond",
 }

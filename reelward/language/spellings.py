@@ -36,6 +36,7 @@ MODULES = {
 }
 """module that may be imported -> whose spelling it has"""
 NAMESPACES = ("linalg", "nn", "functional", "special", "numpy")
+AXES = ("x", "y", "z")
 NUMBERS = {"pi": math.pi, "e": math.e, "tau": math.tau, "inf": math.inf}
 TYPES = {
     **dict.fromkeys(("float", "float16", "float32", "float64", "double", "half", "FloatTensor"),
@@ -70,7 +71,7 @@ def call_op(c: Builder, name: str, args: Args, kwargs: Kwargs) -> Any:
     dtype = kwargs.pop("dtype", None)
     known = {p.partition("_")[2] or p: p for p in op.params}
     bound = dict(zip(op.params, args, strict=False))
-    usage = f"{name}({', '.join(known)})"
+    usage = f"{name}({', '.join(known)})".replace("keep)", "keepdim)")
     if len(args) > len(op.params):
         raise Fail("E_ARG", f"{name} takes {len(op.params)} arguments, not {len(args)}", usage)
     for key, value in kwargs.items():
@@ -158,6 +159,13 @@ ADVICE = {
         ("masked_fill", "masked_fill_", "index_fill", "where_"), "torch.where(mask, new, x)"
     ),
     **dict.fromkeys(("nan", "NaN", "NAN", "isinf"), "every term is finite: torch.nan_to_num(x)"),
+    "getattr": 's["name"] reads a field',
+    "hasattr": '"name" in s',
+    **dict.fromkeys(("isinstance", "type", "str", "repr", "logging"), "leave it out"),
+    **dict.fromkeys(("set", "frozenset"), "use a list"),
+    "scipy": "kernel(error, width) of the library is a bell, tolerance(...) a range",
+    "index_select": "x[:, [0, 1]]",
+    "ptp": "x.amax(dim=-1) - x.amin(dim=-1)",
     "expand_as": "sizes of 1 broadcast: leave it out",
     "lax": "torch.where(condition, a, b)",
     "exp2": "2.0 ** x",
@@ -202,6 +210,13 @@ def attribute(c: Builder, value: Any, attr: str) -> Any:
                 return {"shape": tensors.shape(value), "ndim": value.meta.ndim, "data": value,
                         "dtype": Dtype(value.dtype), "device": SKIPPED,
                         "names": value.names}[attr]  # fmt: skip
+            if attr in value.names or attr in AXES and value.meta.ndim > 1:
+                column = f'x["{attr}"]' if attr in value.names else f"x[:, {AXES.index(attr)}]"
+                raise Fail(
+                    "E_OP", f"a tensor has no attribute {attr!r}", f"read the column: {column}"
+                )
+            if attr in c.graph.fields:
+                raise Fail("E_ARG", f"{describe(value)} where the state is needed", "give s itself")
             return _method_of(value, attr)
         case bool() | int() | float():
             return _method_of(value, attr)
@@ -309,7 +324,13 @@ def _every(both: bool) -> Call:
     def call(c: Builder, args: Args, kwargs: Kwargs) -> Any:
         if isinstance(args[0], Tensor):
             return call_op(c, "all" if both else "any", args, kwargs)
-        return (all if both else any)(c.truth(v) for v in c.items(args[0]))
+        values = c.items(args[0])
+        if not any(isinstance(v, Tensor) for v in values):
+            return (all if both else any)(c.truth(v) for v in values)
+        result: Any = both
+        for value in values:
+            result = c.op("and" if both else "or", result, c.mask(value))
+        return result
 
     return call
 
@@ -340,6 +361,7 @@ SPECIAL |= composed.FUNCTIONS | {
     "zeros_like": tensors.fill_like(0.0), "ones_like": tensors.fill_like(1.0), "full_like": tensors.full_like,
     "new_zeros": lambda c, args, kwargs: tensors.fill(0.0)(c, args[1:], kwargs),
     "new_ones": lambda c, args, kwargs: tensors.fill(1.0)(c, args[1:], kwargs),
+    "new_tensor": lambda c, args, kwargs: c.array(args[1]),
     "tensor": _array, "as_tensor": _array, "array": _array, "asarray": _array,
     "stack": tensors.joined("stack", 0), "column_stack": tensors.joined("stack", 1),
     **dict.fromkeys(("cat", "concat", "concatenate"), tensors.joined("cat", 0)),

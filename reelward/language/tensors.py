@@ -31,6 +31,9 @@ def index(c: Builder, x: Tensor, key: Any) -> Any:
     keys = list(key) if isinstance(key, tuple) else [key]
     if x.names and _are_names(keys[0]):
         keys = [slice(None), *keys]
+    if len(keys) == 3 and all(isinstance(k, str) for k in keys[1:]) and x.meta.ndim == 2:
+        wanted = ", ".join(map(repr, keys[1:]))
+        raise Fail("E_SHAPE", f"{len(keys)} indices for {shape_text(x.meta)}", f"x[[{wanted}]]")
     missing = x.meta.ndim - sum(k is not None and k is not ... for k in keys)
     if missing < 0:
         raise Fail("E_SHAPE", f"{len(keys)} indices for {shape_text(x.meta)}")
