@@ -159,6 +159,8 @@ def test_a_reward_without_json_is_accepted() -> None:
     code = '"""Go."""\ndef reward(s):\n    return {"a": s.time}\n'
     answer = parse(f"Sure:\n```python\n{code}```\nHave fun", RewardAnswer)
     assert answer.reward == code and answer.note == "Go."
+    lines = json.dumps({"note": "n", "reward": code.splitlines()})
+    assert parse(lines, RewardAnswer).reward == code.rstrip("\n")
     with pytest.raises(ValueError):
         parse(f"```python\n{code}```\nor\n```python\n{code}```", RewardAnswer)
 

@@ -179,10 +179,10 @@ def test_an_unknown_model_is_told_with_those_that_are_served(serve: Callable[...
         ask(chat=new_chat("gpt-nine"))
 
 
-def test_a_wrong_address_is_asked_about(replies: Callable[..., Server], monkeypatch: Any) -> None:
-    replies(Refusal(404, "404 page not found"))
-    monkeypatch.setattr(Address, "models", lambda self: [])
-    with pytest.raises(InputError, match="404 page not found; is the address right"):
+@pytest.mark.parametrize("body", ["404 page not found", {"detail": "Not Found"}])
+def test_a_wrong_address_is_asked_about(replies: Callable[..., Server], body: Any) -> None:
+    replies(Refusal(404, body))
+    with pytest.raises(InputError, match="(?i)404, .*not found; is the address right"):
         ask()
 
 
@@ -242,9 +242,16 @@ def test_a_wait_that_is_too_long_is_told_at_once(
 def test_a_long_wait_is_shown(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(chat_module, "SHOWN_WAIT", 0.0)
-    chat_module._pause(0.05, "429, slow down")
-    assert "waiting 0 s, 429, slow down" in capfd.readouterr().err
+    now = [0.0]
+    monkeypatch.setattr(chat_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(chat_module.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    chat_module._pause(25.0, "429, slow down")
+    assert now == [25.0]
+    assert capfd.readouterr().err.splitlines() == [
+        "reelward: waiting 25 s, 429, slow down",
+        "reelward: 15 s left to wait",
+        "reelward: 5 s left to wait",
+    ]
 
 
 # --- the store ----------------------------------------------------------------------------------

@@ -44,7 +44,6 @@ from reelward.models.store import Store, digest
 from reelward.models.thoughts import without_thoughts
 from reelward.records import Exchange, Message, ModelCalls, ModelSettings, Reply, Request
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
-from reelward.runtime.progress import progress
 from reelward.runtime.settings import setting
 from reelward.runtime.validation import shortened
 
@@ -60,6 +59,8 @@ LONGEST_WAIT = 300.0
 """s between attempts; a server that asks for more is left"""
 SHOWN_WAIT = 3.0
 """s; a longer wait is shown"""
+SHOWN_EVERY = 10.0
+"""s between lines while it lasts"""
 KEPT = 20_000
 """characters of a wrong answer that are sent back"""
 SPEND_LOG = SCRATCH / "spend.jsonl"
@@ -326,8 +327,8 @@ def _pause(wait: float, why: str) -> None:
         time.sleep(wait)
         return
     print(f"reelward: waiting {wait:.0f} s, {why}", file=sys.stderr, flush=True)
-    with progress(wait, "waiting for the model's server") as bar:
-        end = time.monotonic() + wait
-        while (left := end - time.monotonic()) > 0:
-            time.sleep(min(1.0, left))
-            bar.update(min(wait, wait - (end - time.monotonic())))
+    end = time.monotonic() + wait
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(SHOWN_EVERY, left))
+        if (left := end - time.monotonic()) > 1:
+            print(f"reelward: {left:.0f} s left to wait", file=sys.stderr, flush=True)

@@ -67,6 +67,13 @@ def _whole_characters(text: str) -> str:
     return text
 
 
+def _lines(text: object) -> object:
+    """A file that comes as a list of its lines, as one text."""
+    if isinstance(text, list) and all(isinstance(line, str) for line in text):
+        return "\n".join(line.rstrip("\n") for line in text)
+    return text
+
+
 class Answer(BaseModel):
     """An answer in the form that a prompt asks for."""
 
@@ -144,7 +151,7 @@ class RewardAnswer(Answer):
     note: Annotated[str, _line(NOTE)] = Field(
         description=f"what it changes and why, in one line of at most {NOTE} characters"
     )
-    reward: Annotated[str, AfterValidator(_whole_characters)] = Field(
+    reward: Annotated[str, BeforeValidator(_lines), AfterValidator(_whole_characters)] = Field(
         description="the whole reward file"
     )
 

@@ -122,10 +122,10 @@ class Server:
         elif complaint.status in (301, 302, 307, 308):
             text += f"; set {self.url_name} to the address that answers itself"
         elif complaint.about_model or complaint.status in (404, 405):
-            text += self._hint(model)
+            text += self._hint(model, complaint.about_model)
         return InputError(text)
 
-    def _hint(self, model: str) -> str:
+    def _hint(self, model: str, about_model: bool) -> str:
         """What to do about an unknown model, or an unknown address."""
         models = self.models()
         if model and models and model not in models:
@@ -133,7 +133,7 @@ class Server:
             names = [*near, *(name for name in models if name not in near)]
             more = f", and {len(models) - MODELS} more" if len(models) > MODELS else ""
             return f"; it serves {', '.join(names[:MODELS])}{more}"
-        if models:
+        if about_model:
             return ""
         return f"; is the address right? {self.url_name} is one like {OPENAI}"
 
