@@ -178,6 +178,14 @@ def test_the_cycles_of_a_shot_are_counted_in_the_videos_own_time(tmp_path):
     assert reference(expert.subject, 4.0).period.value == pytest.approx(5.0, rel=0.01)
 
 
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_film_of_a_few_frames_is_refused(tmp_path, count):
+    path = tmp_path / "short.mp4"
+    path.write_bytes(encode_mp4([scenery(180, 320)] * count, 30.0))
+    with pytest.raises(VideoError, match=f"at least 8 frames, got {count}"):
+        measure(path, PoseModel(weights()), WISH, quiet)
+
+
 def test_a_video_without_a_subject_is_refused(tmp_path):
     path = tmp_path / "empty.mp4"
     path.write_bytes(encode_mp4([scenery(180, 320)] * 60, 30.0))

@@ -9,7 +9,7 @@ from skeleton import LEG, walker
 
 from reelward.measures.descriptors import SKEWS
 from reelward.measures.gait import alternate
-from reelward.measures.reference import distrust, limping, reference
+from reelward.measures.reference import BACKWARDS, distrust, limping, reference
 from reelward.motion import person
 from reelward.motion.camera import Camera, moved
 from reelward.motion.pose import NAMES
@@ -72,6 +72,12 @@ def test_walking_backwards_has_a_negative_speed(turn):
     track, turned = person.to_track(replace(film, points=film.points[::-1]))
     assert turned == (turn < 0)
     assert track.centre[-1, 0] < track.centre[0, 0]
+    reverse = replace(film, points=film.points[::-1])
+    for points, backwards in ((reverse, True), (film, False)):
+        subject = from_points(points, 600, count=8, stature=1.65, time_scale=1.0)
+        motion = reference(subject, 1.0)
+        assert (motion.descriptors["speed"].value < 0) is backwards
+        assert (BACKWARDS in motion.notes) is backwards
 
 
 def test_the_toes_tell_forward_on_the_spot():
@@ -219,3 +225,19 @@ def test_feet_that_agree_on_no_speed_leave_it_unknown():
     subject = from_points(trembling, 600, count=8, stature=1.65, time_scale=1.0)
     speed = reference(subject, 1.0).descriptors["speed"]
     assert not speed.usable and "neither the background nor the feet" in speed.why
+
+
+@pytest.mark.parametrize("growth", [0.6, 0.9, 1.1, 1.25, 1.5, 2.0])
+def test_a_walker_who_comes_nearer_has_no_false_figure(growth):
+    """The body grows in the picture about a horizon; what that spoils is unusable or uncertain."""
+    plain = seen_from(walker(fps=30), 1)
+    size = np.linspace(1, growth, len(plain.points))[:, None, None]
+    nearer = replace(plain, points=(plain.points - [600, 0]) * size + [600, 0])
+    truth, got = (
+        reference(from_points(s, 600, count=8, stature=1.65, time_scale=1.0), 1.0).descriptors
+        for s in (plain, nearer)
+    )
+    assert {"cadence", "step", "knee"} <= {n for n in got if got[n].usable}
+    for name in (n for n in got if got[n].usable):
+        error = 2 * got[name].uncertainty + 0.02 * abs(truth[name].value)
+        assert got[name].value == pytest.approx(truth[name].value, abs=error), name

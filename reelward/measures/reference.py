@@ -40,6 +40,9 @@ ALIKE = (
     "the legs do not take turns, or differ by no more than the pose model's error or the cycles among "
     "themselves"
 )
+BACKWARDS = (
+    "moves away from where the toes point: a backward walk, or a film that is played in reverse"
+)
 BLIND = "no descriptor is usable: only a critic that looks at the pictures can compare with this"
 
 
@@ -101,6 +104,7 @@ def person_motion(person: Person, time_scale: float | None) -> Motion:
             f"(+-{100 * STATURE_ERROR:.0f} %)",
             f"the camera moved by {person.drift:.2f} picture heights a second, taken out",
             *_ground(person),
+            *[BACKWARDS] * _backwards(descriptors["speed"]),
             *_common(person.period, time_scale),
             *[BLIND] * (not any(d.usable for d in descriptors.values())),
         ),
@@ -214,6 +218,10 @@ def _in_world(period: Period | None, time_scale: float | None) -> Period | None:
     return replace(
         period, value=period.value * time_scale, uncertainty=period.uncertainty * time_scale
     )
+
+
+def _backwards(speed: Descriptor) -> bool:
+    return speed.usable and speed.value is not None and speed.value < -SIGMAS * speed.uncertainty
 
 
 def _ground(person: Person) -> tuple[str, ...]:
