@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,12 +10,14 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.sidedata.sidedata import SideData
-from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorTrc, VideoReformatter
 
 ASPECTS = (Fraction(1, 8), Fraction(8))
 """range of the shape of a pixel; a file that declares another one is wrong"""
 HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 """transfer functions whose brightness is mapped to that of an ordinary screen"""
+PAPER_WHITE, BRIGHTEST = 203.0, 1000.0
+"""light (candela per square metre) of a white sheet (ITU-R BT.2408), and of what is shown as white"""
 PAGE = 255
 """grey level behind transparent pixels, as on a web page"""
 
@@ -96,10 +99,28 @@ def _rgb(scaler: VideoReformatter, frame: av.VideoFrame, wide: int, high: int) -
         image = scaler.reformat(frame, wide, high, "rgba").to_ndarray()
         colour, alpha = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
         return ((colour * alpha + PAGE * (255 - alpha) + 127) // 255).astype(np.uint8)
-    screen = {}
-    if frame.color_trc in HDR:
-        screen = {
-            "dst_color_trc": ColorTrc.IEC61966_2_1,
-            "dst_color_primaries": ColorPrimaries.BT709,
-        }
-    return scaler.reformat(frame, wide, high, "rgb24", **screen).to_ndarray()
+    transfer = ColorTrc(frame.color_trc) if frame.color_trc in HDR else None
+    if transfer is None:
+        return scaler.reformat(frame, wide, high, "rgb24").to_ndarray()
+    deep = scaler.reformat(frame, wide, high, "rgb48le").to_ndarray().astype(np.uint16)
+    shades: np.ndarray = _shades(transfer)[deep >> 4]
+    return shades
+
+
+@functools.cache
+def _shades(transfer: ColorTrc) -> np.ndarray:
+    """`[4096]` uint8: what an ordinary screen shows for a 12-bit level of this transfer function (ITU-R
+    BT.2100). Light is compressed by Reinhard's curve (2002), so that `PAPER_WHITE` is well below the
+    brightest shade. The primaries stay, which FFmpeg would convert in many seconds."""
+    level = np.linspace(0, 1, 4096)
+    if transfer == ColorTrc.SMPTE2084:
+        root = level ** (32 / 2523)
+        light = (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (8192 / 1305)
+        light *= 10_000
+    else:
+        dark, bright = level**2 / 3, (np.exp((level - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        light = BRIGHTEST * np.where(level <= 0.5, dark, bright) ** 1.2
+    ratio, most = light / PAPER_WHITE, BRIGHTEST / PAPER_WHITE
+    mapped = np.minimum(ratio * (1 + ratio / most**2) / (1 + ratio), 1)
+    shade = np.where(mapped <= 0.0031308, 12.92 * mapped, 1.055 * mapped ** (1 / 2.4) - 0.055)
+    return np.rint(255 * shade).astype(np.uint8)
