@@ -97,7 +97,7 @@ def check_server() -> None:
     from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_URL
 
-    url = PREFECT_API_URL.value()
+    url = re.sub("//[^/]*@", "//", str(PREFECT_API_URL.value()))  # without its password
     without = "or do without: unset PREFECT_API_URL"
     try:
         with get_client(sync_client=True) as client:
@@ -113,7 +113,7 @@ def check_server() -> None:
     except (HTTPError, RuntimeError, ValueError, ImportError) as e:
         if isinstance(e, RuntimeError) and "incompatible versions" in str(e):
             raise InputError(f"{url}: {e} Use that version, {without}") from None
-        environment.check_proxy(url)
+        environment.check_proxy(str(PREFECT_API_URL.value()))
         raise NetworkError(f"no Prefect server at {url}; start it: make serve, {without}") from None
 
 

@@ -15,7 +15,7 @@ learn = flow(name="learn")(_learn)
 study = flow(name="study")(_study)
 
 
-def _brief(record: logging.LogRecord) -> bool:
+def brief(record: logging.LogRecord) -> bool:
     """No traceback in the log for an error that explains itself."""
     error = record.exc_info and record.exc_info[1]
     if error and explain(error)[0] != FAULT:
@@ -24,6 +24,6 @@ def _brief(record: logging.LogRecord) -> bool:
 
 
 for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
-    logging.getLogger(name).addFilter(_brief)
+    logging.getLogger(name).addFilter(brief)
 
 __all__ = ["learn", "on_reward", "study"]

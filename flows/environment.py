@@ -148,7 +148,8 @@ def _host(url: str) -> str:
     except ValueError:
         pass
     raise InputError(
-        f"PREFECT_API_URL: expected an address such as http://127.0.0.1:4200/api, got {url}"
+        "PREFECT_API_URL: expected an address such as http://127.0.0.1:4200/api, got "
+        + url.rpartition("@")[2]
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import subprocess
@@ -16,7 +17,7 @@ from conftest import Finished, copy, dvc, reelward, run
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
-from flows import person, show
+from flows import deployed, person, show
 from flows.dvc_cli import HINTS, NETWORK, failure
 from flows.history import message
 from flows.learn import Limits, begin
@@ -60,6 +61,15 @@ def test_a_failure_is_the_stages_own_line_and_code() -> None:
 def test_only_a_failure_of_the_network_is_tried_again(code: str, again: bool) -> None:
     error = failure([*OUTPUT[:-1], OUTPUT[-1][:-1] + code], 255)
     assert network_failed(None, None, Failed(data=error)) is again
+
+
+def test_a_log_has_tracebacks_of_faults_only() -> None:
+    def record(error: Exception) -> logging.LogRecord:
+        about = (type(error), error, None)
+        return logging.LogRecord("prefect.flow_runs", 40, "x.py", 1, "failed", None, about)
+
+    assert deployed.brief(expected := record(StudyError("no study x"))) and not expected.exc_info
+    assert deployed.brief(fault := record(ZeroDivisionError())) and fault.exc_info
 
 
 def test_hints_of_dvc_are_left_out() -> None:
@@ -274,7 +284,10 @@ def test_a_finished_study_ends_before_prefect_begins(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = run(mine, "git", "rev-parse", "HEAD")
-    assert flow(mine, 1) == "nothing to do: tiny has 1 iteration, and nothing changed\n"
+    assert flow(mine, 1).splitlines() == [
+        "nothing to do: tiny has 1 iteration, and nothing changed",
+        f"the report: {mine}/report/index.html",
+    ]
     assert run(mine, "git", "rev-parse", "HEAD") == head
     monkeypatch.chdir(mine)
     assert begin(2) is None

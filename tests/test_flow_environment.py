@@ -66,6 +66,7 @@ PROXIES = [
     {"ALL_PROXY": "socks5://127.0.0.1:9"},
     {"ALL_PROXY": "socks://127.0.0.1:9/", "NO_PROXY": "127.0.0.1,localhost"},
     {"all_proxy": "socks5h://127.0.0.1:9", "no_proxy": "intranet.example"},
+    {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "*"},
     {"HTTP_PROXY": "nonsense://", "ALL_PROXY": "http://[::1"},
 ]
 
@@ -84,7 +85,9 @@ def test_this_machine_is_reached_without_a_proxy(
         name: value for name, value in proxies.items() if "no_proxy" not in name.lower()
     }
     hosts = outside["NO_PROXY"].split(",")
-    assert "*" not in hosts and "127.0.0.1" in hosts and outside["no_proxy"] == outside["NO_PROXY"]
+    assert (hosts == ["*"]) == (proxies.get("NO_PROXY") == "*")
+    assert hosts == ["*"] or "127.0.0.1" in hosts and "*" not in hosts
+    assert outside["no_proxy"] == outside["NO_PROXY"]
     assert ("intranet.example" in hosts) == ("no_proxy" in proxies)
 
 
@@ -135,6 +138,16 @@ def test_what_is_no_address_is_refused(env: dict[str, str], url: str) -> None:
     env["PREFECT_API_URL"] = url
     with pytest.raises(InputError, match="^PREFECT_API_URL: expected an address such as http://"):
         environment.for_flow()
+
+
+def test_no_password_of_an_address_is_printed(env: dict[str, str]) -> None:
+    env["PREFECT_API_URL"] = "ftp://ann:secret@a/api"
+    with pytest.raises(InputError) as bad:
+        environment.for_flow()
+    with temporary_settings({PREFECT_API_URL: "http://ann:secret@127.0.0.1:9/api"}):
+        with pytest.raises(NetworkError) as gone:
+            check_server()
+    assert "secret" not in f"{bad.value} {gone.value}"
 
 
 def test_settings_for_other_projects_do_not_matter(env: dict[str, str], tmp_path: Path) -> None:

@@ -53,13 +53,18 @@ def subjects(folder: Path) -> list[str]:
     return run(folder, "git", "log", "--format=%s").splitlines()
 
 
+def auth(served: Served) -> tuple[str, str]:
+    user, _, password = served.password.partition(":")
+    return user, password
+
+
 def post(served: Served, path: str = "flow_runs/filter", **more: Any) -> httpx.Response:
     options = {"json": {}, "trust_env": False, "timeout": 60, **more}
     return httpx.post(f"{served.url}/{path}", **options)
 
 
 def test_a_request_needs_the_password_and_our_host(served: Served) -> None:
-    right = tuple(served.password.split(":", 1))
+    right = auth(served)
     port = urlsplit(served.url).port
     assert post(served, auth=right).status_code == 200
     assert post(served, auth=right, headers={"Host": f"localhost:{port}"}).status_code == 200
@@ -97,7 +102,7 @@ def test_only_this_user_reads_the_state_and_nobody_is_told(served: Served) -> No
     modes = {p.name: oct(p.stat().st_mode & 0o777) for p in (home, *home.iterdir())}
     assert modes["prefect"] == "0o700"
     assert modes["prefect.db"] == modes["prefect.db-wal"] == modes["profiles.toml"] == "0o600"
-    right = tuple(served.password.split(":", 1))
+    right = auth(served)
     settings = httpx.get(f"{served.url}/admin/settings", auth=right, trust_env=False).json()
     assert settings["server"]["analytics_enabled"] is False
     assert served.password not in served.log()
@@ -111,29 +116,9 @@ def test_another_clone_needs_to_be_told_the_password(served: Served, tmp_path: P
     assert "process" in run(tmp_path, *prefect, **told)
 
 
-def test_the_flows_command_finds_the_password_here(served: Served) -> None:
-    learn = (sys.executable, "-m", "flows.learn", "--patience", "1", "--study", "toy")
-    assert subjects(served.folder)[0] == "Begin study toy"
-    output = run(served.folder, *learn, "--iterations", "1", PREFECT_API_URL=served.url)
-    assert "temporary server" not in output
-    assert output.splitlines()[-1] == f"the report: {served.folder}/report/index.html"
-    assert "learn" in {served.client.read_flow(r.flow_id).name for r in finished_runs(served)}
-    assert subjects(served.folder)[0] == "iter-00: c0, closeness 0.500"
-
-
-def test_a_run_that_fails_says_why_in_one_line(served: Served) -> None:
-    before = len(served.log())
-    begun = served.learn(study="../toy", iterations=1)
-    assert served.ended(begun) == "Failed"
-    log = served.log()[before:]
-    assert "no study ../toy" in log and "Traceback" not in log
-
-
-def finished_runs(served: Served) -> list[FlowRun]:
-    return [r for r in served.client.read_flow_runs() if r.state_name == "Completed"]
-
-
-def test_a_critique_by_hand_is_asked_for_and_its_report_published(served: Served) -> None:
+def test_rewards_are_approved_a_critique_asked_for_and_the_report_published(
+    served: Served,
+) -> None:
     folder = served.folder
     params = (folder / "params.yaml").read_text()
     for old, new in (
@@ -145,6 +130,8 @@ def test_a_critique_by_hand_is_asked_for_and_its_report_published(served: Served
     (folder / "params.yaml").write_text(params)
     (folder / "LICENSE").write_text("edited, and not the study's business")
     begun = served.learn_by_command(study="study/toy", iterations=1, ask=True)
+    question = served.answer(begun, "approve-iter-00", approve=True)
+    assert "+++ rewards/iter-00/candidates/c0.py" in question and "**c0**" in question
     for name in ("c0", "c1"):
         question = served.answer(begun, f"critique-iter-00-{name}", **REPLY)
         assert f"films/{name}.mp4" in question
@@ -153,39 +140,58 @@ def test_a_critique_by_hand_is_asked_for_and_its_report_published(served: Served
     text = (folder / "critiques.yaml").read_text()
     assert text.startswith("# The critiques of a person")
     assert yaml.safe_load(text) == {"iter-00": {name: REPLY for name in ("c0", "c1")}}
+    assert subjects(folder)[0] == "iter-00: c0, closeness 0.500"
     assert run(folder, "git", "status", "--porcelain") == " M LICENSE\n"
     assert json.loads(dvc(folder, "status", "--json")) == {}  # all of it is in files
 
     def published() -> FlowRun | None:
-        commit = run(folder, "git", "rev-parse", "HEAD").strip()
         runs = served.client.read_flow_runs()
-        return next((r for r in runs if r.parameters.get("commit") == commit), None)
+        return next((r for r in runs if "commit" in r.parameters), None)
 
     follower = served.until(published)
     assert served.ended(follower) == "Completed"
-    assert (follower.parameters["study"], follower.parameters["iteration"]) == ("toy", "iter-00")
+    commit = run(folder, "git", "rev-parse", "HEAD").strip()
+    assert follower.parameters == {"study": "toy", "iteration": "iter-00", "commit": commit}
     page = folder / "scratch/site/toy/index.html"
     assert page.read_bytes() == (folder / "report/index.html").read_bytes()
     kinds = {a.key: a.type for a in served.client.read_artifacts() if a.key}
     assert kinds["reward-toy"] == "markdown" and kinds["motion-toy"] == "table"
     assert kinds["iterations-toy"] == "progress" and kinds["report-toy"] == "markdown"
 
+    (automation,) = post(served, "automations/filter", auth=auth(served)).json()
+    address = f"{served.url}/automations/{automation['id']}"
+    httpx.delete(
+        address, auth=auth(served), trust_env=False
+    ).raise_for_status()  # the rest needs none
 
-def test_an_approved_training_keeps_others_off_and_is_cancelled(
+
+def change(served: Served) -> None:
+    """Change a setting, so that training is to be done again."""
+    params = (served.folder / "params.yaml").read_text()
+    (served.folder / "params.yaml").write_text(params.replace("  gamma: 0.9", "  gamma: 0.99"))
+
+
+def test_the_flows_command_finds_the_password_here(served: Served) -> None:
+    change(served)
+    learn = (sys.executable, "-m", "flows.learn", "--study", "toy", "--iterations", "1")
+    output = run(served.folder, *learn, PREFECT_API_URL=served.url)
+    assert "Running stage 'train@iter-00'" in output and "temporary server" not in output
+    assert output.splitlines()[-1] == f"the report: {served.folder}/report/index.html"
+    by_command = [r for r in served.client.read_flow_runs() if r.deployment_id is None]
+    assert [r.state_name for r in by_command] == ["Completed"]
+
+
+def test_a_training_keeps_others_off_and_is_cancelled(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    change(served)
+    (served.folder / "hang").write_text("train")
+    begun = served.learn(study="toy", iterations=1)
+    below = served.hanging("train")
     monkeypatch.chdir(served.folder)
     monkeypatch.setattr(locks, "LOCK_WAIT", 0.1)
-    params = (served.folder / "params.yaml").read_text()
-    (served.folder / "params.yaml").write_text(params.replace("  gamma: ", "  gamma: 0.9 # "))
-    (served.folder / "hang").write_text("train")
-    begun = served.learn(study="toy", iterations=1, ask=True)
-    question = served.asked(begun, "approve-iter-00")
-    assert "+++ rewards/iter-00/candidates/c0.py" in question and "**c0**" in question
-    with pytest.raises(ResourceError, match=f"written by process {served.at_work()[0].pid}; wait"):
+    with pytest.raises(ResourceError, match=f"written by process {below[0].pid}; wait"):
         locks.lock(LEDGER)
-    served.answer(begun, "approve-iter-00", approve=True)
-    below = served.hanging("train")
     output = dvc(served.folder, "repro", code=255)
     assert "is busy" in output and f"(PID {below[1].pid})" in output
     assert all(p.is_running() for p in below)
@@ -193,17 +199,10 @@ def test_an_approved_training_keeps_others_off_and_is_cancelled(
     assert all_end(below) and served.ended(begun) == "Cancelled"
 
 
-def test_a_run_that_waits_for_a_person_may_be_stopped(served: Served) -> None:
+def test_a_run_that_is_killed_while_it_waits_leaves_nothing_and_says_so(served: Served) -> None:
     begun = served.learn(study="toy", iterations=1, ask=True)
     served.asked(begun, "approve-iter-00")
     below = served.at_work()
-    below[0].send_signal(signal.SIGINT)
-    assert all_end(below) and served.ended(begun) == "Crashed"
-
-
-def test_a_run_that_is_killed_leaves_nothing_and_says_so(served: Served) -> None:
-    begun = served.learn(study="toy", iterations=1)
-    below = served.hanging("train")
     below[0].kill()
     assert all_end(below) and served.ended(begun) == "Crashed"
 

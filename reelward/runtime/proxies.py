@@ -26,7 +26,7 @@ def direct_to_loopback() -> None:
     lower, upper = os.environ.get("no_proxy"), os.environ.get("NO_PROXY")
     for name, value in (("no_proxy", lower or upper), ("NO_PROXY", upper or lower)):
         hosts = [host for part in (value or "").split(",") if (host := part.strip())]
-        missing = [host for host in LOOPBACK if host not in hosts]
+        missing = [host for host in LOOPBACK if host not in hosts and "*" not in hosts]
         os.environ[name] = ",".join(hosts + missing)
 
 
