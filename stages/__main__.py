@@ -249,7 +249,8 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         lines += rollout_complaints(params, robot)
         lines += native_faults(params.get("native") or {}, robot)
     except RobotError as e:
-        lines += [f"robot: {line}" for line in str(e).splitlines() if "robot" in shared]
+        reasons = str(e).splitlines() if "robot" in shared else []
+        lines += [r if r.startswith("robot ") else f"robot: {r}" for r in reasons]
     except NativeError as e:
         lines.append(str(e))
     lines += [f"measure.{line}" for line in measure_complaints(section(params, "measure"), robot)]
