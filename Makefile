@@ -31,7 +31,7 @@ serve: .venv/ready
 	@exec python -m flows.serve
 
 test: lint
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	ruff check .

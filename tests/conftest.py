@@ -35,6 +35,14 @@ TINY: dict[str, Value] = {
 """what makes a whole pipeline small"""
 
 
+FIRST = ("test_flow", "test_gpu", "test_serve")
+"""files to begin with: the first makes the tiny study, on which others would wait"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FIRST.index(stem) if (stem := item.path.stem) in FIRST else len(FIRST))
+
+
 def settle(folder: Path, values: dict[str, Value]) -> None:
     """Set values in params.yaml by their places."""
     path = folder / "params.yaml"
