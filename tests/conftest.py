@@ -40,7 +40,9 @@ FIRST = ("test_flow", "test_gpu", "test_serve")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: FIRST.index(stem) if (stem := item.path.stem) in FIRST else len(FIRST))
+    items.sort(
+        key=lambda item: FIRST.index(stem) if (stem := item.path.stem) in FIRST else len(FIRST)
+    )
 
 
 def settle(folder: Path, values: dict[str, Value]) -> None:

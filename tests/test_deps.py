@@ -65,6 +65,7 @@ def test_what_decides_a_training_trains_again(mine: Path, name: str) -> None:
 
 def test_a_changed_renderer_draws_again_and_trains_nobody(mine: Path) -> None:
     touch(mine, "reelward/render.py")
-    stages = ran(dvc(mine, "repro"))
-    assert {"rollout@iter-00", "film@iter-00"} <= set(stages)
-    assert not [name for name in stages if name.startswith("train@")]
+    steps = planned(mine)
+    assert steps["rollout@iter-00"] and steps["film@iter-00"]
+    # The untrained policy, which the training reads, is made again and comes out the same.
+    assert {*ran(dvc(mine, "repro", "train@iter-00"))} == {"seed"}

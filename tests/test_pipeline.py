@@ -72,8 +72,6 @@ def test_wrong_settings_are_refused_before_any_work(mine: Path) -> None:
     output = dvc(mine, "repro", code=255)
     assert "params.yaml: train.gamma = 1.5: expected a number between 0 and 1" in output
     assert ran(output) == ["check"]
-    (mine / "params.yaml").write_text((mine / "params.yaml").read_text().replace("gamma:", "gama:"))
-    assert "train.gama = 1.5: unknown key; did you mean gamma?" in dvc(mine, "repro", code=255)
     run(mine, "git", "checkout", "--quiet", "params.yaml")
     assert set(ran(dvc(mine, "repro"))) <= {"check"}
 
@@ -128,7 +126,7 @@ def training(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`dvc repro` in a session of its own, a checkpoint into the training."""
     process = subprocess.Popen(
         (sys.executable, "-m", "dvc", "repro"), cwd=folder, start_new_session=True,
-        env=environment(REELWARD_CHECKPOINT_S="1"),
+        env=environment(REELWARD_CHECKPOINT_S="0.2"),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -144,8 +142,7 @@ def training(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_kills_need_no_cleaning_up_and_never_make_two_writers(mine: Path) -> None:
-    text = (mine / "params.yaml").read_text()
-    (mine / "params.yaml").write_text(text.replace("env_steps: 8192", "env_steps: 100000", 1))
+    settle(mine, {"train.env_steps": 50_000})
 
     with training(mine) as process:
         (stage,) = writers(mine)
@@ -166,4 +163,4 @@ def test_kills_need_no_cleaning_up_and_never_make_two_writers(mine: Path) -> Non
     for sums in mine.glob("data/**/SHA256SUMS"):
         run(sums.parent, "sha256sum", "--check", "--quiet", "SHA256SUMS")
     curve = (mine / "data/iterations/iter-00/policies/c0.csv").read_text().splitlines()
-    assert float(curve[-1].split(",")[0]) == pytest.approx(100000, rel=0.05)
+    assert float(curve[-1].split(",")[0]) == pytest.approx(50_000, rel=0.05)
