@@ -22,7 +22,7 @@ from reelward import measures
 from reelward.critics import critic
 from reelward.critics.base import Scene, View
 from reelward.motion.record import from_json
-from reelward.records import Candidates, Criteria, CriticKind, MeasureKind, ModelSettings, Stats
+from reelward.records import Candidates, Criteria, CriticKind, ModelSettings, Stats
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
@@ -58,14 +58,8 @@ class Args:
     """YAML file of a person's critiques; prompts/critiques.yaml explains its form."""
     noise: Annotated[float, Field(ge=0, le=1)]
     """Change of closeness that another training seed causes. A smaller gain is called the same."""
-    measure: MeasureKind
-    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
-    field: str | None
-    """Field that the measure fitness averages; null for gait."""
-    goal: float | None
-    """Value of that field which counts as closeness 1; null for gait."""
-    worst: float
-    """Value of that field which counts as closeness 0, also of each step after a fall."""
+    measure: Path
+    """params.yaml, whose section `measure` says how motion is measured."""
 
 
 def view(folder: Path) -> View:
@@ -83,7 +77,7 @@ def main(args: Args) -> None:
     learners = {c.name: view(args.rollouts / c.name) for c in index.sound}
     with progress(len(learners), f"judging {counted(len(learners), 'candidate')}") as bar:
         scene = Scene(
-            measure=measures.load(args.measure, args.field, args.goal, args.worst),
+            measure=measures.read(args.measure),
             expert=view(args.expert),
             parent=view(args.parent),
             learners=learners,

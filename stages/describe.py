@@ -17,7 +17,7 @@ from reelward import measures
 from reelward.critics import critic
 from reelward.critics.base import View
 from reelward.motion.record import from_json
-from reelward.records import CriticKind, MeasureKind, ModelSettings
+from reelward.records import CriticKind, ModelSettings
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 
@@ -38,14 +38,8 @@ class Args:
     """Sampling temperature of the critic's model; null for its server's default."""
     max_tokens: Annotated[int, Field(ge=100)]
     """Most tokens that the critic's model may write in an answer."""
-    measure: MeasureKind
-    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
-    field: str | None
-    """Field that the measure fitness averages; null for gait."""
-    goal: float | None
-    """Value of that field which counts as closeness 1; null for gait."""
-    worst: float
-    """Value of that field which counts as closeness 0, also of each step after a fall."""
+    measure: Path
+    """params.yaml, whose section `measure` says how motion is measured."""
 
 
 def main(args: Args) -> None:
@@ -54,7 +48,7 @@ def main(args: Args) -> None:
         from_json(files.read_json(args.expert / "motion.json")),
         sheet.read_bytes() if sheet.is_file() else None,
     )
-    measure = measures.load(args.measure, args.field, args.goal, args.worst)
+    measure = measures.read(args.measure)
     model = ModelSettings(name=args.model, temperature=args.temperature, max_tokens=args.max_tokens)
     criteria = critic(args.critic).describe(measure, expert, args.task, model)
     files.write_record(args.out, criteria)

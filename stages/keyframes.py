@@ -33,7 +33,7 @@ from reelward.motion.sheet import sheet
 from reelward.motion.subject import Person, Subject
 from reelward.motion.track import pack
 from reelward.motion.video import encode_jpeg
-from reelward.records import ExpertGait, MeasureKind
+from reelward.records import ExpertGait
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
@@ -65,14 +65,8 @@ class Args:
     """The person's assumed height in m, because one camera gives no scale."""
     time_scale: Annotated[float, Field(gt=0, le=100)] | None
     """Seconds of the world per second of the video; null if unknown."""
-    measure: MeasureKind
-    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
-    field: str | None
-    """Field that the measure fitness averages; null for gait."""
-    goal: float | None
-    """Value of that field which counts as closeness 1; null for gait."""
-    worst: float
-    """Value of that field which counts as closeness 0, also of each step after a fall."""
+    measure: Path
+    """params.yaml, whose section `measure` says how motion is measured."""
 
 
 def wish(args: Args) -> Wish:
@@ -116,7 +110,7 @@ def keyframe_rows(subject: Subject) -> list[KeyframeRow]:
 
 
 def main(args: Args) -> None:
-    ruler = measures.load(args.measure, args.field, args.goal, args.worst)
+    ruler = measures.read(args.measure)
     if args.video.stat().st_size == 0:  # fetch.source is null
         with files.new_folder(args.out) as out:
             write_figures(out, ruler, NO_EXPERT, [], [])

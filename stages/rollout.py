@@ -18,7 +18,7 @@ from pydantic import Field
 from reelward import measures
 from reelward.language import compile_reward, native_terms, read_native
 from reelward.policy import Policy
-from reelward.records import Candidates, MeasureKind
+from reelward.records import Candidates
 from reelward.rollout import artefacts, run
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
@@ -44,20 +44,14 @@ class Args:
     """Number of deterministic episodes to measure."""
     seconds: Annotated[float, Field(gt=0, le=120)]
     """Length of an episode in seconds."""
-    measure: MeasureKind
-    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
-    field: str | None
-    """Field that the measure fitness averages; null for gait."""
-    goal: float | None
-    """Value of that field which counts as closeness 1; null for gait."""
-    worst: float
-    """Value of that field which counts as closeness 0, also of each step after a fall."""
+    measure: Path
+    """params.yaml, whose section `measure` says how motion is measured."""
 
 
 def main(args: Args) -> None:
     robot = load_robot(args.robot)
     native = native_terms(read_native(args.native))
-    measure = measures.load(args.measure, args.field, args.goal, args.worst)
+    measure = measures.read(args.measure)
     index = files.read_record(args.policies / "index.json", Candidates)
     with files.new_folder(args.out) as out, progress(len(index.sound), "rollouts") as bar:
         for c in index.sound:

@@ -6,6 +6,7 @@ writes  best/           policy.pt, motion.json, track.npz, states.npz, stats.jso
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -13,7 +14,6 @@ from pydantic import Field
 
 from reelward import measures
 from reelward.policy import About, Activation, Policy
-from reelward.records import MeasureKind
 from reelward.rollout import artefacts, run
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
@@ -37,14 +37,8 @@ class Args:
     """Standard deviation of the actions, as in training."""
     seconds: Annotated[float, Field(gt=0)]
     """Length of an episode in seconds."""
-    measure: MeasureKind
-    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
-    field: str | None
-    """Field that the measure fitness averages; null for gait."""
-    goal: float | None
-    """Value of that field which counts as closeness 1; null for gait."""
-    worst: float
-    """Value of that field which counts as closeness 0, also of each step after a fall."""
+    measure: Path
+    """params.yaml, whose section `measure` says how motion is measured."""
 
 
 def main(args: Args) -> None:
@@ -53,7 +47,7 @@ def main(args: Args) -> None:
     env = make_env(robot, 1, seed=args.seed)
     spaces = env.observation_space, env.action_space
     policy = Policy(About(*spaces, args.hidden, args.activation, robot.name), args.init_std)
-    measure = measures.load(args.measure, args.field, args.goal, args.worst)
+    measure = measures.read(args.measure)
     episodes = run(
         robot, policy, None, episodes=1, seconds=args.seconds, seed=args.seed,
         fields=measure.fields,

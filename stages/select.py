@@ -25,7 +25,7 @@ from pydantic import Field
 
 from reelward import loop, measures
 from reelward.policy import Policy
-from reelward.records import Candidates, Feedback, Judgement, MeasureKind, Stats
+from reelward.records import Candidates, Feedback, Judgement, Stats
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 
@@ -56,21 +56,15 @@ class Args:
     """Folder to create."""
     min_gain: Annotated[float, Field(ge=0, le=1)]
     """Closeness that a candidate must gain to replace the parent's best."""
-    measure: MeasureKind
-    """How motion is measured: gait (against the video), or fitness (a field of the robot)."""
-    field: str | None
-    """Field that the measure fitness averages; null for gait."""
-    goal: float | None
-    """Value of that field which counts as closeness 1; null for gait."""
-    worst: float
-    """Value of that field which counts as closeness 0, also of each step after a fall."""
+    measure: Path
+    """params.yaml, whose section `measure` says how motion is measured."""
 
 
 def main(args: Args) -> None:
     judgement = files.read_record(args.critique, Judgement)
     candidates = files.read_record(args.rollouts / "index.json", Candidates)
     before = files.read_record(args.parent_rewards / "feedback.json", Feedback)
-    measure = measures.load(args.measure, args.field, args.goal, args.worst)
+    measure = measures.read(args.measure)
     chosen = loop.choose(judgement, args.min_gain)
     stats = [
         files.read_record(args.rollouts / name / "stats.json", Stats)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from conftest import ROOT
 from skeleton import LEG, walker
 
 from reelward.critics import measured
@@ -20,6 +21,7 @@ from reelward.measures.gait import Gait
 from reelward.motion.record import Motion, from_json, to_json
 from reelward.motion.track import Track, pack
 from reelward.motion.video import encode_jpeg, encode_mp4
+from reelward.policy import About, Policy
 from reelward.records import (
     Candidates,
     CheckedCandidate,
@@ -34,6 +36,7 @@ from reelward.records import (
     VideoSource,
 )
 from reelward.runtime import files
+from reelward.sim.spaces import Box, Vector
 from stages import report, select
 
 GREY = np.full((32, 48, 3), 99, np.uint8)
@@ -117,7 +120,7 @@ class Study:
         with files.new_folder(iteration / "best") as best:
             short = walker(seconds=0.4)
             self.rollout(best, short, robot_motion(short.cut(0, 0), "biped", LEG, 0.04))
-            files.save_tensors(best / "policy.pt", {"about": {"env_steps": 0}})
+            policy(0).save(best / "policy.pt")
         self.film(iteration / "films/best.mp4", short)
 
     def expert(self, track: Track, motion: Motion, **provenance: Any) -> None:
@@ -172,7 +175,7 @@ class Study:
         with files.new_folder(at / "policies") as out:
             files.write_record(out / "index.json", index)
             for key in candidates:
-                files.save_tensors(out / f"{key}.pt", {"about": {"env_steps": 3000}})
+                policy(3000).save(out / f"{key}.pt")
                 rows = ["1000,nan,nan,0.1,0.5", "2000,10,50,0.2,0.5", "3000,30,90,0.4,0.5"]
                 head = "env_steps,return,episode_length,term/speed,std"
                 files.write_text(out / f"{key}.csv", "\n".join([head, *rows, ""]))
@@ -193,7 +196,7 @@ class Study:
             parent_best=self.data / "iterations" / parent / "best",
             parent_rewards=self.rewards / parent, selected_out=rewards / "selected.py",
             feedback_out=rewards / "feedback.json", history_out=rewards / "history.csv",
-            best_out=at / "best", min_gain=0.0, measure="gait", field=None, goal=None, worst=0.0,
+            best_out=at / "best", min_gain=0.0, measure=ROOT / "params.yaml",
         ))  # fmt: skip
         return name
 
@@ -243,6 +246,10 @@ class Study:
 
 def motion_in(folder: Path) -> Motion:
     return from_json(files.read_json(folder / "motion.json"))
+
+
+def policy(env_steps: int) -> Policy:
+    return Policy(About(Vector(2), Box(1), 2, "tanh", "biped", env_steps=env_steps))
 
 
 def finished_study(root: Path) -> Study:

@@ -106,11 +106,14 @@ def test_select_takes_no_policy_that_is_not_finite(tmp_path, kind):
     (tmp_path / "c0.py").write_text("the reward")
     files.write_record(tmp_path / "parent/feedback.json", Feedback())
     (tmp_path / "parent/history.csv").write_text("iteration\n")
+    (tmp_path / "params.yaml").write_text(
+        "measure: {kind: fitness, field: task_reward, goal: 1.0, worst: 0.0}"
+    )
     args = select.Args(
         "iter-00", tmp_path / "critique.json", tmp_path / "rollouts", tmp_path / "policies", tmp_path,
         tmp_path / "best0", tmp_path / "parent", tmp_path / "selected.py", tmp_path / "feedback.json",
-        tmp_path / "history.csv", tmp_path / "best", min_gain=0.0, measure="fitness",
-        field="task_reward", goal=1.0, worst=0.0,
+        tmp_path / "history.csv", tmp_path / "best", min_gain=0.0,
+        measure=tmp_path / "params.yaml",
     )  # fmt: skip
     if kind == "sound":
         select.main(args)

@@ -197,7 +197,8 @@ def params_fit(root: Path) -> list[str]:
         found += [f"{name}: {key} is no option" for key in given - options]
         found += [f"{name}: {key} given twice" for key in given & set(section)]
         found += [f"{name}: {key} not given" for key in options - given - set(section)]
-        found += [f"{name}: native not in params"] * ("native" in given and "native" not in tracked)
+        read = {"native", "measure"} & given
+        found += [f"{name}: {key} not in params" for key in read if key not in tracked]
         own = module(entry)
         if section and (f"${{{own}}}" not in entry["cmd"] or own not in tracked):
             found.append(f"{name}: its section is not unpacked into cmd, or not in params")
@@ -303,6 +304,7 @@ BREAKS = (
     (params_fit, "params.yaml", "gamma:", "# gamma:"),
     (params_fit, "dvc.yaml", "params: [train,", "params: [fetch,"),
     (params_fit, "dvc.yaml", "params: [train, native]", "params: [train]"),
+    (params_fit, "dvc.yaml", "params: [select, measure]", "params: [select]"),
     (params_fit, "dvc.yaml", "--iteration ${key} ${train}", "${train}"),
     (described, "dvc.yaml", "desc: PPO trains", "desc: trains"),
     (

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import scripted_server as scripted
+from conftest import ROOT
 from model_helpers import KEY
 from model_scene import (
     CLOCKED,
@@ -77,7 +78,7 @@ def judging(project: Path) -> critique.Args:
         expert=Path("expert"), criteria=Path("criteria.json"), rollouts=Path("rollouts"),
         parent=Path("parent"), out=Path("critique.json"), iteration="iter-00", task="walk",
         critic="vlm", model=MODEL, temperature=None, max_tokens=1000,
-        file=Path("critiques.yaml"), noise=0.03, measure="gait", field=None, goal=None, worst=0.0,
+        file=Path("critiques.yaml"), noise=0.03, measure=ROOT / "params.yaml",
     )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ def test_a_person_may_be_the_critic(judging: critique.Args) -> None:
     judging.file.write_text(
         f"iter-00:\n  c0: {entry}confidence: 0.8}}\n  c1: {entry}confidence: 2.0}}\n"
     )
-    with pytest.raises(InputError, match="iter-00.c1.confidence: .*less than or equal to 1"):
+    with pytest.raises(InputError, match="iter-00.c1.confidence = 2.0: .*less than or equal to 1"):
         critique.main(judging)
     judging.file.write_text(judging.file.read_text().replace("2.0", "0.9"))
     critiques = judgement(judging).candidates
@@ -153,10 +154,7 @@ def test_when_every_candidate_fails_the_parents_reward_stays(
             history_out=Path("history.csv"),
             best_out=Path("new"),
             min_gain=0.0,
-            measure="gait",
-            field=None,
-            goal=None,
-            worst=0.0,
+            measure=ROOT / "params.yaml",
         )  # fmt: skip
     )
     assert Path("selected.py").read_text() == CLOCKED

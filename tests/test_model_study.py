@@ -41,7 +41,7 @@ def check_replay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     args = describe.Args(
         expert=Path("data/expert/keyframes"), out=Path("scratch/again.json"),
         task="walk like the person in the video", critic="vlm", model="scripted",
-        temperature=None, max_tokens=8000, measure="gait", field=None, goal=None, worst=0.0,
+        temperature=None, max_tokens=8000, measure=Path("params.yaml"),
     )  # fmt: skip
     with monkeypatch.context() as here:
         here.chdir(folder)

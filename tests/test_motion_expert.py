@@ -198,7 +198,7 @@ def run_stage(video, out, *more):
         sys.executable, "-m", "stages.keyframes", "--video", str(video),
         "--weights", str(out.parent / "pose"), "--out", str(out), "--shot", "auto",
         "--subject", "auto", "--tiles", "8", "--stature", "1.65", "--time_scale", "None",
-        "--measure", "gait", "--field", "None", "--goal", "None", "--worst", "0.0", *more,
+        "--measure", str(ROOT / "params.yaml"), *more,
     ]  # fmt: skip
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=out.parent, env=env, capture_output=True, text=True)

@@ -91,7 +91,7 @@ def rollouts(args: train.Args, out: Path) -> None:
     rollout.main(
         rollout.Args(
             policies=args.out, rewards=args.rewards, out=out, robot="biped", native=args.native,
-            seed=1, episodes=1, seconds=1.0, measure="gait", field=None, goal=None, worst=0.0,
+            seed=1, episodes=1, seconds=1.0, measure=ROOT / "params.yaml",
         )
     )  # fmt: skip
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from reelward.measures.base import Measure
 from reelward.measures.fitness import Fitness
 from reelward.measures.gait import Gait
 from reelward.records import MeasureKind
 from reelward.runtime.errors import InputError
+from reelward.runtime.validation import read_yaml
+
+
+def read(params: Path) -> Measure:
+    """The measure of a params.yaml. Raises InputError."""
+    return load(**read_yaml(params)["measure"])
 
 
 def load(
