@@ -38,7 +38,7 @@ class Args:
     """Sampling temperature of the critic's model; null for its server's default."""
     max_tokens: Annotated[int, Field(ge=100)]
     """Most tokens that the critic's model may write in an answer."""
-    measure: Path
+    measure: Path = Path("params.yaml")
     """params.yaml, whose section `measure` says how motion is measured."""
 
 

@@ -3,8 +3,8 @@
 reads   expert/         motion.json, sheet.jpg
         criteria.json   the expert in the critic's words
         parent/         selected.py and feedback.json: the parent's reward and what it brought
-        parent_sheet    contact sheet of the parent's best, for an author that looks at it; there is none
-                        after a fall at the start, and of a robot without pictures
+        parent_best/    sheet.jpg, the contact sheet of the parent's best, for an author that looks at
+                        it; there is none after a fall at the start, and of a robot without pictures
 
 writes  proposal.json   of each candidate its text, where its training starts and why it is proposed,
                         and the calls to a model
@@ -24,7 +24,7 @@ from reelward.authors.base import Brief
 from reelward.language import read_native
 from reelward.measures.shared import unshared
 from reelward.motion.record import from_json
-from reelward.records import AuthorKind, Criteria, Evidence, Feedback, ModelSettings
+from reelward.records import AuthorKind, Criteria, CriticKind, Evidence, Feedback, ModelSettings
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.sim.robot import load_robot
@@ -38,8 +38,8 @@ class Args:
     """criteria.json of the expert."""
     parent: Path
     """Folder of the parent's selected.py and feedback.json."""
-    parent_sheet: Path
-    """Contact sheet of the parent's best."""
+    parent_best: Path
+    """Folder of the parent's best."""
     out: Out
     """proposal.json to write."""
     robot: str
@@ -48,8 +48,8 @@ class Args:
     """params.yaml, whose section `native` names the user's own reward terms."""
     task: str
     """What the robot learns, in a sentence."""
-    critic_model: str | None
-    """Name of the critic's model. Its server must answer before anything is trained."""
+    critic: CriticKind
+    """The critic. If it is a model (vlm), its server must answer before anything is trained."""
     author: AuthorKind
     """Who writes: measured (no model), llm (a model), or fixed (the parent's reward, unchanged)."""
     candidates: Annotated[int, Field(ge=1, le=16)]
@@ -69,7 +69,7 @@ class Args:
 def brief(args: Args) -> Brief:
     sheets = {
         "the expert": args.expert / "sheet.jpg",
-        "the robot trained on the reward below": args.parent_sheet,
+        "the robot trained on the reward below": args.parent_best / "sheet.jpg",
     }
     if args.evidence != "sheets":
         sheets = {}
@@ -91,7 +91,7 @@ def brief(args: Args) -> Brief:
 
 
 def main(args: Args) -> None:
-    if args.critic_model:
+    if args.critic == "vlm":
         from reelward.models.server import ready  # here, because its client is slow to load
 
         ready("critic")

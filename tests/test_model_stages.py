@@ -231,8 +231,8 @@ def test_an_unreachable_server_stops_a_stage_before_any_work(
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     proposing = propose.Args(
         expert=Path("expert"), criteria=Path("criteria.json"), parent=Path("nowhere"),
-        parent_sheet=Path("parent/sheet.jpg"), out=Path("proposal.json"), robot="biped",
-        native=Path("params.yaml"), task="walk", critic_model=MODEL, author="measured",
+        parent_best=Path("parent"), out=Path("proposal.json"), robot="biped",
+        native=Path("params.yaml"), task="walk", critic="vlm", author="measured",
         candidates=2, model=None, temperature=None, max_tokens=1000, evidence="critique",
     )  # fmt: skip
     for attempt in (lambda: critique.main(judging), lambda: propose.main(proposing)):

@@ -83,19 +83,20 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(Args: type[A], argv: list[str]) -> A:
-    """The options as `Args`, a dataclass without defaults. Raises InputError with a line for each
-    option that is wrong."""
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    """The options as `Args`, a dataclass. Raises InputError with a line for each option that is
+    wrong."""
+    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     hints = get_type_hints(Args, include_extras=True)
     for name, hint in hints.items():
+        required = not hasattr(Args, name)
         flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
         if _takes(hint, bool):
-            parser.add_argument(*flags, action=argparse.BooleanOptionalAction, required=True)
+            parser.add_argument(*flags, action=argparse.BooleanOptionalAction, required=required)
         else:
             several = "+" if _takes(hint, tuple) else None
-            parser.add_argument(*flags, nargs=several, required=True)
+            parser.add_argument(*flags, nargs=several, required=required)
     texts = vars(parser.parse_args(argv))
-    values = {name: _converted(hint, texts[name]) for name, hint in hints.items()}
+    values = {name: _converted(hints[name], text) for name, text in texts.items()}
     if complaints := validate(Args, values):
         raise InputError("\n".join(complaints))
     return Args(**values)
