@@ -94,7 +94,7 @@ def test_another_machine_goes_on_with_what_it_needs(mine: Path, tmp_path: Path) 
 
     reelward(clone, "extend")
     output = dvc(clone, "repro", "--pull", "--allow-missing", "propose@iter-01")
-    assert ran(output) == ["propose@iter-01"]
+    assert ran(output) == ["check", "propose@iter-01"]
     assert (clone / "data/iterations/iter-00/best/sheet.jpg").is_file()
     assert not (clone / "data/iterations/iter-00/policies").exists()
 
