@@ -70,7 +70,6 @@ def test_hosts_domains_and_networks_are_exempt(
         ({}, {"no_proxy": [], "NO_PROXY": []}),
         ({"NO_PROXY": "a.lan, ::1"}, {"no_proxy": ["a.lan"], "NO_PROXY": ["a.lan"]}),
         ({"no_proxy": "a.lan", "NO_PROXY": "b.lan"}, {"no_proxy": ["a.lan"], "NO_PROXY": ["b.lan"]}),
-        ({"no_proxy": "*"}, {"no_proxy": ["*"], "NO_PROXY": ["*"]}),
     ],
 )  # fmt: skip
 def test_loopback_is_exempt_for_every_library(
@@ -87,6 +86,17 @@ def test_loopback_is_exempt_for_every_library(
             assert sorted(entries) == sorted({*hosts, "localhost", "127.0.0.1", "::1"})
     assert getproxies()["http"] == "http://10.0.0.1:3128"
     assert proxy_bypass("localhost") and proxy_bypass("127.0.0.1:4200") and proxy_bypass("::1")
+
+
+def test_where_no_proxy_is_meant_for_anything_nothing_is_added(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTP_PROXY", "http://10.0.0.1:3128")
+    direct_to_loopback()
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "*"
+    assert proxy_bypass("localhost") and proxy_bypass("10.0.0.7")
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])

@@ -32,7 +32,7 @@ expert, learner = (robot_motion(walker(sway=s), "biped", LEG, 1.0) for s in (4.0
 comparison = load("gait").compare(from_json(to_json(expert)), learner)
 (row,) = (row for row in comparison.rows if row.name == "nod")
 assert abs(row.expert - 4.0) < 0.1 and abs(row.off - 0.5) < 0.1, row
-assert "the head nods" in headings(comparison)["wrong"]
+assert "the head nods" in headings(comparison, ())["wrong"]
 critique = Critique(**dict(comparison), verdict="same", measured_verdict="same")
 lines = history("", Feedback(critique=critique), "c0", list(load("gait").figures)).splitlines()
 assert lines[0].endswith(",nod") and lines[1].split(",")[-1] == str(row.learner), lines
