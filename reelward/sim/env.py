@@ -83,6 +83,7 @@ class Env:
         self.mirror = Mirror(robot, self.device) if symmetric else None
         low, high = _floats(robot.mj_model.actuator_ctrlrange, self.device).T
         self._ctrl_mid, self._ctrl_half = (low + high) / 2, (high - low) / 2
+        self._driven_by = torch.tensor(robot.driven_by, device=self.device)
         self._observed = torch.tensor(robot.observed, device=self.device)
         height = None if robot.base.free or not robot.base.height else robot.base.height.column
         bounded = [i for i in robot.observed if i != height]
@@ -147,7 +148,7 @@ class Env:
         if self.mirror is not None:
             action = self.mirror.actions(action, self.clock.second_half)
         t.action = action
-        self.physics.ctrl.copy_(self._ctrl_mid + self._ctrl_half * action)
+        self.physics.ctrl.copy_(self._ctrl_mid + self._ctrl_half * action[:, self._driven_by])
         self.physics.step(self.robot.substeps)
         self.fields.forget()
         t.age += 1
@@ -274,7 +275,7 @@ def _tensors(
         clock=clock, age=torch.zeros(n, dtype=torch.int64, device=device),
         action=action, prev_action=torch.zeros_like(action),
         air_time=air_time, contact_time=torch.zeros_like(air_time),
-        root=root, root_only=index([root]),
+        root=root, root_only=index([root]), tree=index(m.body_rootid),
         joint_q=index(j.qposadr[0] for j in joints), joint_v=index(j.dofadr[0] for j in joints),
         bodies=index(m.body(b).id for b in robot.bodies.values()),
         keypoint_body=bodies, keypoint_at=places,

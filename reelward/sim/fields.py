@@ -68,6 +68,8 @@ class Tensors:
     """index of the root body"""
     root_only: Tensor
     """[1] the same"""
+    tree: Tensor
+    """[all bodies] index of the body with which the kinematic tree of each begins"""
     joint_q: Tensor
     """[joints] columns of qpos"""
     joint_v: Tensor
@@ -218,9 +220,9 @@ def keypoint_vel(t: Tensors) -> Tensor:
 
 def _velocity(t: Tensors, bodies: Tensor) -> Tensor:
     """Velocity of the origins of `bodies [B]` -> `[N, B, 3]`. MuJoCo's cvel holds the angular
-    velocity and the linear velocity at the tree's centre of mass."""
+    velocity and the linear velocity at the centre of mass of the body's own tree."""
     w, v = t.cvel[:, bodies].split(3, -1)
-    arm = t.xpos[:, bodies] - t.subtree_com[:, None, t.root]
+    arm = t.xpos[:, bodies] - t.subtree_com[:, t.tree[bodies]]
     return (v + w.cross(arm, dim=-1)).float()
 
 

@@ -267,11 +267,22 @@ class Robot(BaseRobot):
         return np.array(m.qpos0 if key is None else m.key(key).qpos)
 
     @cached_property
-    def actuators(self) -> tuple[str, ...]:
-        """Our names of the actuators, in the model's order: those of the joints they drive."""
+    def _driven(self) -> tuple[str, ...]:
+        """Our names of the joints that the model's actuators drive, in the model's order."""
         ours = {theirs: name for name, theirs in self.joints.items()}
         m = self.mj_model
         return tuple(ours[m.joint(m.actuator_trnid[i, 0]).name] for i in range(m.nu))
+
+    @cached_property
+    def actuators(self) -> tuple[str, ...]:
+        """Our names of the actuators, those of the joints they drive, in the order of `joints`: the
+        columns of an action."""
+        return tuple(name for name in self.joints if name in self._driven)
+
+    @property
+    def driven_by(self) -> tuple[int, ...]:
+        """For each actuator of the model, the column of an action that drives it."""
+        return tuple(self.actuators.index(name) for name in self._driven)
 
     @cached_property
     def foot_sensors(self) -> tuple[tuple[int, ...], ...]:
