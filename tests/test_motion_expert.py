@@ -116,6 +116,31 @@ def test_a_moving_camera_changes_the_figures_little(walk, tmp_path):
     assert got["step"].value == pytest.approx(still["step"].value, rel=0.06)
 
 
+def test_a_shot_that_is_not_upright_is_left_out(tmp_path):
+    """The clip turned upside down, and after it as it is."""
+    images = [f.image for f in frames(real("human_walk_side.mp4"))]
+    path = tmp_path / "turned.mp4"
+    path.write_bytes(encode_mp4([i[::-1, ::-1] for i in images[:40]] + images[:45], 30.0, 18))
+    model = PoseModel(weights())
+    assert measure(path, model, WISH, quiet).chosen == 1
+    with pytest.raises(VideoError, match=r"turned\.mp4: .* turned by 17\d degrees"):
+        measure(path, model, replace(WISH, shot=0), quiet)
+
+
+@pytest.mark.parametrize("shots, wish, words", [
+    (1, None, "the video lasts 0.80 s"),
+    (3, None, "the longest one lasts 0.93 s"),
+    (3, 0, "shot 0 lasts 0.80 s"),
+])  # fmt: skip
+def test_a_clip_that_is_too_short_is_named_so(tmp_path, shots, wish, words):
+    path, images = tmp_path / "short.mp4", []
+    for k, count in enumerate((24, 28, 20)[:shots]):
+        images += [scenery(96, 160, seed=k) // (k + 1)] * count
+    path.write_bytes(encode_mp4(images, 30.0, quality=10))
+    with pytest.raises(VideoError, match=f"longer than 1 s, {words}"):
+        measure(path, PoseModel(weights()), replace(WISH, shot=wish), quiet)
+
+
 def test_a_treadmill_changes_the_figures_little(walk, tmp_path):
     """The woman of the same clip, cut out and put before a still picture, where she stays in the middle."""
     wall, images = scenery(280, 400, seed=3), []

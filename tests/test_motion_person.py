@@ -1,5 +1,6 @@
 """A person on video: the camera, the track, and what a view can give."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,31 @@ def test_walking_backwards_has_a_negative_speed(turn):
         motion = reference(subject, 1.0)
         assert (motion.descriptors["speed"].value < 0) is backwards
         assert (BACKWARDS in motion.notes) is backwards
+
+
+def rotated(seen, degrees):
+    """The same points in a picture that is turned clockwise by `degrees [T]` or one number."""
+    angle = np.radians(np.broadcast_to(degrees, len(seen.times)))
+    turn = np.moveaxis([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], 2, 0)
+    return replace(seen, points=np.einsum("tij,tkj->tki", turn, seen.points - 300) + 300)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("degrees", [90, 180, 270, 60, -60])
+def test_a_film_that_is_not_upright_is_refused(degrees, turn):
+    seen = rotated(seen_from(walker(fps=30, lean=0.0, sway=0.0), turn), degrees)
+    with pytest.raises(person.NotUpright, match="turn the film upright") as error:
+        from_points(seen, 600, count=8, stature=1.65, time_scale=1.0)
+    angle = min(degrees % 360, -degrees % 360)
+    assert f"turned by {angle} degrees in 100 % of the pictures" in str(error.value)
+
+
+@pytest.mark.parametrize("part, refused", [(0.1, False), (0.4, True)])
+def test_a_body_that_falls_has_no_gait(part, refused):
+    seen = seen_from(walker(fps=30), 1)
+    lies = np.where(np.linspace(0, 1, len(seen.times)) > 1 - part, 85.0, 0.0)
+    with pytest.raises(person.NotUpright, match="falls") if refused else nullcontext():
+        from_points(rotated(seen, lies), 600, count=8, stature=1.65, time_scale=1.0)
 
 
 def test_the_toes_tell_forward_on_the_spot():

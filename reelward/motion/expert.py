@@ -12,7 +12,7 @@ import numpy as np
 
 from reelward.motion import shots, silhouette
 from reelward.motion.cycle import Pick
-from reelward.motion.person import in_view
+from reelward.motion.person import LEAST_S, NotUpright, in_view
 from reelward.motion.pose import SEEN, Follower, PoseModel
 from reelward.motion.sheet import Place as Pixels
 from reelward.motion.sheet import Stroke, Tile
@@ -81,8 +81,13 @@ def measure(path: Path, model: PoseModel, wish: Wish, progress: Progress) -> Exp
     if wish.shot is not None:
         wanted = [ranks[wish.shot]]
     subjects: dict[int, Subject] = {}
+    tilted = None
     for rank in wanted:
-        subject = _follow(path, info, model, cuts[rank.shot], rank, wish, progress)
+        try:
+            subject = _follow(path, info, model, cuts[rank.shot], rank, wish, progress)
+        except NotUpright as e:
+            tilted = NotUpright(f"{path}: {e}")
+            continue
         if subject:
             period = subject.period
             subjects[rank.shot] = subject
@@ -93,13 +98,27 @@ def measure(path: Path, model: PoseModel, wish: Wish, progress: Progress) -> Exp
                 cycles=subject.track.seconds / period.value if period else 0.0,
             )
     if not subjects:
-        raise VideoError(
-            f"{path}: no subject: expected one person wholly in view for a second or more, or one "
-            "moving body before a plain background; choose another section or crop"
-        )
+        raise tilted or VideoError(f"{path}: no subject: {_missing(info, cuts, wish)}")
     chosen = max(subjects, key=lambda k: ranks[k].score)
     tiles = _tiles(frames(path, side=SIDE), subjects[chosen])
     return Expert(subjects[chosen], tiles, cuts, ranks, chosen)
+
+
+def _missing(info: Info, cuts: list[Shot], wish: Wish) -> str:
+    """What a video without a subject lacks."""
+    longest = max(cuts, key=lambda s: s.last - s.first)
+    which = "the video" if len(cuts) == 1 else "the longest one"
+    if wish.shot is not None:
+        longest, which = cuts[wish.shot], f"shot {wish.shot}"
+    if (longest.last - longest.first - 1) / info.fps < LEAST_S:
+        return (
+            f"expected a shot longer than {LEAST_S:g} s, {which} lasts "
+            f"{longest.stop - longest.start:.2f} s; choose a longer section"
+        )
+    return (
+        "expected one person wholly in view for a second or more, or one moving body before a plain "
+        "background; choose another section or crop"
+    )
 
 
 def _glances(stream: Iterable[Frame], model: PoseModel, cuts: list[Shot]) -> list[Rank]:

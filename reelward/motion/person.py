@@ -10,7 +10,7 @@ import numpy as np
 from reelward.motion.camera import Camera, moved
 from reelward.motion.pose import NAMES, Follower, Pose
 from reelward.motion.track import Scale, Track, on_clock
-from reelward.motion.video import Frame, repeats, thumbnail
+from reelward.motion.video import Frame, VideoError, repeats, thumbnail
 
 GAP_S = 0.25
 """gaps without a pose up to this length are bridged"""
@@ -31,6 +31,12 @@ FRONTAL = 0.4
 LOOKS = 0.04
 """if the toes are ahead of the heels by more than this fraction of the body's height, they tell where
 the body looks"""
+UPRIGHT_DEG, TILTED = 45.0, 0.2
+"""largest angle of an upright trunk against the vertical, and the fraction of the frames that may exceed it"""
+
+
+class NotUpright(VideoError):
+    """A body that is not upright in the picture."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,20 @@ def to_track(seen: Followed) -> tuple[Track, bool]:
         points = track.points * np.array([-1, 1], np.float32)
         track = Track(points, track.confidence, track.fps, track.names)
     return track, turned
+
+
+def require_upright(track: Track) -> None:
+    """Raises NotUpright if the line from hip to shoulder is not upright. Then the film is turned, or the
+    body lies, crawls, falls or turns over."""
+    up = track.point("shoulder") - track.centre
+    angle = np.abs(np.degrees(np.arctan2(up[:, 0], up[:, 1])))
+    tilted = angle > UPRIGHT_DEG
+    if tilted.mean() > TILTED:
+        raise NotUpright(
+            f"expected an upright body, got one turned by {np.median(angle[tilted]):.0f} degrees in "
+            f"{100 * tilted.mean():.0f} % of the pictures: turn the film upright before it is fetched; "
+            "a body that lies, crawls, falls or turns over has no gait to measure"
+        )
 
 
 def facing(track: Track) -> float:

@@ -86,7 +86,8 @@ def follow_person(
     time_scale: float | None,
 ) -> Person | None:
     """The person that `follower` finds, with `count` keyframes. `high` is the height of the
-    pictures (pixels). None if the person is not wholly in view for long enough."""
+    pictures (pixels). None if the person is not wholly in view for long enough.
+    Raises `person.NotUpright`."""
     seen = person.follow(stream, follower)
     if seen is None:
         return None
@@ -96,8 +97,9 @@ def follow_person(
 def from_points(
     seen: person.Followed, high: int, *, count: int, stature: float, time_scale: float | None
 ) -> Person:
-    """The person from the points of each frame."""
+    """The person from the points of each frame. Raises `person.NotUpright`."""
     track, turned = person.to_track(seen)
+    person.require_upright(track)
     scale = person.scale_of(track, stature, time_scale)
     period = gait_period(track, scale.leg)
     known = seen.camera >= CAMERA_KNOWN
