@@ -20,6 +20,7 @@ from flows import environment
 from reelward.runtime.errors import InputError, NetworkError
 from reelward.runtime.explain import explain
 from reelward.runtime.options import CONFIG, one_line_mistakes
+from reelward.runtime.words import show
 
 
 def run(
@@ -37,11 +38,11 @@ def run(
         values = parsed(module, function)
         environment.for_flow()
         if begin and (reason := begin(**values)):
-            print(f"nothing to do: {reason}")
+            show(f"nothing to do: {reason}")
         else:
             _with_prefect(function, values)
         if closing:
-            print(closing())
+            show(closing())
 
     return guarded(module, main)
 
@@ -70,7 +71,7 @@ def guarded(module: str, main: Callable[[], None]) -> int:
         code, text = explain(e)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would end in a traceback
     text = text if text.startswith("reelward ") else f"reelward {module}: {text}"
-    print(text, file=sys.stderr)
+    show(text, sys.stderr)
     return code
 
 

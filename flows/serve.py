@@ -26,6 +26,7 @@ from reelward.runtime.errors import InputError, ResourceError
 from reelward.runtime.locks import lock
 from reelward.runtime.processes import death_signal
 from reelward.runtime.validation import shortened
+from reelward.runtime.words import show
 
 HOST = "127.0.0.1"
 PORT = "PREFECT_SERVER_API_PORT"
@@ -129,13 +130,13 @@ def run() -> None:
         )  # fmt: skip
         if done.returncode:
             raise ResourceError(f"prefect deploy: {done.stdout}")
-        print(f"the page: {page}, its password is in {environment.PROFILES}", flush=True)
-        print(f"in another shell: export PREFECT_API_URL={url}", flush=True)
+        show(f"the page: {page}, its password is in {environment.PROFILES}")
+        show(f"in another shell: export PREFECT_API_URL={url}")
         with suppress(KeyboardInterrupt):
             while server.poll() is None and worker.poll() is None:
                 time.sleep(0.5)
             raise ResourceError("server or worker ended by itself")
-    print("stopped")
+    show("stopped")
 
 
 def make_pool() -> None:

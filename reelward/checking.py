@@ -21,7 +21,7 @@ from reelward.language.native import Settings, native_terms, read_native
 from reelward.language.source import MAX_SOURCE
 from reelward.runtime.jail import JailError, JailMissing, jailed, layers
 from reelward.runtime.settings import setting
-from reelward.runtime.words import counted
+from reelward.runtime.words import counted, show
 from reelward.sim.field import Field
 from reelward.sim.gymnasium_robot import GymnasiumRobot
 from reelward.sim.robot import AnyRobot, load_robot, robot_from
@@ -236,20 +236,20 @@ def cli_check(
     result = checked(source, load_robot(robot), native, require_jail=require_jail)
     jail = [name for name, active in layers().items() if active]
     if as_json:
-        print(json.dumps(_as_json(result) | {"jail": jail}, indent=1))
+        show(json.dumps(_as_json(result) | {"jail": jail}, indent=1))
     elif result.ok:
         for name, line in result.terms.items():
-            print(f"{name:20} [N]  line {line}")
+            show(f"{name:20} [N]  line {line}")
         clock = f"period {result.period:g} s" if result.period else "no gait clock"
-        print(
+        show(
             f"{counted(len(result.terms), 'term')}, {counted(result.nodes, 'operation')}, {clock}; "
             f"reads {', '.join(result.inputs)}; jail: {', '.join(jail)}"
         )
     else:
         for e in result.errors:
-            print(f"{file}:{e.line}:{e.col}: {e.code}: {e.message}")
+            show(f"{file}:{e.line}:{e.col}: {e.code}: {e.message}")
             if e.hint:
-                print(f"    fix: {e.hint}")
+                show(f"    fix: {e.hint}")
     return 0 if result.ok else 1
 
 
@@ -264,7 +264,7 @@ def _as_json(result: RewardCheck) -> dict[str, object]:
 def cli_fields(robot: str, as_json: bool = False) -> int:
     """Prints the robot card: every field that a reward may read."""
     fields = load_robot(robot).fields
-    print(json.dumps([asdict(f) for f in fields], indent=1) if as_json else robot_card(fields))
+    show(json.dumps([asdict(f) for f in fields], indent=1) if as_json else robot_card(fields))
     return 0
 
 

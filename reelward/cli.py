@@ -13,6 +13,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
+from reelward.runtime.words import show
+
 app = SubcommandApp()
 
 
@@ -55,7 +57,7 @@ def new(
     require_clone()
     with lock(study.LEDGER):  # a running flow commits to the branch that is checked out here
         study.new(name, Choice(preset, robot, video, task, seed, author, critic), from_, reward)
-    print(
+    show(
         f"on branch study/{name}; next: dvc repro keyframes, look at "
         "data/expert/keyframes/followed.jpg, then dvc repro or python -m flows.learn --iterations 3"
     )
@@ -77,7 +79,7 @@ def open_(name: Positional[str]) -> None:
         if study.short(name) == study.checked_out():  # perhaps by git, which brings no data
             study.bring_data()
         study.enter(name)
-    print(f"on branch study/{study.short(name)}; see what would run: reelward plan")
+    show(f"on branch study/{study.short(name)}; see what would run: reelward plan")
 
 
 @app.command(name="list")
@@ -93,12 +95,12 @@ def list_(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     require_clone()
     studies = overview()
     if as_json:
-        print(json.dumps([dataclasses.asdict(s) for s in studies], indent=1))
+        show(json.dumps([dataclasses.asdict(s) for s in studies], indent=1))
     elif studies:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-        print("\n".join(lines(studies, width)))
+        show("\n".join(lines(studies, width)))
     else:
-        print("no studies yet; make one: reelward new NAME")
+        show("no studies yet; make one: reelward new NAME")
 
 
 @app.command
@@ -117,7 +119,7 @@ def extend(to: int | None = None) -> None:
     with lock(study.LEDGER):
         names = study.extend(to)
     count, last = counted(len(names), "iteration"), list(names)[-1]
-    print(
+    show(
         f"loop.yaml has {count}, the last {last}; next: dvc repro, then commit what it brought: "
         f"git add loop.yaml dvc.lock metrics.json rewards && git commit -m {last}\n"
         f"or let the flow do both: python -m flows.learn --iterations {len(names)}"
@@ -138,17 +140,17 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     require_clone()
     steps = planning.plan()
     if as_json:
-        print(json.dumps([dataclasses.asdict(s) for s in steps], indent=1))
+        show(json.dumps([dataclasses.asdict(s) for s in steps], indent=1))
         return
     costly = [s for s in steps if s.kind != "free"]
     for s in costly:
         maybe = "" if s.certain else "maybe: "
         size = f" ({planning.interval(*s.env_steps)} env-steps)" if s.env_steps else ""
-        print(f"{s.kind:10}{s.stage:20}{maybe}{'; '.join(s.why)}{size}")
+        show(f"{s.kind:10}{s.stage:20}{maybe}{'; '.join(s.why)}{size}")
     paid = counted(len(costly), "training or paid call", "trainings or paid calls")
     trainings = [s.env_steps for s in costly if s.env_steps]
     total = planning.interval(*map(sum, zip(*trainings, strict=True))) if trainings else ""
-    print(
+    show(
         f"{paid} and {counted(len(steps) - len(costly), 'free stage')} to run"
         + f"; {total} env-steps, except what DVC restores from its run-cache" * bool(total)
     )
@@ -191,11 +193,11 @@ def diff(
     if html is not None:
         write_text(html, html_page(comparison))
     if as_json:
-        print(json.dumps(dataclasses.asdict(comparison), indent=1))
+        show(json.dumps(dataclasses.asdict(comparison), indent=1))
     elif html is None:
         print_comparison(comparison, Console(highlight=False))
     else:
-        print(f"wrote {html}")
+        show(f"wrote {html}")
 
 
 @app.command
@@ -249,13 +251,13 @@ def main() -> None:
         with one_line_mistakes("reelward", commands(app)):
             app.cli(prog="reelward", description=__doc__, config=CONFIG)
     except KeyboardInterrupt:
-        print("reelward: stopped", file=sys.stderr)
+        show("reelward: stopped", sys.stderr)
         sys.exit(130)
     except Exception as e:
         from reelward.runtime.explain import explain
 
         code, text = explain(e)
-        print(f"reelward: {text}", file=sys.stderr)
+        show(f"reelward: {text}", sys.stderr)
         sys.exit(code)
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from reelward.runtime.processes import die_with_parent, stop_in_one_line
+from reelward.runtime.words import show
 
 if sys.argv[0] == "-m":  # `python -m stages.NAME` is importing what it needs, which takes seconds
     module = sys.orig_argv[sys.orig_argv.index("-m") + 1]
@@ -19,5 +20,5 @@ if sys.argv[0] == "-m" and {"-h", "--help"} & set(sys.argv):  # likewise
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... --help | head` ends quietly
     file = module.partition(".")[2] or "__main__"
-    print(usage(Path(__file__).with_name(f"{file}.py"), module))
+    show(usage(Path(__file__).with_name(f"{file}.py"), module))
     sys.exit()

@@ -215,7 +215,8 @@ def file_complaints(params: dict[str, Any], needs_video: bool) -> list[str]:
     file = critique.get("file")
     if isinstance(file, str) and not Path(file).is_file():
         lines.append(
-            f"critique.file = {file}: expected a file, there is none; copy prompts/critiques.yaml to it"
+            f"critique.file = {shortened(file)}: expected a file, there is none; copy "
+            "prompts/critiques.yaml to it"
         )
     elif isinstance(file, str) and critique.get("critic") == "person":
         lines += person.complaints(Path(file))
@@ -223,8 +224,8 @@ def file_complaints(params: dict[str, Any], needs_video: bool) -> list[str]:
     local = isinstance(source, str) and not re.match("pypi:|.*://", source)
     if local and needs_video and not Path(str(source)).is_file():
         lines.append(
-            f"fetch.source = {source}: expected a file, a link or pypi:NAME==VERSION/path, there is no "
-            "such file"
+            f"fetch.source = {shortened(source)}: expected a file, a link or "
+            "pypi:NAME==VERSION/path, there is no such file"
         )
     return lines
 
@@ -263,14 +264,16 @@ def complaints(params: dict[str, Any], commands: dict[str, str], where: str) -> 
         if kind in ASK_A_MODEL and not model:
             lines.append(f"{name}.model is missing: {key} is {kind}, name its model")
         if kind not in ASK_A_MODEL and model:
-            lines.append(f"{name}.model = {model}: {key} is {kind}, expected null")
+            lines.append(f"{name}.model = {shortened(model)}: {key} is {kind}, expected null")
         if isinstance(model, str) and not MODEL.fullmatch(model):
-            lines.append(f"{name}.model = {model}: expected a model's name without apostrophes")
+            lines.append(
+                f"{name}.model = {shortened(model)}: expected a model's name without apostrophes"
+            )
     for name, content in params.items():
         if name in shared or name == "measure" or not isinstance(content, dict):
             continue
         if name not in STAGES:
-            lines.append(f"{name}: no stage of this name; {nearest(name, STAGES)}")
+            lines.append(f"{shortened(name)}: no stage of this name; {nearest(name, STAGES)}")
             continue
         Options = import_module(f"stages.{name}").Args
         lines += validate(Options, content, f"{name}.")

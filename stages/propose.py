@@ -27,6 +27,7 @@ from reelward.motion.record import from_json
 from reelward.records import AuthorKind, Criteria, CriticKind, Evidence, Feedback, ModelSettings
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.words import show
 from reelward.sim.robot import load_robot
 
 
@@ -98,7 +99,7 @@ def main(args: Args) -> None:
     about = brief(args)
     if about.feedback.first:
         for sentence in unshared(about.expert, about.robot):
-            print(f"reelward propose: {sentence}", file=sys.stderr)
+            show(f"reelward propose: {sentence}", sys.stderr)
     files.write_record(args.out, author(args.author).propose(about))
 
 

@@ -21,6 +21,7 @@ from reelward.language import read_native
 from reelward.records import Candidate, Candidates, CheckedCandidate, Proposal
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.words import show
 from reelward.sim.robot import load_robot
 from reelward.studies import ledger
 
@@ -80,7 +81,7 @@ def main(args: Args) -> None:
         index[i] = judged(index[i], check)
     for line in index:
         if line.error:
-            print(f"reelward rewards: {line.name} is refused: {line.error}", file=sys.stderr)
+            show(f"reelward rewards: {line.name} is refused: {line.error}", sys.stderr)
     with files.new_folder(args.out) as out:
         for candidate, line in zip(proposal.candidates, index, strict=True):
             if line.file:

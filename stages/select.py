@@ -28,6 +28,7 @@ from reelward.policy import Policy
 from reelward.records import Candidates, Feedback, Judgement, Stats
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
+from reelward.runtime.words import show
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def main(args: Args) -> None:
         kept=0 if chosen else loop.kept(before),
     )
     if advice:
-        print(f"reelward select: {advice}", file=sys.stderr)
+        show(f"reelward select: {advice}", sys.stderr)
 
     with files.new_folder(args.best_out) as best:
         if chosen is None:

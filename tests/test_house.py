@@ -253,6 +253,20 @@ def kept_apart(root: Path) -> list[str]:
     return found
 
 
+def printed_by_one(root: Path) -> list[str]:
+    """Lines hold names, files and answers of others, which a terminal may obey. `words.show` prints
+    them as escapes; rich, with markup of its own, does so in texts."""
+    own = root / "reelward/runtime/words.py"
+    return [
+        f"{path.relative_to(root)}:{node.lineno}: {name}"
+        for path in sources(root)
+        if path != own
+        for node in ast.walk(parsed(path.read_text()))
+        if isinstance(node, ast.Call)
+        and re.fullmatch(r"print|(sys\.)?(stderr|stdout)\.write", name := ast.unparse(node.func))
+    ]
+
+
 RULES = (
     deps_tell_the_truth,
     arrows_run_down,
@@ -261,6 +275,7 @@ RULES = (
     described,
     paid_for_once,
     kept_apart,
+    printed_by_one,
 )
 
 
@@ -319,6 +334,8 @@ BREAKS = (
         "data/expert/criteria.json]",
         "data/expert/criteria.json: {persist: true}]",
     ),
+    (printed_by_one, "stages/rewards.py", "show(", "print("),
+    (printed_by_one, "flows/command.py", "show(text, sys.stderr)", "sys.stderr.write(text)"),
     (kept_apart, "dvc.yaml", "outs: [report]", "outs: [page]"),
     (kept_apart, ".dvcignore", ".gitignore", ""),
     (kept_apart, ".gitignore", "/data/", "/data/expert/"),

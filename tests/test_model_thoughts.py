@@ -175,6 +175,17 @@ def test_a_stream_that_nobody_asked_for_is_read(
     assert chat.exchanges[0].reply.completion_tokens == 5
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("inside", ["\u2028", "\u2029", "\x85", "\x0c", "\x1c"])
+def test_a_line_of_a_stream_ends_where_the_protocol_ends_it(
+    replies: Callable[..., Server], inside: str, end: str
+) -> None:
+    """JSON may hold these characters as they are; str.splitlines would end a line at each."""
+    text = events({"content": GOOD.replace("walks", "walks#on")}).replace("#", inside)
+    server = replies(text.replace("\n", end))
+    assert ask().description == "walks on" and len(server.calls) == 1
+
+
 def test_a_stream_that_ends_early_is_asked_for_again(replies: Callable[..., Server]) -> None:
     server = replies(events({"content": GOOD[:7]}, end="", finish=None), STREAM)
     assert ask().model_dump() == ANSWER and len(server.calls) == 2

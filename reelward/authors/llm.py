@@ -24,6 +24,7 @@ from reelward.models.schemas import RewardAnswer
 from reelward.models.server import ready
 from reelward.motion.record import Motion
 from reelward.records import Candidate, Proposal, Start, Training, Trial
+from reelward.runtime import words
 from reelward.sim.mjcf import Robot
 
 REPAIRS = 3
@@ -104,7 +105,7 @@ def _without_fence(reward: str) -> str:
     with `\\n` in it was escaped twice."""
     if "\n" not in reward.strip() and "\\n" in reward:
         reward = reward.replace("\\n", "\n").replace('\\"', '"')
-    lines = reward.strip().splitlines()
+    lines = words.lines(reward.strip())
     if lines and lines[0].startswith("```"):
         lines = lines[1:-1] if lines[-1].startswith("```") else lines[1:]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -125,7 +126,7 @@ def _variables(brief: Brief) -> Variables:
         "max_terms": MAX_TERMS, "max_kib": MAX_SOURCE // 1024,
         "native": native_card(brief.native), "pictures": list(brief.sheets),
         "training": _training(feedback.training) if feedback.training else None,
-        "refused": [f"{k}: {v.splitlines()[0]}" for k, v in feedback.refused.items()],
+        "refused": [f"{k}: {words.one_line(words.lines(v)[0])}" for k, v in feedback.refused.items()],
         "targets": (), "courses": (), "pace": PACE, "differences": (), "lineage": (),
         "description": "", "criteria": (), "critique": None,
     }  # fmt: skip

@@ -40,7 +40,7 @@ def complaints(file: Path) -> list[str]:
             continue
         if not isinstance(entries, dict):
             lines.append(
-                f"{file}: {iteration}: expected a critique of each candidate, got {shortened(entries)}"
+                f"{file}: {shortened(iteration)}: expected a critique of each candidate, got {shortened(entries)}"
             )
             continue
         for name, entry in entries.items():
@@ -48,7 +48,7 @@ def complaints(file: Path) -> list[str]:
                 Entry.model_validate(entry)
             except ValidationError as e:
                 lines += [
-                    f"{file}: {'.'.join(map(str, (iteration, name, *error['loc'])))}"
+                    f"{file}: {shortened('.'.join(map(str, (iteration, name, *error['loc']))))}"
                     f" = {shortened(error['input'])}: {error['msg']}"
                     for error in e.errors()
                 ]

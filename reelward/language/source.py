@@ -38,7 +38,7 @@ def parse(source: str) -> ast.Module:
             return ast.parse(text)
     except SyntaxError as error:
         line, col = error.lineno or 0, error.offset or 0
-        row = (source.splitlines()[line - 1 : line] or [""])[0]
+        row = (source.split("\n")[line - 1 : line] or [""])[0]
         foreign = next((c for c in row if ord(c) > 127), None)
         hint = f"write {foreign!r} in plain ASCII" if foreign else _syntax_hint(row)
         raise _refusal("E_SYNTAX", str(error.msg)[:120], hint, line, col) from error

@@ -46,6 +46,7 @@ from reelward.records import Exchange, Message, ModelCalls, ModelSettings, Reply
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
 from reelward.runtime.settings import setting
 from reelward.runtime.validation import shortened
+from reelward.runtime.words import show
 
 LARGER_CONTEXT = "give it a larger context (Ollama: OLLAMA_CONTEXT_LENGTH=32768)"
 RETRIES = 4
@@ -198,7 +199,7 @@ class Chat:
         """Tell the user, a message (or what is called `once`) no more than once."""
         if (once or message) not in self._reported:
             self._reported.add(once or message)
-            print(f"reelward: {message}", file=sys.stderr, flush=True)
+            show(f"reelward: {message}", sys.stderr)
 
     # -- the server
 
@@ -326,9 +327,9 @@ def _pause(wait: float, why: str) -> None:
     if wait < SHOWN_WAIT:
         time.sleep(wait)
         return
-    print(f"reelward: waiting {wait:.0f} s, {why}", file=sys.stderr, flush=True)
+    show(f"reelward: waiting {wait:.0f} s, {why}", sys.stderr)
     end = time.monotonic() + wait
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(SHOWN_EVERY, left))
         if (left := end - time.monotonic()) > 1:
-            print(f"reelward: {left:.0f} s left to wait", file=sys.stderr, flush=True)
+            show(f"reelward: {left:.0f} s left to wait", sys.stderr)

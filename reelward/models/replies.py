@@ -16,6 +16,7 @@ from reelward.models.complaints import Complaint, complaint
 from reelward.models.server import Server
 from reelward.records import Reply
 from reelward.runtime.validation import shortened
+from reelward.runtime.words import lines, one_line
 
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_text")
 """fields of a message that hold what the model thinks"""
@@ -64,9 +65,9 @@ def read(content: bytes, server: Server) -> Reply:
     finish = str(choice.get("finish_reason")).lower()
     return Reply(
         text=_clean(answer, server),
-        refusal=_clean(str(refusal), server) if refusal else None,
+        refusal=one_line(_clean(str(refusal), server)) if refusal else None,
         finish=_clean(FINISH.get(finish, finish), server)[:40],
-        model=_clean(str(completion.get("model") or ""), server)[:200],
+        model=one_line(_clean(str(completion.get("model") or ""), server), 200),
         prompt_tokens=_count(counts.get("prompt_tokens")),
         completion_tokens=_count(counts.get("completion_tokens")),
     )
@@ -123,7 +124,7 @@ def _is_stream(text: str) -> bool:
 def _events(text: str) -> Iterator[Json]:
     """The JSON of each event. Raises ValueError where the stream ends before its answer does."""
     finished = False
-    for line in text.splitlines():
+    for line in lines(text):
         name, _, data = line.partition(":")
         if name != "data" or not data.strip():
             continue

@@ -94,7 +94,7 @@ class SpendLog:
     def spent(self) -> Spent:
         """The total so far."""
         attempts: dict[str, Attempt] = {}
-        for line in self.path.read_text().splitlines() if self.path.is_file() else ():
+        for line in self.path.read_text().split("\n") if self.path.is_file() else ():
             try:
                 attempt = Attempt.model_validate_json(line)
             except ValidationError:

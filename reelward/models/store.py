@@ -16,6 +16,7 @@ from reelward.records import Exchange, Reply, Request
 from reelward.runtime import files
 from reelward.runtime.errors import InputError
 from reelward.runtime.validation import shortened
+from reelward.runtime.words import lines
 
 
 class StoredExchange(Exchange):
@@ -98,7 +99,7 @@ def _leaves(value: JsonValue, where: str = "") -> Iterator[tuple[str, str]]:
         for i, inner in enumerate(value):
             yield from _leaves(inner, f"{where}[{i}]")
     elif isinstance(value, str):
-        for i, line in enumerate(value.splitlines() or [""]):
+        for i, line in enumerate(lines(value)):
             yield f"{where} line {i + 1}", line
     else:
         yield where, _canonical(value)

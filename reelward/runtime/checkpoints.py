@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from reelward.runtime import files
+from reelward.runtime.words import show
 
 State = TypeVar("State", bound=Mapping[str, object])
 
@@ -57,5 +58,5 @@ class Checkpoints:
             then = (
                 "the one before it is used" if number > numbers[0] else "the training starts anew"
             )
-            print(f"reelward: checkpoint {folder} {why}; {then}", file=sys.stderr)
+            show(f"reelward: checkpoint {folder} {why}; {then}", sys.stderr)
         return False

@@ -27,6 +27,7 @@ from reelward.runtime.explain import explain
 from reelward.runtime.locks import lock
 from reelward.runtime.processes import die_with_parent
 from reelward.runtime.validation import validate
+from reelward.runtime.words import show
 
 A = TypeVar("A")
 
@@ -58,8 +59,8 @@ def run_stage(main: Callable[[A], None], Args: type[A]) -> None:
         raise
     except BaseException as e:
         code, text = explain(e)
-        for line in text.splitlines():
-            print(f"reelward {name}: {line}", file=sys.stderr)
+        for line in text.split("\n"):
+            show(f"reelward {name}: {line}", sys.stderr)
         for child in multiprocessing.active_children():
             child.kill()
     sys.exit(code)

@@ -7,7 +7,9 @@ import errno
 import traceback
 from pathlib import Path
 
+from reelward.runtime.errors import StageError
 from reelward.runtime.settings import setting
+from reelward.runtime.words import one_line
 
 FAULT = 70
 """Exit code of what reelward did not expect."""
@@ -22,8 +24,9 @@ def explain(e: BaseException) -> tuple[int, str]:
     with contextlib.suppress(Exception):  # the exception may be about a broken local.yaml
         if str(setting("debug", "")).lower() in ("1", "true"):
             traceback.print_exception(e)
-    line = "\n".join(" ".join(s.split()) for s in str(e).splitlines()) or type(e).__name__
     ours = isinstance(e, ValueError) and type(e).__module__.startswith("reelward")
+    complaints = str(e).split("\n") if ours or isinstance(e, StageError) else [str(e)]
+    line = "\n".join(filter(None, (" ".join(s.split()) for s in complaints))) or type(e).__name__
     if isinstance(code := getattr(e, "code", 2 if ours else None), int):
         return code, line
     if type(e).__module__.startswith("dvc."):
@@ -32,7 +35,7 @@ def explain(e: BaseException) -> tuple[int, str]:
     if isinstance(e, MemoryError) or full:
         return 5, f"out of memory ({line}); make num_envs smaller or free some memory"
     if isinstance(e, OSError):
-        what = f"{e.filename}: {e.strerror}" if e.filename else line
+        what = f"{one_line(e.filename)}: {e.strerror}" if e.filename else line
         if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return 5, f"{what}; free some space and run it again"
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from reelward.runtime.errors import NetworkError, ResourceError
 from reelward.runtime.processes import death_signal
+from reelward.runtime.words import show
 
 SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$", re.I)
 """What the name of an environment variable ends with if it holds a secret."""
@@ -69,7 +70,7 @@ def run_within(
                         f"{name}: took more than {limits.seconds:.0f} s; try again later"
                     )
                 if now - told > SILENT:
-                    print(f"{name}: {size / 1e6:.1f} MB so far", file=sys.stderr, flush=True)
+                    show(f"{name}: {size / 1e6:.1f} MB so far", sys.stderr)
                     told = now
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from reelward.runtime.errors import ResourceError
+from reelward.runtime.words import show
 
 LOCKS = Path("scratch/locks")
 
@@ -56,7 +57,7 @@ def device_lock(name: str) -> FileLock:
         _acquire(held, DEVICE_WAIT)
     except Timeout:
         pid = _holder(file)
-        print(f"reelward: {name} is in use by process {pid}; waiting for it", file=sys.stderr)
+        show(f"reelward: {name} is in use by process {pid}; waiting for it", sys.stderr)
         _acquire(held)
     return held
 

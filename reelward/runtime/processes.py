@@ -13,6 +13,8 @@ import threading
 import types
 from pathlib import Path
 
+from reelward.runtime.words import show
+
 CALLER = "REELWARD_CALLER"
 """Environment variable: PID of the calling flow. A stage cannot recover its parent's identity after that
 parent dies."""
@@ -46,7 +48,7 @@ def stop_in_one_line(name: str) -> None:
 
     def stop(number: int, _frame: types.FrameType | None) -> None:
         word = signal.Signals(number).name
-        print(f"reelward {name}: stopped by {word}", file=sys.stderr, flush=True)
+        show(f"reelward {name}: stopped by {word}", sys.stderr)
         os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from reelward.runtime.words import show
+
 
 class Bar:
     """A bar on a terminal; elsewhere a line now and then."""
@@ -38,7 +40,7 @@ class Bar:
         if self.bar.disable and now - self.last_line >= self.EVERY and 0 < done < self.total:
             left = (now - self.start) * (self.total - done) / done
             share = f"{100 * done / self.total:.0f} %, {left:.0f} s left"
-            print(f"{self.what}: {share}  {text}".rstrip(), file=sys.stderr, flush=True)
+            show(f"{self.what}: {share}  {text}".rstrip(), sys.stderr)
             self.last_line = now
 
 

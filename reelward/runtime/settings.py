@@ -27,7 +27,7 @@ def setting(name: str, default: Any = None) -> Any:
     if value is None and (local := Path("local.yaml")).is_file():
         settings = read_yaml(local)
         for key in settings.keys() - set(SETTINGS):
-            raise InputError(f"{local}: {key}: unknown key; {nearest(key, SETTINGS)}")
+            raise InputError(f"{local}: {shortened(key)}: unknown key; {nearest(key, SETTINGS)}")
         value = settings.get(name)
     if value is None or default is None or isinstance(default, str):
         return default if value is None else value

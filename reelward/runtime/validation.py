@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from reelward.runtime.errors import InputError
-from reelward.runtime.words import one_line
+from reelward.runtime.words import one_line, printable
 
 MAX_YAML = 200_000
 """characters in a file, and values in it"""
@@ -29,7 +29,7 @@ def validate(Args: type, values: Mapping[str, object], where: str = "") -> list[
     hints = get_type_hints(Args, include_extras=True)
     complaints = []
     for key, value in values.items():
-        begin = f"{where}{key} = {shortened(value)}: "
+        begin = f"{where}{shortened(key)} = {shortened(value)}: "
         if key not in hints:
             complaints.append(begin + "unknown key; " + nearest(key, hints))
             continue
@@ -53,8 +53,9 @@ def is_plain(text: str) -> bool:
 
 
 def shortened(value: Any) -> str:
-    """A value as at most 60 characters of text."""
+    """A value as at most 60 printable characters of one line."""
     text = str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
+    text = printable(text)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

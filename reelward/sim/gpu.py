@@ -19,6 +19,7 @@ from torch import Tensor
 
 from reelward.runtime.errors import ResourceError
 from reelward.runtime.locks import device_lock
+from reelward.runtime.words import show
 from reelward.sim.mjcf import Robot
 from reelward.sim.schema import RobotError
 
@@ -58,7 +59,7 @@ class GpuPhysics:
                 raise ResourceError(
                     "expected a CUDA GPU for Warp, found none, though torch found one; install driver 580 or later"
                 )
-            print("reelward: compiling the physics; the first time takes minutes", file=sys.stderr)
+            show("reelward: compiling the physics; the first time takes minutes", sys.stderr)
         model, start = robot.mj_model, mujoco.MjData(robot.mj_model)
         mujoco.mj_forward(model, start)
         contacts, rows = _room(model)
@@ -87,7 +88,7 @@ class GpuPhysics:
         self._refresh = self._captured(self._derive)
         if self._wp_device.is_cuda:
             how = f"slow: {self._problem}" if self._problem else "in CUDA graphs"
-            print(f"reelward: physics on {self._wp_device.name} {how}", file=sys.stderr)
+            show(f"reelward: physics on {self._wp_device.name} {how}", sys.stderr)
 
     def output(self, name: str) -> Tensor:
         """A live view of an array of mjData, float32 `[N, ...]`, refreshed by every call."""
@@ -205,7 +206,7 @@ def graphed(what: str, work: Callable[..., Any], *examples: Tensor) -> Callable[
         with contextlib.suppress(RuntimeError):
             torch._C._cuda_endAllocateToPool(device.index, pool)
         why = str(e).partition("\n")[0]
-        print(f"reelward: {what} without CUDA graph, slower: {why}", file=sys.stderr)
+        show(f"reelward: {what} without CUDA graph, slower: {why}", sys.stderr)
         return work
 
     def replayed(*now: Tensor) -> Any:

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from reelward.runtime.words import show
+
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 """Options of git for changes that are not a person's: a hook that fails would leave them half done."""
 
@@ -155,7 +157,7 @@ def _signs() -> bool:
 
 
 def _warn_unsigned(error: StudyError) -> None:
-    print(f"reelward: the commit is not signed, for git could not: {error}", file=sys.stderr)
+    show(f"reelward: the commit is not signed, for git could not: {error}", sys.stderr)
 
 
 def _identity() -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 from reelward.runtime.clone import require_clone
 from reelward.runtime.files import write_text
 from reelward.runtime.validation import shortened
+from reelward.runtime.words import show
 from reelward.studies import ledger
 from reelward.studies.git import (
     NO_HOOKS,
@@ -243,7 +244,7 @@ def enter(name: str) -> None:
     git(*NO_HOOKS, "switch", "--quiet", f"study/{name}")
     bring_data("--force")
     if here and not here.startswith("study/") and git("rev-list", "-1", here, "--not", "HEAD"):
-        print(f"{here} has commits that study/{name} lacks; git merge {here} brings them")
+        show(f"{here} has commits that study/{name} lacks; git merge {here} brings them")
 
 
 def bring_data(*options: str) -> None:
