@@ -12,6 +12,7 @@ fetch fails, `dvc checkout` restores the earlier video.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +31,15 @@ from reelward.runtime.limits import Limits
 
 SIDE = 960
 """Longer side of the result (pixels); nothing later looks closer."""
+MAX_SECONDS = 600.0
+"""Maximum length of a section (s)."""
 QUALITY = 20
 """Constant rate factor of H.264; smaller is finer."""
 
 Box = tuple[int, int, int, int]
 """x, y, width and height in pixels."""
+
+TOO_LONG = f"expected at most {MAX_SECONDS:g} s after start"
 
 SHA256 = "64 digits of 0-9 and a-f"
 
@@ -53,7 +58,8 @@ class Args:
     start: Annotated[float, Field(ge=0)]
     """Start of the section in the source, in seconds."""
     end: Annotated[float, Field(gt=0)] | None
-    """End of the section in the source, in seconds; null for the end of the source."""
+    """End of the section in the source, in seconds, at most 600 after the start; null for the end of the
+    source."""
     crop: tuple[float, float, float, float] | None
     """x, y, width and height as fractions of the frame or in pixels; null for the whole frame."""
     licence: str | None
@@ -77,6 +83,20 @@ def box(crop: tuple[float, ...] | None, width: int, height: int) -> Box:
             f"crop: expected y and height within the frame's {height} pixels, got {y:g} and {h:g}"
         )
     return left, top, right - left, bottom - top
+
+
+def check_section(start: float, end: float | None, info: video.Info) -> None:
+    """Raises InputError if the section does not lie in the video, or is too long."""
+    length = info.seconds or math.inf  # a stream that was recorded declares none
+    if start >= length:
+        raise InputError(f"start: expected below {length:.2f} s, the video's length, got {start:g}")
+    if end is not None and end > length + 1 / info.fps:
+        raise InputError(f"end: expected at most {length:.2f} s, the video's length, got {end:g}")
+    if end is not None and end <= start:
+        raise InputError(f"end: expected above start, which is {start:g} s, got {end:g}")
+    last = info.seconds if end is None else end
+    if last - start > MAX_SECONDS:
+        raise InputError(f"end: {TOO_LONG}, got {'null, which is ' * (end is None)}{last:g}")
 
 
 def steady(frames: Iterator[video.Frame], fps: float) -> Iterator[np.ndarray]:
@@ -108,13 +128,9 @@ class Cut:
 def cut(source: Path, args: Args) -> Cut:
     """The section and crop of `source`. Raises InputError, VideoError."""
     info = untrusted.probe(source)
-    length = info.seconds or video.MAX_SECONDS  # a stream that was recorded declares none
+    check_section(args.start, args.end, info)
     # The length may be an estimate: without an `end`, every picture counts.
-    end = video.MAX_SECONDS if args.end is None else args.end
-    if not args.start < min(end, length) or (args.end or 0.0) > length + 1 / info.fps:
-        raise InputError(
-            f"start, end: expected a section of {length:.2f} s, got {args.start:g} to {end:g}"
-        )
+    end = args.start + MAX_SECONDS + 1 if args.end is None else args.end
     crop = x, y, w, h = box(args.crop, info.width, info.height)
     longest = max(info.width, info.height)
     side = min(longest, round(SIDE * longest / max(w, h)))
@@ -127,6 +143,8 @@ def cut(source: Path, args: Args) -> Cut:
         nonlocal count
         for image in steady(whole, fps):
             count += 1
+            if count > MAX_SECONDS * fps + 1:
+                raise InputError(f"end: {TOO_LONG}, and the video is longer; set it")
             yield image[top:bottom, left:right]
 
     try:

@@ -7,10 +7,11 @@ import threading
 import time
 
 import pytest
+import yt_dlp.utils
 from conftest import until
 from film_server import OPEN, Handler
 
-from reelward.runtime import download, files
+from reelward.runtime import download, files, sites
 from reelward.runtime.download import bring, link, page, public_address
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError, VideoError
 from reelward.runtime.limits import Limits, run_within
@@ -276,6 +277,13 @@ def test_what_yt_dlp_leaves_out_in_silence_is_an_error(server, clip, tmp_path):
     about = page(f"{server}/clip.mp4", "generic", tmp_path / "got", OPEN)
     assert files.digest(tmp_path / "got") == files.digest(clip)
     assert about["title"] == "clip" and "licence" not in about  # the user's to say
+
+
+def test_a_page_may_have_a_long_video_but_no_live_one():
+    filters = [o.partition("=")[2] for o in sites.OPTIONS if o.startswith("--match-filters=")]
+    passes = yt_dlp.utils.match_filter_func(filters, None)
+    assert passes({"id": "a", "duration": 7200, "is_live": False}) is None
+    assert "does not pass filter" in str(passes({"id": "a", "is_live": True}))
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,9 @@ class Recording:
         return self.file.write(data)
 
 
-@pytest.mark.parametrize(("end", "frames"), [(None, 15), (1.0, 5)])
-def test_a_recording_that_declares_no_length(tmp_path, end, frames):
+@pytest.fixture
+def recorded(tmp_path):
+    """A film of 2 s that declares no length."""
     source = tmp_path / "recorded.webm"
     recording = Recording(source)
     with av.open(recording, "w", format="webm") as box:
@@ -61,6 +62,12 @@ def test_a_recording_that_declares_no_length(tmp_path, end, frames):
             box.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         box.mux(stream.encode())
     recording.file.close()
+    return source
+
+
+@pytest.mark.parametrize(("end", "frames"), [(None, 15), (1.0, 5)])
+def test_a_recording_that_declares_no_length(recorded, tmp_path, end, frames):
+    source = recorded
     assert video.probe(source).seconds == 0.0
     args = arguments(tmp_path, str(source), sha256=files.digest(source), start=0.5, end=end)
     fetch.main(args)
@@ -141,12 +148,56 @@ def test_a_crop_outside_the_frame_is_refused(crop):
         fetch.box(crop, 1768, 994)
 
 
-@pytest.mark.parametrize("section", [(2.5, 3.0), (1.0, 0.5), (0.0, 9.0)])
-def test_a_section_outside_the_video_is_refused(clip, tmp_path, section):
-    start, end = section
+@pytest.mark.parametrize(
+    "start, end, words",
+    [
+        (9.0, None, "start: expected below 2.00 s, the video's length, got 9"),
+        (2.5, 3.0, "start: expected below 2.00 s, the video's length, got 2.5"),
+        (0.0, 9.0, "end: expected at most 2.00 s, the video's length, got 9"),
+        (1.0, 0.5, "end: expected above start, which is 1 s, got 0.5"),
+        (1.0, 1.0, "end: expected above start, which is 1 s, got 1"),
+    ],
+)
+def test_a_section_outside_the_video_is_refused(clip, tmp_path, start, end, words):
     args = arguments(tmp_path, str(clip), sha256=files.digest(clip), start=start, end=end)
-    with pytest.raises(InputError, match=r"expected a section of 2\.00 s"):
+    with pytest.raises(InputError) as error:
         fetch.main(args)
+    assert str(error.value) == words
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A film of 700 s: the grey level of a picture is a third of its time in seconds."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    images = (np.full((48, 64, 3), k // 3, np.uint8) for k in range(700))
+    path.write_bytes(video.encode_mp4(images, 1.0, 10))
+    return path
+
+
+@pytest.mark.parametrize("start, end", [(30.0, 35.0), (650.0, 655.0), (660.0, None)])
+def test_a_section_of_a_long_video_is_used(long, tmp_path, start, end):
+    args = arguments(tmp_path, str(long), sha256=files.digest(long), start=start, end=end)
+    fetch.main(args)
+    images = [frame.image for frame in video.frames(args.out)]
+    assert len(images) == (end or 700) - start
+    assert images[0].mean() == pytest.approx(start // 3, abs=2)
+
+
+@pytest.mark.parametrize("end, words", [
+    (None, "end: expected at most 600 s after start, got null, which is 700"),
+    (690.0, "end: expected at most 600 s after start, got 690"),
+])  # fmt: skip
+def test_a_section_that_is_too_long_is_refused(long, tmp_path, end, words):
+    args = arguments(tmp_path, str(long), sha256=files.digest(long), end=end)
+    with pytest.raises(InputError) as error:
+        fetch.main(args)
+    assert str(error.value) == words
+
+
+def test_a_long_recording_is_not_cut_in_silence(recorded, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "MAX_SECONDS", 1.0)
+    with pytest.raises(InputError, match="and the video is longer; set it"):
+        fetch.main(arguments(tmp_path, str(recorded), sha256=files.digest(recorded)))
 
 
 def test_the_stage_refuses_loopback(server, tmp_path):
@@ -198,6 +249,7 @@ def test_what_a_hijacked_decoder_says_is_not_believed(clip, monkeypatch):
         {"width": math.inf},
         {"fps": math.nan},
         {"seconds": -1.0},
+        {"seconds": math.inf},
         {"height": "x"},
     ):
         monkeypatch.setattr(untrusted, "jailed", lambda *_, w=wrong, **__: good | w)

@@ -17,12 +17,12 @@ from typing import TypedDict
 import numpy as np
 
 from reelward.motion import video
-from reelward.motion.video import MAX_SECONDS, MAX_SIDE, Frame, Info, VideoError
+from reelward.motion.video import MAX_SIDE, Frame, Info, VideoError
 from reelward.runtime.jail import JailError, JailMissing, jailed, streamed
 from reelward.runtime.settings import setting
 
 CPU_SECONDS = 900.0
-"""enough for 200 MB of video of any size and codec"""
+"""enough for 200 MB of video of any size and codec; a video is always decoded from its beginning"""
 MEMORY = 6 << 30
 """bytes of address space: a decoder holds about twenty frames, up to the largest size"""
 HEAD = struct.Struct("<qdHH")
@@ -55,7 +55,7 @@ def probe(path: Path) -> Info:
         fps, seconds = float(info["fps"]), float(info["seconds"])
         if not (0 < min(width, height) and max(width, height) <= MAX_SIDE):
             raise ValueError
-        if not (0 < fps < math.inf and 0 <= seconds <= MAX_SECONDS):
+        if not (0 < fps < math.inf and 0 <= seconds < math.inf):
             raise ValueError
     return Info(width, height, fps, seconds)
 
@@ -87,7 +87,10 @@ def _refusals(path: Path) -> Iterator[None]:
     except JailError as error:
         if error.code == VideoError.code:
             raise VideoError(str(error)) from error
-        raise VideoError(f"{path}: could not be decoded ({error}); give another video") from error
+        raise VideoError(
+            f"{path}: could not be decoded ({error}); give another video, or of a long one a part: "
+            "ffmpeg -ss START -t SECONDS -i FILE part.mp4"
+        ) from error
     except (ValueError, KeyError, TypeError, OverflowError, struct.error) as error:
         raise VideoError(
             f"{path}: the decoder's answer makes no sense: give another video"

@@ -22,8 +22,6 @@ from reelward.motion.container import margins
 from reelward.motion.screen import Screen
 
 MAX_SIDE = 8192
-MAX_SECONDS = 600.0
-"""maximum length: a video is always decoded from its beginning"""
 REPEATED = 20.0
 """maximum difference (grey levels of 255) between a frame and its repetition, due to compression"""
 DELAY_S = 0.1
@@ -87,7 +85,7 @@ def frames(
     `side` pixels. Both fields of an interlaced frame are frames of their own.
 
     Raises VideoError for a file that is no video, damaged, cut off (it ends before nine tenths of the
-    length it declares), too large or too long.
+    length it declares), or too large.
     """
     with _Source(path) as source:
         screen, clock = None, source.clock()
@@ -226,11 +224,6 @@ class _Source:
             )
         if max(code.width, code.height) > MAX_SIDE:
             return f"expected at most {MAX_SIDE} pixels a side, got {code.width} x {code.height}"
-        if self.seconds > MAX_SECONDS:
-            return (
-                f"expected at most {MAX_SECONDS:.0f} s, got {self.seconds:.0f} s; cut the file: "
-                "ffmpeg -ss START -t SECONDS -i FILE part.mp4"
-            )
         return None
 
     @property

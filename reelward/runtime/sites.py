@@ -35,7 +35,7 @@ COMPLAINTS = {
     "Unsupported URL": "not a page of a video",
     "No suitable extractor": "not a page of a video",
     "max-filesize": "larger than max_mb",
-    "does not pass filter": "longer than ten minutes",
+    "does not pass filter": "a live stream, which has no end",
 }
 """A part of yt-dlp's message -> what the user is told."""
 
@@ -46,7 +46,7 @@ SILENCE = 20
 OPTIONS = [
     "--ignore-config", "--no-plugin-dirs", "--no-cache-dir", "--no-playlist", "--playlist-items=1",
     "--format=bv*[height<=720][ext=mp4]/bv*[height<=720]/b[height<=720]/b",
-    "--match-filters=!is_live & duration<?600", "--retries=3", "--fragment-retries=3",
+    "--match-filters=!is_live", "--retries=3", "--fragment-retries=3",
     f"--socket-timeout={SILENCE}", "--no-progress", "--color=never", "--output=video.%(ext)s",
 ]  # fmt: skip
 DETAILS = "after_move:%(.{filepath,title,uploader,license,webpage_url})j"
