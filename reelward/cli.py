@@ -51,16 +51,17 @@ def new(
     """
     from reelward.runtime.clone import require_clone
     from reelward.runtime.locks import lock
-    from reelward.studies import study
-    from reelward.studies.settings import Choice
+    from reelward.studies import settings, study
 
     require_clone()
     with lock(study.LEDGER):  # a running flow commits to the branch that is checked out here
-        study.new(name, Choice(preset, robot, video, task, seed, author, critic), from_, reward)
-    show(
-        f"on branch study/{name}; next: dvc repro keyframes, look at "
-        "data/expert/keyframes/followed.jpg, then dvc repro or python -m flows.learn --iterations 3"
-    )
+        study.new(
+            name, settings.Choice(preset, robot, video, task, seed, author, critic), from_, reward
+        )
+    learn = "dvc repro or python -m flows.learn --iterations 3"
+    if settings.value_at(settings.read(settings.PARAMS.read_text()), "fetch.source") is not None:
+        learn = f"dvc repro keyframes, look at data/expert/keyframes/followed.jpg, then {learn}"
+    show(f"on branch study/{name}; next: {learn}")
 
 
 @app.command(name="open")

@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from reelward.measures.base import Measure
 from reelward.records import (
     Candidates,
     Critique,
@@ -85,25 +86,22 @@ def feedback(
     )
 
 
-def advice(judgement: Judgement, lived_s: Sequence[float], least_s: float, kept: int) -> str:
+def advice(judgement: Judgement, measure: Measure, lived_s: Sequence[float], kept: int) -> str:
     """What to change where the loop does not advance; empty where it does.
 
-    `lived_s` is the time before the fall of every episode of this iteration, `least_s` the shortest
-    episode that is measured, and `kept` the number of iterations in a row that selected nothing.
+    `lived_s` is the time before the fall of every episode of this iteration, and `kept` the number of
+    iterations in a row that selected nothing.
     """
     if not judgement.candidates:
         return "no candidate was trained; their errors say why"
     closest = max(c.closeness for c in (judgement.parent, *judgement.candidates.values()))
-    if closest <= 0.0 and max(lived_s, default=0.0) < least_s:
+    if closest <= 0.0 and max(lived_s, default=0.0) < measure.least_s:
         return (
-            f"no learner stays up for the {least_s:g} s that a measurement needs, the best falls after "
+            f"no learner stays up for the {measure.least_s:g} s that a measurement needs, the best falls after "
             f"{max(lived_s, default=0.0):.1f} s, so closeness is 0: raise train.env_steps"
         )
     if closest <= 0.0:
-        return (
-            "every figure of every learner is further off than its tolerance, so closeness is 0: raise "
-            "train.env_steps, or start from a reward with fewer terms"
-        )
+        return measure.at_zero
     if kept >= PATIENCE:
         return (
             f"{kept} iterations in a row brought no gain: raise propose.candidates or "

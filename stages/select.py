@@ -73,8 +73,8 @@ def main(args: Args) -> None:
     ]
     advice = loop.advice(
         judgement,
+        measure,
         lived_s=[seconds for s in stats for seconds in s.lived_s],
-        least_s=measure.least_s,
         kept=0 if chosen else loop.kept(before),
     )
     if advice:

@@ -54,7 +54,7 @@ DATA = {
         "right": {"points": ["right_heel", "right_toe"], "radius": 0.04, "geoms": ["r_foot"]},
         "left": {"points": ["left_heel", "left_toe"], "radius": 0.04, "geoms": ["l_foot"]},
     },
-    "symmetric": True, "reset": {}, "camera": {"distance": 2.6, "height": 0.7},
+    "symmetric": True, "camera": {"distance": 2.6, "height": 0.7},
 }  # fmt: skip
 
 

@@ -228,6 +228,28 @@ def test_a_bad_robot_is_refused_in_one_line(tmp_path, changes, complaint):
     assert "\n" not in str(error.value)
 
 
+def needs_more(**_: object) -> gymnasium.Env:
+    raise gymnasium.error.DependencyNotInstalled("pip install more")
+
+
+@pytest.mark.parametrize("name", ["NeedsMore-v0", "math:NeedsMore-v0"])
+def test_an_environment_that_lacks_a_package_is_not_taken_for_a_misspelt_one(tmp_path, name):
+    """Nor is its own name suggested; `math:` stands for the package that registers it."""
+    gymnasium.register("NeedsMore-v0", needs_more)
+    with pytest.raises(RobotError) as error:
+        own(tmp_path, CAR, gymnasium=name)
+    assert str(error.value) == f"robot mine: cannot make {name}: pip install more"
+
+
+def test_pictures_without_a_screen_print_nothing(monkeypatch, capfd):
+    pygame = pytest.importorskip("pygame", reason="Gymnasium draws with pygame")
+    pygame.quit()
+    for name in ("XDG_RUNTIME_DIR", "DISPLAY", "SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    GymnasiumEnv(load_robot("cartpole"), 1, seed=0).fields["image"].sum()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_no_step_after_the_end_of_an_episode_while_states_are_recorded():
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # CartPole warns of such a step

@@ -293,3 +293,5 @@ def test_the_command_names_options_and_files(here: Path, tmp_path: Path) -> None
     assert "--robot" in reelward(here, "new", "walk", "--robt", "ant", code=2)
     output = reelward(here, "new", "walk", "--reward", str(tmp_path / "gone.py"), code=2)
     assert "gone.py: No such file" in output
+    begun = reelward(here, "new", "walk")
+    assert "next: dvc repro keyframes, look at data/expert/keyframes/followed.jpg, then" in begun

@@ -7,7 +7,7 @@ import csv
 import pytest
 from conftest import ROOT
 
-from reelward import loop
+from reelward import loop, measures
 from reelward.critics import measured
 from reelward.critics.base import weighed
 from reelward.records import (
@@ -115,15 +115,28 @@ def test_only_a_term_that_the_reward_lacks_is_suggested() -> None:
 
 def test_advice_names_what_holds_the_loop_up() -> None:
     fallen = judgement(comparison(0.0, gates=False), c0=comparison(0.0, gates=False))
-    assert loop.advice(fallen, [0.8, 1.2], 5.5, kept=1) == (
+    gait = measures.load("gait")
+    assert loop.advice(fallen, gait, [0.8, 1.2], kept=1) == (
         "no learner stays up for the 5.5 s that a measurement needs, the best falls after 1.2 s, so "
         "closeness is 0: raise train.env_steps"
     )
-    assert "further off than its tolerance" in loop.advice(fallen, [8.0], 5.5, kept=1)
-    assert "errors say why" in loop.advice(judgement(comparison(0.4)), [], 5.5, kept=1)
+    assert "further off than its tolerance" in loop.advice(fallen, gait, [8.0], kept=1)
+    assert "errors say why" in loop.advice(judgement(comparison(0.4)), gait, [], kept=1)
     climbs = judgement(comparison(0.4), c0=comparison(0.5))
-    assert loop.advice(climbs, [8.0], 5.5, kept=2) == ""
-    assert "3 iterations in a row brought no gain" in loop.advice(climbs, [8.0], 5.5, kept=3)
+    assert loop.advice(climbs, gait, [8.0], kept=2) == ""
+    assert "3 iterations in a row brought no gain" in loop.advice(climbs, gait, [8.0], kept=3)
+
+
+@pytest.mark.parametrize(
+    ("goal", "worst", "side"), [(2.0, 0.0, "above"), (0.0, 3.5, "below"), (-1.0, -8.0, "above")]
+)
+def test_advice_for_a_fitness_of_zero_names_its_worst(goal: float, worst: float, side: str) -> None:
+    still = judgement(comparison(0.0), c0=comparison(0.0))
+    fitness = measures.load("fitness", "root_vel[0]", goal, worst)
+    assert loop.advice(still, fitness, [0.1], kept=1) == (
+        f"no learner's mean of root_vel[0] is {side} measure.worst = {worst:g}, so closeness is 0: raise "
+        "train.env_steps, try a reward that pays for root_vel[0], or change measure.worst"
+    )
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ STAGES = {
 
 
 def test_cartpole_without_a_video(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reelward(desk, "new", "pole", "--preset", "cartpole")
+    begun = reelward(desk, "new", "pole", "--preset", "cartpole")
+    assert begun.endswith("next: dvc repro or python -m flows.learn --iterations 3\n")
     settle(desk, {
         "propose.candidates": 2, "train.env_steps": 16384, "train.hidden": 16,
         "rollout.episodes": 2, "film.seconds": 0.2,

@@ -96,6 +96,10 @@ class Measure(Protocol):
     def least_s(self) -> float:
         """The shortest episode that can be measured (s)."""
 
+    @property
+    def at_zero(self) -> str:
+        """Why the closeness of a measured learner is 0, and what to change."""
+
     def reference(self, subject: Subject, time_scale: float | None) -> Motion:
         """What a video shows of its subject. `time_scale` is the seconds of the world per second of
         the video, None if unknown."""

@@ -65,6 +65,14 @@ class Fitness:
         return 0.0
 
     @property
+    def at_zero(self) -> str:
+        side = "above" if self._way > 0 else "below"
+        return (
+            f"no learner's mean of {self.field} is {side} measure.worst = {self.worst:g}, so closeness is "
+            f"0: raise train.env_steps, try a reward that pays for {self.field}, or change measure.worst"
+        )
+
+    @property
     def fields(self) -> tuple[str, ...]:
         return (self._column[0],)
 

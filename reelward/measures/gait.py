@@ -30,6 +30,10 @@ class Gait:
     name: str = "gait"
     fields: tuple[str, ...] = ()
     least_s: float = START_UP_S + LEAST_S
+    at_zero: str = (
+        "every figure of every learner is further off than its tolerance, so closeness is 0: raise "
+        "train.env_steps, or start from a reward with fewer terms"
+    )
 
     @property
     def figures(self) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
@@ -98,6 +99,8 @@ class GymnasiumRobot(BaseRobot):
         """A new environment, without a time limit. Raises RobotError."""
         import gymnasium  # here, because other robots do without it
 
+        for device in ("VIDEO", "AUDIO"):  # pygame draws to memory; without a screen it complains
+            os.environ.setdefault(f"SDL_{device}DRIVER", "dummy")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of newer versions
@@ -107,8 +110,14 @@ class GymnasiumRobot(BaseRobot):
                 )  # fmt: skip
         except Exception as e:  # the constructor of an environment may raise anything
             reason = f"cannot make {self.gymnasium}: {' '.join(str(e).split()) or type(e).__name__}"
-            near = difflib.get_close_matches(self.gymnasium, gymnasium.registry, 1)
-            if isinstance(e, gymnasium.error.Error) and near and "you mean" not in reason:
+            known, name = gymnasium.registry, self.gymnasium.rpartition(":")[2]
+            near = difflib.get_close_matches(name, known, 1)
+            if (
+                isinstance(e, gymnasium.error.Error)
+                and name not in known
+                and near
+                and "you mean" not in reason
+            ):
                 reason += f" Did you mean {near[0]}?"
             raise self._error(reason) from e
 

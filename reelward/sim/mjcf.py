@@ -73,7 +73,7 @@ class Robot(BaseRobot):
     velocity_clip: PositiveFloat | None = None
     """the policy sees velocities clipped to +- this"""
     healthy: Healthy = Healthy()
-    reset: Reset
+    reset: Reset = Reset()
     camera: Camera
 
     @model_validator(mode="after")
