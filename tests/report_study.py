@@ -184,7 +184,8 @@ class Study:
             for key, c in candidates.items():
                 if "speed" in c:
                     track = walker(seconds=c.get("seconds", 4), speed=c["speed"])
-                    self.rollout(out / key, track, robot_motion(track, "biped", LEG, 1.0))
+                    motion = c.get("motion") or robot_motion(track, "biped", LEG, 1.0)
+                    self.rollout(out / key, track, motion)
                     self.film(at / f"films/{key}.mp4", track)
         kind = "llm" if self.author else "measured"
         proposal = Proposal(author=kind, candidates=(), model_calls=self.author)

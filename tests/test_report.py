@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_study import Page, Study, finished_study, motion_in, person_motion
 from skeleton import walker
 
 from reelward import pages
+from reelward.measures.base import Episodes
 from reelward.measures.describe import tolerance
+from reelward.measures.gait import Gait
 from reelward.measures.reference import NO_EXPERT
 from reelward.motion.record import to_json
 from reelward.records import Criteria, ModelCalls, Provenance
@@ -125,6 +128,18 @@ def test_a_descriptor_that_the_learner_does_not_show_has_its_reason(tmp_path: Pa
     words = study.report().words
     assert "Not measured of iter-00: cadence, step, bob, height, knee, " in words
     assert "(no period found)." in words
+
+
+def test_a_learner_that_fell_before_it_could_be_measured_is_named_so(tmp_path: Path) -> None:
+    robot = load_robot("biped")
+    points = np.zeros((500, 1, len(robot.keypoints), 3))
+    episodes = Episodes(np.zeros((500, 1, 9)), points, np.array([50]), {}, dt=0.02)
+    study = Study(tmp_path)
+    study.iteration("seed", {"c0": {"speed": 1.1, "motion": Gait().of(robot, episodes)}})
+    words = study.report().words
+    assert "(it fell after 1.0 s, before it could be measured)." in words
+    assert "closeness 0.00 of 1, fell before it could be measured" in words
+    assert "accepted c0, fell before it could be measured" in words
 
 
 def test_an_iteration_that_kept_the_parents_best_shows_it_again(page: Page) -> None:

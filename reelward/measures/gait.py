@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from reelward.measures.base import LEAST_S, START_UP_S, Body, Episodes
-from reelward.measures.describe import declared_tolerance, robot_motion, tolerance
+from reelward.measures.describe import declared_tolerance, robot_motion, tolerance, unusable
 from reelward.measures.descriptors import DESCRIPTORS, SKEWS, SPECS, UNITS, measurable
 from reelward.measures.reference import reference
 from reelward.motion.record import Descriptor, Motion
@@ -53,16 +53,20 @@ class Gait:
 
 
 def motions(body: Body, episodes: Episodes) -> list[Motion]:
-    """The motion of each episode, without its start-up."""
+    """The motion of each episode, without its start-up. One that ends too early has no figures."""
     radius = max((foot.radius for foot in body.feet.values()), default=0.0)
     measured = []
     for track in episodes.tracks(body):
         steady = track.cut(START_UP_S)
-        if steady.seconds < LEAST_S:
+        short = steady.seconds < LEAST_S
+        if short:
             steady = steady.cut(0, 0)
-        measured.append(
-            robot_motion(steady, body.name, body.leg_length_m, episodes.survival, radius)
-        )
+        motion = robot_motion(steady, body.name, body.leg_length_m, episodes.survival, radius)
+        if short:
+            end = "it fell" if len(track) < len(episodes.points) else "the episode ended"
+            why = f"{end} after {track.seconds:.1f} s, before it could be measured"
+            motion = replace(motion, descriptors=unusable(why))
+        measured.append(motion)
     return measured
 
 
