@@ -58,8 +58,9 @@ def new(
         study.new(
             name, settings.Choice(preset, robot, video, task, seed, author, critic), from_, reward
         )
+        params = settings.read(settings.PARAMS.read_text())
     learn = "dvc repro or python -m flows.learn --iterations 3"
-    if settings.value_at(settings.read(settings.PARAMS.read_text()), "fetch.source") is not None:
+    if settings.value_at(params, "fetch.source") is not None:
         learn = f"dvc repro keyframes, look at data/expert/keyframes/followed.jpg, then {learn}"
     show(f"on branch study/{name}; next: {learn}")
 

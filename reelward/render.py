@@ -45,9 +45,12 @@ def _scene(robot: Robot) -> tuple[mujoco.MjModel, str]:
     for geom in spec.geoms:
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.rgba = (1, 1, 1, 1)
-    if not spec.lights:
+    everywhere = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    if not any(light.type == everywhere and light.active for light in spec.lights):
+        for lamp in spec.lights:
+            spec.delete(lamp)  # its cone is small, and a robot walks out of it
         sun = spec.worldbody.add_light(pos=(0, 0, 5), dir=(0.2, 0.4, -1), diffuse=(0.6, 0.6, 0.6))
-        sun.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+        sun.type = everywhere
         spec.visual.headlight.ambient = (0.4, 0.4, 0.4)
         spec.visual.headlight.active = 1
     name = _free("side", [*spec.bodies, *spec.cameras])

@@ -70,6 +70,23 @@ def test_a_film_shows_a_body_of_any_size_whole(tmp_path, length, camera):
 
 
 @pytest.mark.parametrize(
+    "lights",
+    ["", '<light pos="0 0 4"/>', '<light pos="0 0 2" diffuse="0.1 0.1 0.1"/>',
+     '<light pos="0 0 4"/><light pos="1 0 4"/><light pos="2 0 4"/>',
+     '<light type="directional" active="false"/>'],
+    ids=["none", "a lamp", "a dim lamp", "three lamps", "a sun that is off"],
+)  # fmt: skip
+def test_a_robot_is_in_the_light_wherever_it_walks(tmp_path, lights):
+    robot = foreign(tmp_path, ('<light pos="0 0 4"/>', lights))
+    camera = Renderer(robot, 64, 48)
+    qpos = robot.posture
+    for x in (0.0, 25.0):
+        qpos[0] = x
+        floor = camera.frame(qpos)[40:].astype(float)
+        assert 180 < floor.mean() < 250
+
+
+@pytest.mark.parametrize(
     "geom",
     [f'{RED} group="3"', f'{RED} group="5"', 'rgba="1 0 0 0"'],
     ids=["group 3", "group 5", "transparent"],
