@@ -102,6 +102,12 @@ def test_a_run_leaves_the_ground_and_a_hop_moves_both_legs_at_once():
     assert hop["cadence"] == pytest.approx(ROOT / 0.8, rel=0.01)
 
 
+def test_a_fraction_of_the_frames_is_no_more_exact_than_one_of_them():
+    """The walker never leaves the ground in any cycle."""
+    airborne = describe(walker(fps=50, seconds=8.0), SCALE)["airborne"]
+    assert airborne.value == 0.0 and airborne.uncertainty == pytest.approx(1 / 400, rel=0.01)
+
+
 def test_standing_has_no_period():
     track = walker(speed=0.0, lift=0.0, bob=0.0, sway=0.0, noise=0.002)
     got = describe(track, SCALE)

@@ -68,6 +68,8 @@ def _described(
         if not np.isfinite(values).all():
             return replace(unknown, why=f"{spec.unclear} to tell")
         value, uncertainty = float(values.mean()), spread(values)
+        if spec.counts_frames:
+            uncertainty = max(uncertainty, 1 / (pieces[-1][1] - pieces[0][0]))
     if spec.scale_error:
         uncertainty = float(np.hypot(uncertainty, spec.scale_error(view.scale) * value))
     return Descriptor(value, spec.unit, uncertainty, True)

@@ -161,6 +161,8 @@ class Spec:
     """the descriptor whose difference between the right and the left leg it is"""
     cyclic: bool = True
     """measured only where a period is known"""
+    counts_frames: bool = False
+    """a fraction of the frames: its uncertainty is one frame of all at least"""
     timed: bool = False
     """needs the time scale of a video"""
     requires: tuple[Requirement, ...] = ()
@@ -236,7 +238,7 @@ DESCRIPTORS = (
     Spec(
         "duty", "fraction of the cycle", "fraction in which a foot stands",
         over=_mean(_duty, lambda v: v.track.legs), keypoints=a_foot,
-        weight=1.0, tolerance=0.12,
+        weight=1.0, tolerance=0.12, counts_frames=True,
         too_small="the feet stand too briefly", too_large="the feet stand too long",
         term="clock",
         target=_scaled("duty", "fraction of the stride a foot stands", _same, assumed=0.6),
@@ -245,7 +247,7 @@ DESCRIPTORS = (
     Spec(
         "airborne", "fraction of the time", "fraction in which no foot stands",
         over=lambda v, a, b: float(np.mean(~v.grounded[a:b])), keypoints=a_foot,
-        weight=1.0, tolerance=0.10,
+        weight=1.0, tolerance=0.10, counts_frames=True,
         too_small="never leaves the ground", too_large="leaves the ground",
         term="clock", gate=Gate("airborne", "hop", 0), cyclic=False, requires=("far_leg", "side"),
     ),
@@ -276,7 +278,7 @@ DESCRIPTORS = (
         "duty_skew", "fraction of the cycle",
         "a limp: the right leg's `duty` is above the mean of both by this, the left one's below",
         over=_skew(_duty), keypoints=right_and_left_foot,
-        weight=1.0, tolerance=0.12,
+        weight=1.0, tolerance=0.12, counts_frames=True,
         too_small="stands on the right leg too briefly compared with the left",
         too_large="stands on the left leg too briefly compared with the right",
         term="clock",
