@@ -56,8 +56,51 @@ def test_an_empty_answer_is_asked_for_once_more(
     assert ask("Again?").model_dump() == ANSWER
 
 
-def test_a_cut_answer_is_never_used(replies: Callable[..., Server]) -> None:
-    server = replies(completion(GOOD, finish="length"))
+REWARD = "def reward(s):\n    return {'a': s.time}\n"
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (DescriptionAnswer, GOOD + "\n" * 400),
+        (DescriptionAnswer, f"```json\n{GOOD}\n```\nThis says that the"),
+        (DescriptionAnswer, f"I look at {{x}}.\n```json\n{GOOD}\n```\nThe set {{a, b"),
+        (RewardAnswer, json.dumps({"note": "n", "reward": REWARD}) + " It gives {'a': s.ti"),
+        (RewardAnswer, f"```python\n{REWARD}```\nIt gives"),
+    ],
+)
+def test_a_whole_answer_is_used_though_the_reply_is_cut(
+    replies: Callable[..., Server], schema: Any, text: str
+) -> None:
+    server = replies(completion(text, finish="length"))
+    chat = new_chat()
+    assert chat.ask(schema, [chat.user("x")]) and len(server.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (DescriptionAnswer, GOOD[:-1]),
+        (DescriptionAnswer, GOOD[:-3]),
+        (DescriptionAnswer, f"{GOOD}\nOr better:\n{GOOD[:20]}"),
+        (DescriptionAnswer, f"{GOOD}\nOr better:\n{{"),
+        (DescriptionAnswer, f"<think>{GOOD}\n"),
+        (DescriptionAnswer, '{"description": "a"}'),
+        (RewardAnswer, f"```python\n{REWARD}"),
+        (RewardAnswer, f"```python\n{REWARD}```\n```python\n{REWARD}"),
+        (RewardAnswer, json.dumps({"note": "n", "reward": REWARD})[:-2]),
+    ],
+)
+def test_a_cut_answer_is_never_used(replies: Callable[..., Server], schema: Any, text: str) -> None:
+    server = replies(completion(text, finish="length"))
+    chat = new_chat()
+    with pytest.raises(NoAnswer, match="cut off at max_tokens"):
+        chat.ask(schema, [chat.user("x")])
+    assert len(server.calls) == 2
+
+
+def test_a_cut_answer_is_asked_for_with_twice_the_room(replies: Callable[..., Server]) -> None:
+    server = replies(completion(GOOD[:-1], finish="length"))
     with pytest.raises(NoAnswer, match="cut off at max_tokens"):
         ask()
     assert [c.body["max_tokens"] for c in server.calls] == [500, 1000]
@@ -102,12 +145,12 @@ def test_an_answer_is_found_in_its_wrapping(text: str) -> None:
         ({"confidence": 1.5}, "confidence: .*less than or equal to 1"),
         ({"confidence": "high"}, "confidence: .*valid number"),
         ({"failure": "boredom"}, "failure: "),
-        ({"reward": "x"}, "reward: Extra inputs"),
+        ({"closer": "C"}, "closer: "),
         ({"wrong": None}, "wrong: .*valid string"),
-        ({"wrong": "他走路太慢而且身体前倾"}, "wrong: .*English"),
+        ({"wrong": "\x1b\x07"}, "wrong: .*printable"),
     ],
 )
-def test_nothing_beyond_the_schema_is_an_answer(change: dict[str, Any], why: str) -> None:
+def test_what_the_code_acts_on_is_held_to_the_schema(change: dict[str, Any], why: str) -> None:
     valid = {
         "wrong": "slow", "rewrite": "speed", "remove": "", "add": "", "failure": "wrong_speed",
         "closer": "A", "confidence": 0.5,
@@ -148,11 +191,35 @@ def test_half_a_character_in_a_reward_is_malformed() -> None:
 def test_a_complaint_about_odd_keys_can_be_sent_back(
     replies: Callable[..., Server], name: str
 ) -> None:
-    odd = GOOD[:-1] + f', "{name}": 1}}'
+    odd = GOOD[:-1] + f', "{name}": 1, "{name}": 2}}'
     server = replies(completion(odd), completion(GOOD))
     assert ask().model_dump() == ANSWER
     complaint = server.calls[1].texts[-1]
     assert complaint.isascii() and "\0" not in complaint and "\x1b" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("note", "kept"),
+    [
+        ({}, "no note"),
+        ({"note": None}, "no note"),
+        ({"note": ""}, "no note"),
+        ({"note": 7}, "no note"),
+        ({"note": ["a", "b"]}, "a b"),
+        ({"note": "提高速度 <b>"}, "提高速度 (b)"),
+        ({"note": "Größer\u2028\x1b[31m\u202e"}, "Größer [31m"),
+        ({"note": "n", "reasoning": "I think", "confidence": 1}, "n"),
+    ],
+)
+def test_a_reward_is_not_lost_for_what_is_said_about_it(note: dict[str, Any], kept: str) -> None:
+    answer = parse(json.dumps(note | {"reward": REWARD}), RewardAnswer)
+    assert (answer.note, answer.reward) == (kept, REWARD)
+
+
+def test_words_in_any_language_and_other_keys_are_kept_or_dropped() -> None:
+    words = {"description": "他走路", "criteria": ["тело прямо"], "reasoning": "x"}
+    answer = parse(json.dumps(words), DescriptionAnswer)
+    assert answer.model_dump() == {"description": "他走路", "criteria": ["тело прямо"]}
 
 
 def test_a_reward_without_json_is_accepted() -> None:

@@ -137,6 +137,34 @@ def test_no_attempt_begins_after_three_times_the_time_of_one(
     assert len(server.calls) == 1 and time.monotonic() - begin < 25
 
 
+def test_a_server_that_names_no_wait_is_not_pressed(
+    replies: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REELWARD_RETRY_SECONDS", "0.1")
+    server = replies(Refusal(429, complaint("Busy"), **{"Retry-After": "0"}))
+    begin = time.monotonic()
+    with pytest.raises(NetworkError, match="429, Busy"):
+        ask()
+    assert len(server.calls) == 1 + chat_module.RETRIES
+    assert time.monotonic() - begin > 0.5 * (0.1 + 0.2 + 0.4 + 0.8)
+
+
+def test_a_context_that_fits_nothing_is_left_soon(replies: Callable[..., Server]) -> None:
+    """It asks for one token less each time."""
+    tokens = iter(range(499, 400, -1))
+
+    class Context:
+        def __call__(self, handler: Any) -> None:
+            n = next(tokens)
+            text = f"maximum context length is {1000 + n} tokens, your prompt has 1000 tokens"
+            handler.send(400, complaint(text))
+
+    server = replies(Context())
+    with pytest.raises(InputError, match="a larger context"):
+        ask()
+    assert len(server.calls) <= 4
+
+
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:9/v1", "http://nowhere.invalid/v1", "https://127.0.0.1:PORT/v1"]
 )
@@ -157,7 +185,9 @@ def test_a_timeout_is_paid_for_and_retried_twice(
 ) -> None:
     monkeypatch.setenv("REELWARD_CALL_SECONDS", "0.6")
     server = serve("ollama", lambda call: time.sleep(2) or GOOD)
-    with pytest.raises(NetworkError, match="no answer in time"):
+    with pytest.raises(
+        NetworkError, match=r"in time, call_seconds = 0\.6; .* REELWARD_CALL_SECONDS"
+    ):
         ask()
     assert 2 <= len(server.calls) <= 3
     assert spent().tokens >= 500 * len(server.calls)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from model_helpers import ANSWER, GOOD, ask, new_chat, spent
-from scripted_server import Server, completion
+from scripted_server import Refusal, Server, complaint, completion
 
 from reelward.models import wire
 from reelward.models.server import ready
@@ -81,6 +81,28 @@ def test_a_damaged_record_counts_as_missing(tmp_path: Path) -> None:
 
 
 # --- the budget -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "/proc/calls", "/dev/full"])
+def test_nothing_is_asked_that_could_not_be_kept(
+    replies: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    Path("file").write_text("mine")
+    monkeypatch.setenv("REELWARD_CALLS", folder)
+    server = replies(completion(GOOD))
+    with pytest.raises(ResourceError, match=rf"calls = {folder} \(REELWARD_CALLS"):
+        ask()
+    assert server.calls == [] and spent().calls == 0
+
+
+def test_an_answer_counts_though_nothing_is_learned_from_it(
+    replies: Callable[..., Server], capfd: pytest.CaptureFixture
+) -> None:
+    Path("scratch/servers.json").mkdir(parents=True)
+    Path("scratch/servers.json/full").touch()
+    server = replies(Refusal(400, complaint("no response_format json_schema")), completion(GOOD))
+    assert ask().model_dump() == ask().model_dump()
+    assert len(server.calls) == 2 and "not kept, scratch/servers.json" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "limit", "more"), [("calls", 2, 3), ("tokens", 2600, 9000)])

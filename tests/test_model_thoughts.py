@@ -45,6 +45,16 @@ DRAFT = json.dumps({"description": "a draft", "criteria": ["none"]})
         ("", "<think>or rather {d}</think>"),
         ("", "\n<think>or rather {d}"),  # cut off
         ("<think>a</think><answer>", "</answer>"),
+        ('<details type="reasoning" done="true" duration="3">\n{d}\n</details>\n', ""),
+        ("<details type='reasoning'>\n> <think>a</think>{d}</details><details>", "</details>"),
+        ("<details>\n<summary>Thought for 3 s</summary>\n{d}</details>\n", ""),
+        ("<details><summary>The answer</summary>", "</details>"),
+        ('<think id="1" hidden="">{d}</think>', ""),
+        ("**Thinking...** {d} so\n\n**...done thinking.**\n", ""),
+        ("Thinking...\n{d}\n...done thinking.\n\n", ""),
+        ("{d}\n…done thinking.\n", ""),
+        ("```thinking\n{d}\n```\n", ""),
+        ("```json\n", "\n```\n```thinking\n{d}\n```"),
         ("<think>a</think>Then:\n<think>{d}</think>\n", "</s>"),
     ],
 )  # fmt: skip
@@ -54,7 +64,15 @@ def test_thoughts_are_no_answer(before: str, after: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [f"<think>{DRAFT}", f"{DRAFT}\n</think>\n", f"<think>{DRAFT}</think>"]
+    "text",
+    [
+        f"<think>{DRAFT}",
+        f"{DRAFT}\n</think>\n",
+        f"<think>{DRAFT}</think>",
+        f'<details type="reasoning" done="false">{DRAFT}',
+        f"Thinking...\n{DRAFT}",
+        f"```thinking\n{DRAFT}\n```",
+    ],
 )
 def test_thoughts_alone_are_no_answer(replies: Callable[..., Server], text: str) -> None:
     assert without_thoughts(text) == ""
@@ -80,7 +98,25 @@ def test_a_draft_of_a_reward_in_thoughts_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["<think>", "</think>", "{", "<", "```\n", '{"a":', "[/THINK]", "x"]
+    "piece",
+    [
+        "<think>",
+        "</think>",
+        "{",
+        "<",
+        "```\n",
+        '{"a":',
+        "[/THINK]",
+        "x",
+        "<details ",
+        "Thinking...",
+        "</details>",
+        "<details type=reasoning>",
+        "...done thinking",
+        "**",
+        "```thinking\n",
+        "<think a=",
+    ],
 )
 def test_half_a_megabyte_of_thoughts_takes_no_time(piece: str) -> None:
     text = piece * (512_000 // len(piece))
@@ -193,7 +229,7 @@ def test_a_stream_that_ends_early_is_asked_for_again(replies: Callable[..., Serv
 
 @pytest.mark.parametrize("finish", ["MAX_TOKENS", "model_length"])
 def test_every_name_of_a_cut_is_known(replies: Callable[..., Server], finish: str) -> None:
-    replies(completion(GOOD, finish=finish))
+    replies(completion(GOOD[:-1], finish=finish))
     with pytest.raises(NoAnswer, match="cut off at max_tokens"):
         ask()
 

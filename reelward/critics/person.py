@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from reelward.critics.base import Scene, weighed
 from reelward.critics.measured import describe, judged
@@ -20,7 +20,9 @@ Heading = Annotated[str, Field(max_length=HEADING)]
 
 
 class Entry(Answer):
-    """A person's critique of one candidate."""
+    """A person's critique of one candidate. A misspelt key is told, not dropped."""
+
+    model_config = ConfigDict(extra="forbid")
 
     wrong: Heading
     rewrite: Heading

@@ -79,10 +79,11 @@ def remember(url: str, model: str, capabilities: Capabilities) -> None:
 
 
 def _known() -> dict[str, Capabilities]:
-    """What is known of every server and model; a damaged file is nothing known."""
+    """What is known of every server and model; one that cannot be read is nothing
+    known."""
     try:
         return _KNOWN.validate_json(CAPABILITIES.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return {}
 
 
@@ -113,7 +114,7 @@ def reduced(complaint: Complaint, capabilities: Capabilities, sent: Sent) -> Cap
     elif "temperature" in about and sent.temperature:
         changed = {"temperature": False}
     elif complaint.about_length:
-        changed = _shorter(complaint, sent)
+        changed = _shorter(complaint, sent, again=capabilities.room is not None)
     elif re.search(r"\bstream", about) and not sent.stream:
         changed = {"stream": True}
     elif sent.pictures > 1 and (
@@ -131,9 +132,9 @@ def reduced(complaint: Complaint, capabilities: Capabilities, sent: Sent) -> Cap
     return capabilities.model_copy(update=changed) if changed else None
 
 
-def _shorter(complaint: Complaint, sent: Sent) -> dict[str, object] | None:
+def _shorter(complaint: Complaint, sent: Sent, again: bool) -> dict[str, object] | None:
     """The limits on tokens that a complaint names: on the answer, or on prompt and answer. Where it
-    names none, half of what was sent."""
+    names none, or refuses `again` what fits the context that it named, half of what was sent."""
     numbers = complaint.numbers - {sent.tokens}
     if not complaint.about_context:
         below = [n for n in numbers if LEAST_TOKENS <= n < sent.tokens]
@@ -149,7 +150,7 @@ def _shorter(complaint: Complaint, sent: Sent) -> dict[str, object] | None:
     context = rest[-1] if rest else None
     if prompt is None and len(rest) > 1:
         prompt = rest[-2]
-    if context is None or prompt is None:
+    if context is None or prompt is None or again:
         room = min(sent.tokens, context or sent.tokens) // 2
     else:
         room = min(context - prompt - MARGIN, sent.tokens - 1)

@@ -37,7 +37,7 @@ from reelward.models.capabilities import (
 from reelward.models.complaints import Complaint
 from reelward.models.connection import CONNECT_SECONDS
 from reelward.models.prompts import render
-from reelward.models.schemas import Answer, parse
+from reelward.models.schemas import Answer, parse, whole
 from reelward.models.server import Server, moment, replaying
 from reelward.models.spend import Budget, SpendLog, Usage
 from reelward.models.store import Store, digest
@@ -145,7 +145,7 @@ class Chat:
         )
 
     def _complete(self, schema: type[Answer], messages: list[Message]) -> str:
-        """A reply without its thoughts that is neither refused, empty nor cut off."""
+        """A reply without its thoughts that is neither refused, empty nor cut off inside its answer."""
         max_tokens, why = self.max_tokens, ""
         for repeat in (0, 1):
             reply = self._reply(schema, messages, max_tokens, repeat)
@@ -153,6 +153,8 @@ class Chat:
                 raise NoAnswer("refused: " + shortened(reply.refusal or "content filter"))
             text = without_thoughts(reply.text)
             if reply.finish == "length":
+                if (answer := whole(text, schema)) is not None:
+                    return answer
                 max_tokens = 2 * self.max_tokens
                 why = "cut off at max_tokens, twice; raise it, if its server allows more"
             elif not text:
@@ -217,6 +219,7 @@ class Chat:
 
     def _post(self, request: Request, schema: type[Answer]) -> Reply:
         """Ask the server until it answers, within the limits on attempts, time and budget."""
+        self.store.require_writable()
         log = SpendLog(SPEND_LOG, Budget.from_settings())
         deadline = time.monotonic() + 3 * self._seconds
         known = capabilities = recall(self._server.url, self.model)
@@ -233,7 +236,7 @@ class Chat:
                 continue
             failures.append(result)
             same_kind = sum(failure.kind == result.kind for failure in failures)
-            wait = _backoff(len(failures)) if result.wait is None else result.wait
+            wait = max(_backoff(len(failures)), result.wait or 0.0)
             if (
                 same_kind > RETRIES_OF[result.kind]
                 or len(failures) > RETRIES
@@ -245,8 +248,12 @@ class Chat:
     def _learn(self, known: Capabilities, capabilities: Capabilities) -> None:
         """Remember what the server can do, once it has answered."""
         if changes := capabilities.changes(known):
-            remember(self._server.url, self.model, capabilities)
-            self._report(f"{self.model} at {self._server.url} {changes}; kept in {CAPABILITIES}")
+            kept = f"kept in {CAPABILITIES}"
+            try:
+                remember(self._server.url, self.model, capabilities)
+            except OSError as e:
+                kept = f"not kept, {CAPABILITIES}: {e.strerror}"
+            self._report(f"{self.model} at {self._server.url} {changes}; {kept}")
 
     def _attempt(
         self, request: Request, schema: type[Answer], capabilities: Capabilities,
@@ -276,7 +283,9 @@ class Chat:
             if isinstance(e.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
                 log.settle(attempt, Usage(0, 0))  # it never arrived
             timeout = isinstance(e, openai.APITimeoutError)
-            return Failure("timeout" if timeout else "transient", server.failure(e, self.model))
+            return Failure(
+                "timeout" if timeout else "transient", server.failure(e, self.model, self._seconds)
+            )
         self.store.keep(request, reply)  # before all else: it is paid for
         log.settle(attempt, wire.usage(reply, most))
         return reply

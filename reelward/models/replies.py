@@ -56,17 +56,18 @@ def read(content: bytes, server: Server) -> Reply:
         choice = choices[0]
         _raise_error(choice)
         message = choice["message"] if "message" in choice else {"content": choice["text"]}
-        answer, refusal = _answer(message or {}), (message or {}).get("refusal")
+        finish = str(choice.get("finish_reason")).lower()
+        finish = FINISH.get(finish, finish)
+        answer, refusal = _answer(message or {}, finish == "length"), (message or {}).get("refusal")
         usage = completion.get("usage")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         begin = shortened(" ".join(text.split())) or "nothing"
         raise MalformedReply(f"expected a chat completion, got {begin}") from None
     counts = usage if isinstance(usage, dict) else {}
-    finish = str(choice.get("finish_reason")).lower()
     return Reply(
         text=_clean(answer, server),
         refusal=one_line(_clean(str(refusal), server)) if refusal else None,
-        finish=_clean(FINISH.get(finish, finish), server)[:40],
+        finish=_clean(finish, server)[:40],
         model=one_line(_clean(str(completion.get("model") or ""), server), 200),
         prompt_tokens=_count(counts.get("prompt_tokens")),
         completion_tokens=_count(counts.get("completion_tokens")),
@@ -83,8 +84,9 @@ def _raise_error(part: Json) -> None:
         raise RefusedReply(complaint(status, {"error": error}, {}))
 
 
-def _answer(message: Json) -> str:
-    """The answer in a message. Thoughts alone are no answer, unless they are JSON from end to end;
+def _answer(message: Json, cut: bool) -> str:
+    """The answer in a message. Thoughts alone are no answer, unless they are JSON from end to end
+    and not cut off;
     they are returned between marks, so that the reply is kept and known for what it is."""
     if text := _text(message.get("content")).strip():
         return text
@@ -94,7 +96,7 @@ def _answer(message: Json) -> str:
             return text
     thoughts = next((text for name in THOUGHTS if (text := _text(message.get(name)).strip())), "")
     inside = re.sub(r"^```\w*\s*|\s*```$", "", thoughts)
-    if inside.startswith("{") and inside.endswith("}"):
+    if not cut and inside.startswith("{") and inside.endswith("}"):
         return inside
     return f"<think>{thoughts}</think>" if thoughts else ""
 

@@ -1,4 +1,4 @@
-"""What a model may answer. Everything is bounded, and unknown fields are refused.
+"""What a model may answer. Everything is bounded, and unknown fields are dropped.
 
 The schemas are flat, and their JSON has only the keywords that every server knows: no references,
 no optional fields, no lengths. Lengths are stated in the descriptions; a longer text is cut and
@@ -34,20 +34,18 @@ CRITERIA = 8
 NOTE = 200
 STARTS = 16
 """opening braces at which an answer is looked for"""
-ENGLISH_SHARE = 0.7
-"""of a text that must remain as ASCII; less is another language"""
+NO_NOTE = "no note"
 
 
 def plain(text: object, most: int) -> object:
-    """One line of printable ASCII without angle brackets, so that it cannot leave its block in a
-    prompt. Raises ValueError for another language."""
+    """One printable line in any language, without angle brackets, so that it cannot leave its block
+    in a prompt. Raises ValueError if nothing of it can be printed."""
     if not isinstance(text, str):
         return text  # the schema refuses it
     line = " ".join(unicodedata.normalize("NFKC", text).translate(_PUNCTUATION).split())
-    ascii_only = "".join(c for c in line if " " <= c <= "~")
-    if len(ascii_only) < ENGLISH_SHARE * len(line):
-        raise ValueError("expected English in plain ASCII")
-    safe = ascii_only.replace("<", "(").replace(">", ")")
+    safe = "".join(c for c in line if c.isprintable()).replace("<", "(").replace(">", ")")
+    if line and not safe:
+        raise ValueError("expected printable text")
     return safe if len(safe) <= most else safe[: most - 3] + "..."
 
 
@@ -56,6 +54,13 @@ _PUNCTUATION = str.maketrans("‘’“”–—−×", "''\"\"---x")
 
 def _line(most: int) -> BeforeValidator:
     return BeforeValidator(lambda text: plain(text, most))
+
+
+def _note(note: object) -> object:
+    """A note of any form as a line: a reward is not lost for what is said about it."""
+    if isinstance(note, list):
+        note = " ".join(map(str, note))
+    return (plain(note, NOTE) if isinstance(note, str) else "") or NO_NOTE
 
 
 def _whole_characters(text: str) -> str:
@@ -77,7 +82,7 @@ def _lines(text: object) -> object:
 class Answer(BaseModel):
     """An answer in the form that a prompt asks for."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True)
 
     @classmethod
     def form(cls) -> dict[str, JsonValue]:
@@ -148,8 +153,9 @@ class CritiqueAnswer(Answer):
 class RewardAnswer(Answer):
     """A whole reward file."""
 
-    note: Annotated[str, _line(NOTE)] = Field(
-        description=f"what it changes and why, in one line of at most {NOTE} characters"
+    note: Annotated[str, BeforeValidator(_note)] = Field(
+        default=NO_NOTE,
+        description=f"what it changes and why, in one line of at most {NOTE} characters",
     )
     reward: Annotated[str, BeforeValidator(_lines), AfterValidator(_whole_characters)] = Field(
         description="the whole reward file"
@@ -161,7 +167,7 @@ class RewardAnswer(Answer):
         if len(rewards) != 1:
             return None
         docstring = re.match(r'\s*"""(.+?)"""', rewards[0], re.S)
-        return cls(note=docstring[1] if docstring else "no note", reward=rewards[0])
+        return cls(note=docstring[1] if docstring else NO_NOTE, reward=rewards[0])
 
 
 def parse(text: str, schema: type[A]) -> A:
@@ -192,6 +198,22 @@ def parse(text: str, schema: type[A]) -> A:
     complaint = next(iter(no_answers + no_json), "no JSON object in it")
     line = " ".join(complaint.split())[:400]  # it may name keys that the model chose
     raise ValueError("".join(c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in line))
+
+
+def whole(text: str, schema: type[Answer]) -> str | None:
+    """The part of a reply that was cut off which is a whole answer: a JSON object that is closed and
+    after which no other begins, or the one reward in blocks that are all closed. None if there is
+    none."""
+    begin = -1
+    for _ in range(STARTS):
+        if (begin := text.find("{", begin + 1)) < 0:
+            break
+        with suppress(ValueError, RecursionError):
+            value, end = _decoder.raw_decode(text, begin)
+            schema.model_validate(value)
+            return None if re.search(r'\{\s*("|$)', text[end:]) else text[begin:end]
+    closed = text.count("```") % 2 == 0 and schema.salvage(text) is not None
+    return text if closed else None
 
 
 def _answer(part: str, schema: type[A]) -> A:

@@ -146,10 +146,22 @@ class Server:
         except (openai.APIError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
-    def failure(self, e: openai.APIConnectionError, model: str = "") -> NetworkError:
-        """A request without a response as an error of one line."""
-        timeout = isinstance(e, openai.APITimeoutError)
-        why = "no answer in time" if timeout else one_line(self.without_key(str(e.__cause__ or e)))
+    def failure(
+        self, e: openai.APIConnectionError, model: str = "", seconds: float | None = None
+    ) -> NetworkError:
+        """A request without a response as an error of one line. `seconds` are those that the setting
+        call_seconds gave it."""
+        if isinstance(e.__cause__, httpx2.ConnectTimeout) or (
+            seconds is None and isinstance(e, openai.APITimeoutError)
+        ):
+            why = f"no answer within {CONNECT_SECONDS:g} s"
+        elif isinstance(e, openai.APITimeoutError):
+            why = (
+                f"no answer in time, call_seconds = {seconds:g}; raise it in local.yaml or "
+                "REELWARD_CALL_SECONDS"
+            )
+        else:
+            why = one_line(self.without_key(str(e.__cause__ or e)))
         return NetworkError(f"{self._where(model)}: {why[:MAX_COMPLAINT]}")
 
     def _where(self, model: str) -> str:

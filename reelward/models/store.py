@@ -14,9 +14,12 @@ from pydantic import JsonValue, ValidationError
 
 from reelward.records import Exchange, Reply, Request
 from reelward.runtime import files
-from reelward.runtime.errors import InputError
+from reelward.runtime.errors import InputError, ResourceError
 from reelward.runtime.validation import shortened
 from reelward.runtime.words import lines
+
+PROBE = 1 << 20
+"""bytes that must fit on the disk before a call"""
 
 
 class StoredExchange(Exchange):
@@ -49,6 +52,19 @@ class Store:
                 "set REELWARD_MODE=live to ask the model"
             )
         return None
+
+    def require_writable(self) -> None:
+        """Write and remove a file, before an answer is paid for that could not be kept. Raises
+        ResourceError."""
+        try:
+            with files.new_file(self.folder / "probe.json") as new:
+                new.write_bytes(bytes(PROBE))
+            (self.folder / "probe.json").unlink()
+        except OSError as e:
+            raise ResourceError(
+                f"calls = {shortened(self.folder)} (REELWARD_CALLS or local.yaml): expected a folder "
+                f"for the answers that are paid for, got: {e.strerror}; nothing was asked"
+            ) from None
 
     def keep(self, request: Request, reply: Reply) -> None:
         self._write(StoredExchange(request=request, reply=reply, sha256=digest(request, reply)))
@@ -85,7 +101,7 @@ def _read(path: Path) -> StoredExchange | None:
     """A stored exchange; None if the file is missing or damaged, so that it is asked again."""
     try:
         stored = StoredExchange.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
     return stored if stored.sha256 == digest(stored.request, stored.reply) else None
 

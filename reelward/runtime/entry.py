@@ -110,7 +110,7 @@ def _takes(hint: Any, kind: type) -> bool:
 
 def _converted(hint: Any, text: Any) -> Any:
     """The value that an option's text means; the text itself where it means none."""
-    if text in ("None", ["None"]) and _takes(hint, type(None)):
+    if text in ("None", ["None"], "null", ["null"]) and _takes(hint, type(None)):
         return None
     try:
         return TypeAdapter(hint).validate_python(text)
