@@ -5,6 +5,9 @@ import signal
 import sys
 from pathlib import Path
 
+if sys.argv[0] == "-m":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback before there is a handler
+
 from reelward.runtime.processes import die_with_parent, stop_in_one_line
 from reelward.runtime.words import show
 

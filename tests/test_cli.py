@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +44,17 @@ def test_the_seed_reward_fits_every_robot_with_a_trunk(robot: str) -> None:
     source = (ROOT / "rewards/seed/selected.py").read_text()
     terms = compile_reward(source, load_robot(robot).fields).terms
     assert terms == ("alive", "speed", "upright")
+
+
+@pytest.mark.parametrize("module", ["flows.learn", "stages.fetch"])
+def test_ctrl_c_in_the_first_import_prints_no_traceback(tmp_path: Path, module: str) -> None:
+    stub = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "multiprocessing.py").write_text(stub)
+    done = subprocess.run(
+        (sys.executable, "-m", module), capture_output=True, text=True, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGINT and done.stderr == ""
 
 
 def test_check_lists_the_terms(house: Path) -> None:

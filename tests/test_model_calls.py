@@ -97,6 +97,20 @@ def test_a_final_error_is_reported_once_in_the_words_of_the_server(
     assert len(message.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "text", ["{p} is too odd", "too odd is {p}", "{x}{p}: too odd", "too odd{x}"]
+)
+def test_the_cause_is_told_though_the_prompt_is_repeated(
+    replies: Callable[..., Server], text: str
+) -> None:
+    prompt = "Take the image as a JSON of the context length. " * 100
+    message = text.replace("{p}", prompt).replace("{x}", "x" * 20_000)
+    server = replies(Refusal(400, complaint(message)))
+    with pytest.raises(InputError, match="too odd"):
+        ask(prompt)
+    assert len(server.calls) == 1
+
+
 def test_an_unknown_model_is_named(serve: Callable[..., Server]) -> None:
     server = serve("ollama")
     with pytest.raises(InputError, match="The model `gpt-nine` does not exist"):

@@ -96,10 +96,11 @@ def test_nothing_is_asked_that_could_not_be_kept(
 
 
 def test_an_answer_counts_though_nothing_is_learned_from_it(
-    replies: Callable[..., Server], capfd: pytest.CaptureFixture
+    replies: Callable[..., Server],
+    capfd: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Path("scratch/servers.json").mkdir(parents=True)
-    Path("scratch/servers.json/full").touch()
+    monkeypatch.setattr("reelward.models.capabilities.CAPABILITIES", Path("/proc/servers.json"))
     server = replies(Refusal(400, complaint("no response_format json_schema")), completion(GOOD))
     assert ask().model_dump() == ask().model_dump()
     assert len(server.calls) == 2 and "not kept, scratch/servers.json" in capfd.readouterr().err

@@ -12,6 +12,7 @@ from conftest import reelward, run, settle
 from test_studies import at, branch, params
 
 from reelward.cli import main
+from reelward.studies import git
 from reelward.studies.git import StudyError
 from reelward.studies.settings import Choice
 from reelward.studies.study import new
@@ -186,6 +187,21 @@ def test_no_hook_stops_a_new_study(here: Path) -> None:
         path.chmod(0o755)
     new("walk", Choice())
     assert branch(here) == "study/walk" and run(here, "git", "status", "--porcelain") == ""
+
+
+def test_no_hook_stops_the_commit_of_an_iteration(here: Path) -> None:
+    new("walk", Choice())
+    hook = here / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    Path("loop.yaml").write_text("iterations: {}\n")
+    assert git.commit(["loop.yaml"], "An iteration") and not git.changed("loop.yaml")
+
+
+def test_git_that_fails_without_a_word_is_named_with_its_exit_code(here: Path) -> None:
+    with pytest.raises(git.StudyError, match="^git diff: exit code 1 without a word$"):
+        git.git(*git.NO_HOOKS, "diff", "--quiet", "--no-index", "params.yaml", "loop.yaml")
 
 
 def test_a_study_begins_on_a_detached_head_in_a_worktree_and_in_a_shallow_clone(

@@ -36,6 +36,7 @@ def test_options_are_read_as_dvc_writes_them() -> None:
     assert args == toy_stage.Args(Path("d"), 1e-5, "600000", (-1, 32), True, None)
     assert outputs(args) == [Path("d")]
     assert parse(toy_stage.Args, [*words, "--no-quick"]).quick is False
+    assert parse(toy_stage.Args, [*words[:-1], "null"]).note is None  # as params.yaml says it
 
 
 @pytest.mark.parametrize("stage", [train, fetch])

@@ -278,7 +278,8 @@ class Chat:
             return self._refused(e.complaint, request, body, capabilities)
         except openai.APIStatusError as e:
             log.settle(attempt, Usage(0, 0))
-            return self._refused(server.complaint(e), request, body, capabilities)
+            complaint = server.complaint(e, [message.text for message in request.messages])
+            return self._refused(complaint, request, body, capabilities)
         except openai.APIConnectionError as e:
             if isinstance(e.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
                 log.settle(attempt, Usage(0, 0))  # it never arrived

@@ -13,7 +13,7 @@ import html
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -22,6 +22,8 @@ from pydantic import JsonValue
 
 MAX_COMPLAINT = 300
 """characters of a server's error message that are passed on"""
+ECHO = 40
+"""characters; a shorter text of a request may be a server's own word"""
 MAX_DETAILS = 20_000
 """characters of an error that are looked at"""
 
@@ -176,28 +178,43 @@ class Complaint:
 
 
 def complaint(
-    status: int, body: JsonValue, headers: Mapping[str, str], now: float | None = None
+    status: int,
+    body: JsonValue,
+    headers: Mapping[str, str],
+    now: float | None = None,
+    sent: Sequence[str] = (),
 ) -> Complaint:
     """The refusal in a response; `body` is its JSON, or its text where it holds none. `now` is Unix
-    time in s."""
-    words = _without_echo(body)
+    time in s; `sent` are the texts of the request."""
+    words = _without_echo(body, [text for text in sent if len(text) >= ECHO])
     details = words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)
     details = one_line(details[:MAX_DETAILS])
-    message = one_line(_message(words))[:MAX_COMPLAINT] or "no reason given"
+    message = _ends(one_line(_message(words)), MAX_COMPLAINT) or "no reason given"
     wait = _wait(status, details, headers, time.time() if now is None else now)
     return Complaint(status, message, details, wait)
 
 
-def _without_echo(body: JsonValue, depth: int = 0) -> JsonValue:
+def _ends(text: str, most: int) -> str:
+    """Begin and end of a text that is too long: a server may say at either end what is wrong, and
+    repeat the request between them."""
+    half = (most - 5) // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+
+
+def _without_echo(body: JsonValue, sent: Sequence[str], depth: int = 0) -> JsonValue:
     """A body without what it repeats of the request, whose words are not the server's."""
     if depth > 8:
         return None
     if isinstance(body, dict):
         names = [name for name in body if name not in ("input", "body", "request", "messages")]
-        return {name: _without_echo(body[name], depth + 1) for name in names[:40]}
+        return {name: _without_echo(body[name], sent, depth + 1) for name in names[:40]}
     if isinstance(body, list):
-        return [_without_echo(part, depth + 1) for part in body[:10]]
-    return body[:2000] if isinstance(body, str) else body
+        return [_without_echo(part, sent, depth + 1) for part in body[:10]]
+    if not isinstance(body, str):
+        return body
+    for text in sent:
+        body = body.replace(text, "...")
+    return _ends(body, 2000)
 
 
 def _message(body: JsonValue) -> str:

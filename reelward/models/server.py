@@ -11,6 +11,7 @@ import json
 import os
 import time
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -93,8 +94,8 @@ class Server:
         secret = self.key.get_secret_value()
         return text.replace(secret, "***") if len(secret) >= 12 else text
 
-    def complaint(self, e: openai.APIStatusError) -> Complaint:
-        """What the server refuses, without the key."""
+    def complaint(self, e: openai.APIStatusError, sent: Sequence[str] = ()) -> Complaint:
+        """What the server refuses, without the key and the texts that were sent."""
         text = self.without_key(e.response.text)
         try:
             body = json.loads(text)
@@ -103,7 +104,7 @@ class Server:
         if e.response.is_redirect:
             to = self.without_key(e.response.headers.get("location", "another address"))
             body = f"a redirection to {to}"
-        return complaint(e.status_code, body, e.response.headers)
+        return complaint(e.status_code, body, e.response.headers, sent=sent)
 
     def refusal(self, complaint: Complaint, model: str = "") -> StageError:
         """A refusal as an error of one line that names the address and its setting."""

@@ -35,6 +35,7 @@ def git(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = No
     )
     if process.returncode:
         complaint = " ".join((process.stderr or process.stdout).split())
+        complaint = complaint or f"exit code {process.returncode} without a word"
         raise StudyError(f"git {args[2 if args[0] == '-c' else 0]}: {complaint}")
     return process.stdout
 
@@ -72,7 +73,7 @@ def contents(*objects: str) -> list[str | None]:
 
 
 def commit(paths: Iterable[str], message: str) -> bool:
-    """Commit what changed in `paths`. Returns whether there was a commit."""
+    """Commit what changed in `paths`, without hooks. Returns whether there was a commit."""
     paths = tuple(paths)
     if existing := [p for p in paths if Path(p).exists()]:
         git("add", "--", *existing)
@@ -81,11 +82,11 @@ def commit(paths: Iterable[str], message: str) -> bool:
         return False
     words = ("--quiet", "--message", message, "--", *names)
     try:
-        git("commit", *words, env=_identity())
+        git(*NO_HOOKS, "commit", *words, env=_identity())
     except StudyError as error:
         if not _signs():
             raise
-        git("commit", "--no-gpg-sign", *words, env=_identity())
+        git(*NO_HOOKS, "commit", "--no-gpg-sign", *words, env=_identity())
         _warn_unsigned(error)
     return True
 
