@@ -1,14 +1,14 @@
 """A policy: an actor, a critic, and the statistics that normalise their inputs.
 
 Observations are a vector (two hidden layers) or a picture (the convolutions of Nature-DQN, Mnih et
-al. 2015). Actions are a box (a Gaussian) or discrete (a softmax). Nothing else in the code depends
-on which of them it is.
+al. 2015). Actions are a box (a Gaussian) or discrete (a softmax); nothing else depends on which.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -290,16 +290,13 @@ def _about(state: object) -> About:
     given = state if isinstance(state, Mapping) else {}
     if type(number := given.get("format")) is not int or number != FORMAT:
         raise FileError(f"expected a policy of format {FORMAT}, got {number!r:.20}; train it again")
-    try:
+    with suppress(Exception):
         about = _ABOUT.validate_python(given["about"])
         with torch.device("meta"):
             expected, weights = Policy(about).state_dict(), given["weights"]
-        fits = all(_fits(weights[k], expected[k]) for k in expected.keys() | weights.keys())
-    except Exception:
-        raise FileError("expected a policy's description and its weights; train it again") from None
-    if not fits:
-        raise FileError("expected finite weights of the form described; train it again")
-    return about
+        if all(_fits(weights[k], expected[k]) for k in expected.keys() | weights.keys()):
+            return about
+    raise FileError("expected finite weights of the form that the policy describes; train it again")
 
 
 def _fits(weights: Tensor, expected: Tensor) -> bool:
@@ -333,8 +330,7 @@ class Policies:
 
     def _statistics(self) -> Tensor | None:
         """Mean and inverse deviation of the observations `[2, C, 1, O]`; None for pictures."""
-        known = [p.obs for p in self.members if p.obs is not None]
-        if not known:
+        if not (known := [p.obs for p in self.members if p.obs is not None]):
             return None
         means, scales = [s.mean.float() for s in known], [s.scale() for s in known]
         return torch.stack((torch.stack(means), torch.stack(scales)))[:, :, None]

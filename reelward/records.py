@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -26,15 +26,11 @@ Evidence = Literal["critique", "sheets", "terms"]
 Start = Literal["scratch", "warm"]
 Verdict = Literal["better", "same", "worse", "cannot_tell"]
 
-ASK_A_MODEL: frozenset[str] = frozenset({"llm", "vlm"})
-"""Authors and critics that ask a language model."""
-HEADINGS = ("wrong", "rewrite", "remove", "add")
-"""The four headings of a critique (arXiv 2410.09286)."""
-
+ASK_A_MODEL: frozenset[str] = frozenset({"llm", "vlm"})  # authors and critics
+HEADINGS = ("wrong", "rewrite", "remove", "add")  # of a critique (arXiv 2410.09286)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-"""Of a candidate. It is the name of its files and folders, so it must not lead out of them."""
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.py$")]
+"""Of a candidate and of its files and folders: it must not lead out of them."""
 
 
 class Record(BaseModel):
@@ -66,8 +62,7 @@ class Message(Record):
 
 
 class Request(Record):
-    """All that decides a model's answer. The address of its server and what the server can do are
-    not part of it: the same question to the same model is the same request."""
+    """All that decides a model's answer: neither the address of its server nor what that can do."""
 
     role: str
     model: str
@@ -88,7 +83,7 @@ class Reply(Record):
     finish: str
     """Why the model stopped; `length` means cut off at max_tokens."""
     model: str
-    """Name of the model that answered; empty where the server gives none."""
+    """That answered; empty where the server gives no name."""
     prompt_tokens: int | None
     completion_tokens: int | None
     """None where the server does not count."""
@@ -141,22 +136,22 @@ class VideoSource(Record):
     @property
     def link(self) -> str | None:
         """The address where it can be watched; None for a file and a wheel."""
-        links = (x for x in (self.title, self.source) if x)
-        return next((x for x in links if x.startswith(("https://", "http://"))), None)
+        links = (
+            x for x in (self.title, self.source) if x and x.startswith(("https://", "http://"))
+        )
+        return next(links, None)
 
 
 class Provenance(Record):
-    """Where the expert comes from."""
+    """Where the expert comes from; `video` is None for a study without one."""
 
     video: VideoSource | None
-    """None for a study without a video."""
 
 
 class ExpertGait(Record):
-    """What training must know of the expert."""
+    """What training must know of the expert: `alternate`, the legs do the same half a cycle apart."""
 
     alternate: bool
-    """The legs do the same, half a cycle apart."""
 
 
 class Criteria(Record):
@@ -170,35 +165,33 @@ class Criteria(Record):
 # --- what the author proposes ------------------------------------------------------------------
 
 
-class Candidate(Record):
-    """A proposed reward."""
+class Proposed(Record):
+    """What a candidate is called and how its training begins."""
 
     name: Name
-    source: str
-    """Text of the reward file."""
     start: Start
-    """Where its training begins: from scratch, or warm from the parent's policy."""
+    """From scratch, or warm from the parent's policy."""
     number: int
-    """Its place among the candidates of the iteration, from 0. With the study's seed and the iteration
-    it decides the random numbers of the training."""
+    """Its place among the candidates, from 0; it enters the seed of the training."""
     note: str
     """What was changed and why, in a few words."""
     error: str | None = None
-    """Why the author could not write it."""
+    """Why it was not written, was refused, or failed."""
 
 
-class Named(Protocol):
-    @property
-    def name(self) -> str: ...
+class Candidate(Proposed):
+    """A proposed reward."""
+
+    source: str
+    """Text of the reward file."""
 
 
-C = TypeVar("C", bound=Sequence[Named])
+C = TypeVar("C", bound=Sequence[Proposed])
 
 
 def distinct(candidates: C) -> C:
     """Raises ValueError where two candidates have the same name, so the same files."""
-    names = [c.name.lower() for c in candidates]
-    if len(set(names)) < len(names):
+    if len({c.name.lower() for c in candidates}) < len(candidates):
         raise ValueError("expected candidates of different names")
     return candidates
 
@@ -211,16 +204,11 @@ class Proposal(Record):
     model_calls: ModelCalls | None = None
 
 
-class CheckedCandidate(Record):
+class CheckedCandidate(Proposed):
     """A candidate after its check: the reward's facts, or why it was refused or failed."""
 
-    name: Name
-    start: Start
-    number: int
-    note: str
-    file: FileName | None
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.py$")] | None
     """Name of the reward file beside the index; None where the reward was refused."""
-    error: str | None
     terms: tuple[str, ...] = ()
     period: float | None = None
     """Of the gait clock (s)."""
@@ -239,7 +227,6 @@ class Candidates(Record):
 
     @property
     def sound(self) -> tuple[CheckedCandidate, ...]:
-        """Those without an error."""
         return tuple(c for c in self.candidates if c.error is None)
 
 

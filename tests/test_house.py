@@ -267,7 +267,16 @@ def printed_by_one(root: Path) -> list[str]:
     ]
 
 
+def short(root: Path) -> list[str]:
+    """A file is read at one sitting; train.py is the whole of PPO."""
+    folders = ("reelward", "stages", "flows", "tests", "bench")
+    lines = {p: p.read_text().count("\n") for f in folders for p in (root / f).rglob("*.py")}
+    most = {root / "stages/train.py": 450}
+    return [f"{p.relative_to(root)}: {n} lines" for p, n in lines.items() if n > most.get(p, 400)]
+
+
 RULES = (
+    short,
     deps_tell_the_truth,
     arrows_run_down,
     no_circles,
@@ -291,6 +300,7 @@ def test_the_house_stands(rule: Callable[[Path], list[str]]) -> None:
 
 
 BREAKS = (
+    (short, "reelward/loop.py", "import csv", "import csv" + 400 * "\n"),
     (
         deps_tell_the_truth,
         "stages/publish.py",
