@@ -54,5 +54,5 @@ def _hint(annotation: ast.expr, types: dict[str, object]) -> object:
     holder = type("Args", (), {"__annotations__": {"field": ast.unparse(annotation)}})
     try:
         return typing.get_type_hints(holder, types, include_extras=True)["field"]
-    except (NameError, TypeError, AttributeError):
+    except (NameError, TypeError, AttributeError, SyntaxError):
         return None

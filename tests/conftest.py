@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -104,6 +105,14 @@ def all_end(processes: Iterable[psutil.Process]) -> bool:
 
 def copy(source: Path, target: Path) -> Path:
     return Path(shutil.copytree(source, target, symlinks=True))
+
+
+@pytest.fixture(autouse=True)
+def pipes() -> Iterator[None]:
+    """A command ends in silence when its reader does; a process of pytest must not."""
+    before = signal.getsignal(signal.SIGPIPE)
+    yield
+    signal.signal(signal.SIGPIPE, before)
 
 
 @pytest.fixture(scope="session")
