@@ -51,7 +51,7 @@ def new(
     """
     from reelward.runtime.clone import require_clone
     from reelward.runtime.locks import lock
-    from reelward.studies import settings, study
+    from reelward.studies import plan, settings, study
 
     require_clone()
     with lock(study.LEDGER):  # a running flow commits to the branch that is checked out here
@@ -62,6 +62,8 @@ def new(
     learn = "dvc repro or python -m flows.learn --iterations 3"
     if settings.value_at(params, "fetch.source") is not None:
         learn = f"dvc repro keyframes, look at data/expert/keyframes/followed.jpg, then {learn}"
+    for sentence in plan.unshared():
+        show(sentence)
     show(f"on branch study/{name}; next: {learn}")
 
 
@@ -144,6 +146,8 @@ def plan(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     if as_json:
         show(json.dumps([dataclasses.asdict(s) for s in steps], indent=1))
         return
+    for sentence in planning.unshared():
+        show(sentence)
     costly = [s for s in steps if s.kind != "free"]
     for s in costly:
         maybe = "" if s.certain else "maybe: "

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import reelward, settle
+from test_shared import PERSON
 
+from reelward.measures.reference import NO_EXPERT
+from reelward.motion.record import to_json
+from reelward.records import Provenance, VideoSource
+from reelward.runtime.files import write_json, write_record
+from reelward.studies import plan as planning
 from reelward.studies.ledger import extended
 from reelward.studies.plan import changes, options, plan, reasons, steps
 
@@ -98,3 +105,26 @@ def test_reasons_are_in_words() -> None:
         "train.gone 1 -> None",
         "train.new None -> 2",
     ]
+
+
+def test_what_body_and_video_do_not_share_is_said_once_the_video_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"robot": "hopper", "fetch": {"sha256": "5" * 64}}
+    planning.PARAMS.write_text(json.dumps(settings))
+    assert planning.unshared() == ()  # not measured yet
+
+    planning.MOTION.parent.mkdir(parents=True)
+    write_json(planning.MOTION, to_json(replace(NO_EXPERT, subject="person", keypoints=PERSON)))
+    video = dict.fromkeys(VideoSource.model_fields) | {
+        "source": "walk.mp4", "source_sha256": "5" * 64, "sha256": "6" * 64, "section_s": (0, 1),
+        "crop_px": (0, 0, 9, 9), "frames": 9, "seconds": 1, "width": 9, "height": 9, "fps": 9,
+    }  # fmt: skip
+    write_record(planning.PROVENANCE, Provenance(video=VideoSource(**video)))
+    assert "the video shows 2 legs, hopper has one leg" in planning.unshared()
+
+    planning.PARAMS.write_text(json.dumps(settings | {"fetch": {"sha256": "7" * 64}}))
+    assert planning.unshared() == ()  # what was measured here is another video
+    planning.PARAMS.write_text(json.dumps(settings | {"robot": "hoper"}))
+    assert planning.unshared() == ()

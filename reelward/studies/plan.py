@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reelward.records import ASK_A_MODEL
+from reelward.records import ASK_A_MODEL, Provenance
 from reelward.runtime.errors import InputError
+from reelward.runtime.files import FileError, read_json, read_record
 from reelward.runtime.validation import read_yaml
 from reelward.studies import ledger
 from reelward.studies.yaml_text import loaded
@@ -36,6 +37,8 @@ CONSTANT = {"check"}
 PARAMS = Path("params.yaml")
 LEDGER = Path("loop.yaml")
 LOCK = Path("dvc.lock")
+MOTION = Path("data/expert/keyframes/motion.json")
+PROVENANCE = Path("data/expert/provenance.json")
 WORDS = {"modified": "changed", "deleted": "is missing", "new": "is new"}
 
 
@@ -149,6 +152,23 @@ def env_steps(params: Mapping[str, Any], parent: str | None) -> tuple[int, int]:
     return (scratch, scratch) if parent == ledger.SEED else (min(scratch, warm), max(scratch, warm))
 
 
+def unshared() -> tuple[str, ...]:
+    """What the body in the video and the robot of params.yaml do not share, a sentence each. Empty
+    while the video has not been measured here, and where either cannot be read."""
+    if not (MOTION.is_file() and PROVENANCE.is_file()):
+        return ()
+    from reelward.measures.shared import unshared  # loads NumPy
+    from reelward.motion.record import from_json
+    from reelward.sim.robot import load_robot  # loads MuJoCo
+
+    params = read_yaml(PARAMS)
+    with contextlib.suppress(FileError, ValueError):
+        video = read_record(PROVENANCE, Provenance).video
+        if video is not None and video.source_sha256 == params["fetch"]["sha256"]:
+            return unshared(from_json(read_json(MOTION)), load_robot(params["robot"]))
+    return ()
+
+
 def interval(least: int, most: int) -> str:
     """`600,000`, or `300,000 to 600,000`."""
     return f"{most:,}" if least == most else f"{least:,} to {most:,}"
@@ -158,7 +178,9 @@ def options(command: str) -> dict[str, str]:
     """The options in a command line: `--seed 1 --task 'walk far'`."""
     values: dict[str, str] = {}
     words = command.split()
-    with contextlib.suppress(ValueError):  # an unbalanced quote, which the check stage reports
+    with contextlib.suppress(
+        FileError, ValueError
+    ):  # an unbalanced quote, which the check stage reports
         words = shlex.split(command)
     for word in words:
         if word.startswith("--no-"):
