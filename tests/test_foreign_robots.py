@@ -37,6 +37,9 @@ def stepped(env: Env, steps: int, action: float = 0.0) -> Env:
     return env
 
 
+FOOT = {"points": ["right_heel", "right_toe"], "radius": 0.04, "geoms": ["r_foot"]}
+
+
 # --- refused ----------------------------------------------------------------------------------
 
 
@@ -69,6 +72,8 @@ def stepped(env: Env, steps: int, action: float = 0.0) -> Env:
         ("<option", '<option gravity="0 -9.81 0"', "expected a pull along -z"),
         ('geom name="r_foot"', "geom", "feet.right.geoms: .*touches its name in the MJCF: .geom name="),
         ('geom name="trunk" type', 'geom name="l_foot" type', "repeated name 'l_foot'"),
+        ('<body name="trunk" pos="0 0 0.9"', '<body name="trunk" euler="0 0 3.1416" pos="0 0 0.9"',
+         "root: the x axis of 'trunk' points 180 degrees away"),
         # mirrored legs
         ('joint name="l_hip" axis="0 -1 0"', 'joint name="l_hip" axis="0 1 0"', "have different axes"),
         ('joint name="l_hip" axis="0 -1 0"', 'joint name="l_hip" axis="1 0 0"', "not turn about the y"),
@@ -93,6 +98,10 @@ def test_an_mjcf_that_would_mislead_is_refused_in_one_line(tmp_path, old, new, c
         ({"joints": {"right_hip": "rhip", "left_hip": "l_hip"}}, "joints.right_hip: .*did you mean r_hip"),
         ({"bodies": {"trunk": "torso"}}, "bodies.trunk: the model has no body 'torso'"),
         ({"bodies": {"a": "trunk", "b": "trunk"}}, "bodies: 'trunk' of the MJCF has two names"),
+        ({"feet": {"right": FOOT | {"radius": 0.2}}}, r"feet.right: the sole \(the lowest of its points, "
+         r"less radius 0.2\) lies 16.0 cm below its geoms; mend radius or the keypoints"),
+        ({"keypoints": {"sole": ["r_leg", 0.1, 0, -0.6]}, "feet": {"right": FOOT | {"points": ["sole"]}}},
+         "feet.right: the sole .* lies 24.0 cm above its geoms"),
         ({"reset": {"keyframe": "home"}}, "reset.keyframe: the model has no keyframe 'home'; none"),
         ({"healthy": {"height": [1.0, 2.0]}}, "healthy.height: an episode starts at 0.9 m, outside of"),
         ({"healthy": {"pitch": [0.1, 2.0]}}, "healthy.pitch: an episode starts at 0 rad"),

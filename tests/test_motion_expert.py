@@ -189,9 +189,9 @@ def test_the_person_at_the_given_place_is_followed():
     assert man.period is None and man.track.seconds > 1.5
     assert all(p.ground > 0.85 for p in woman.places)
     assert all(p.ground < 0.55 for p in man.places)
-    assert not any(
-        d.usable for d in reference(man, 1.0).descriptors.values() if d.unit == "degrees"
-    )
+    figures = reference(man, 1.0).descriptors
+    assert not any(d.usable for d in figures.values() if d.unit == "degrees")
+    assert not figures["airborne"].usable and "no rhythm" in figures["airborne"].why
 
 
 def test_the_cycles_of_a_shot_are_counted_in_the_videos_own_time(tmp_path):

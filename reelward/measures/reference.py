@@ -88,6 +88,10 @@ def person_motion(person: Person, time_scale: float | None) -> Motion:
     descriptors["speed"] = with_ground_error(descriptors["speed"], person)
     descriptors = repeatable(descriptors)
     descriptors["height"] = unless_upright(descriptors["height"])
+    if person.period is None:  # feet that are followed badly fly too
+        descriptors["airborne"] = replace(
+            descriptors["airborne"], usable=False, why="no rhythm was found to check it against"
+        )
     return Motion(
         subject="person",
         fps=track.fps,

@@ -16,10 +16,14 @@ import numpy as np
 
 from reelward.sim.base import ALIGNED, Base, ancestors, base
 from reelward.sim.mjcf import GYMNASIUM, Robot
-from reelward.sim.parts import mirrored
+from reelward.sim.parts import Place, mirrored
 
 LEVEL = 0.001
 """the floor's distance from z = 0 at most (m)"""
+ASTRAY = 15.0
+"""degrees between the root's x axis and the world's at most"""
+OFF_SOLE = 0.1
+"""leg lengths between a sole and its geoms at most"""
 _FLAG = mujoco.mjtDisableBit
 _GEOM = mujoco.mjtGeom
 _JOINTS = {
@@ -43,6 +47,7 @@ def unsound(robot: Robot) -> list[str]:
     lines += _start(robot, m, moves)
     if robot.symmetric and moves.planar:
         lines += _mirror(robot, m)
+    lines += _soles(robot, m)
     return lines + _ground(robot, m, root, moves)
 
 
@@ -169,12 +174,16 @@ def _start(robot: Robot, m: mujoco.MjModel, moves: Base) -> list[str]:
                     f"{path}.{name}: expected {low:.4g} to {high:.4g} {unit}, the joint's range, got "
                     f"{angle:g}"
                 )
+    data = _posture(robot, m)
+    r, z = data.body(robot.root).xmat.reshape(3, 3), data.body(robot.root).xpos[2]
+    yaw = np.degrees(np.arctan2(r[1, 0], r[0, 0]))
+    if np.hypot(r[0, 0], r[1, 0]) > 0.5 and abs(yaw) > ASTRAY:
+        lines.append(
+            f"root: the x axis of {robot.root!r} points {abs(yaw):.0f} degrees away from the world's, where "
+            "forward is; turn the body in the MJCF, or name a body whose x axis points forward"
+        )
     if reset.stances:
         return lines
-    data = mujoco.MjData(m)
-    data.qpos[:] = m.qpos0 if reset.keyframe is None else m.key(reset.keyframe).qpos
-    mujoco.mj_kinematics(m, data)
-    r, z = data.body(robot.root).xmat.reshape(3, 3), data.body(robot.root).xpos[2]
     pitch = -np.arctan2(r[2, 0], np.hypot(r[2, 1], r[2, 2]))
     for key, at, unit in (("height", z, "m"), ("pitch", pitch, "rad")):
         span = getattr(robot.healthy, key)
@@ -184,6 +193,14 @@ def _start(robot: Robot, m: mujoco.MjModel, moves: Base) -> list[str]:
                 f"to {span[1]:g}, and would end at once; widen it, or start elsewhere: reset.keyframe"
             )
     return lines
+
+
+def _posture(robot: Robot, m: mujoco.MjModel) -> mujoco.MjData:
+    """The model at its keyframe, or as the MJCF has it."""
+    data, keyframe = mujoco.MjData(m), robot.reset.keyframe
+    data.qpos[:] = m.qpos0 if keyframe is None else m.key(keyframe).qpos
+    mujoco.mj_kinematics(m, data)
+    return data
 
 
 def _targets(robot: Robot, m: mujoco.MjModel) -> dict[str, float]:
@@ -230,7 +247,45 @@ def _mirror(robot: Robot, m: mujoco.MjModel) -> list[str]:
     return lines
 
 
-# --- the ground -------------------------------------------------------------------------------
+# --- feet and ground -------------------------------------------------------------------------------
+
+
+def _soles(robot: Robot, m: mujoco.MjModel) -> list[str]:
+    """Feet whose points and radius lie elsewhere than their geoms, of which contact is made."""
+    data, lines = _posture(robot, m), []
+    for name, foot in robot.feet.items():
+        sole = min(_height(data, robot.keypoints[p]) for p in foot.points) - foot.radius
+        lower = min(_lowest(m, data, m.geom(g).id) for g in foot.geoms) - sole
+        if abs(lower) > OFF_SOLE * robot.leg_length_m:
+            lines.append(
+                f"feet.{name}: the sole (the lowest of its points, less radius {foot.radius:g}) lies "
+                f"{100 * abs(lower):.1f} cm {'below' if lower > 0 else 'above'} its geoms; mend radius or "
+                "the keypoints"
+            )
+    return lines
+
+
+def _height(data: mujoco.MjData, keypoint: Place) -> float:
+    name, *place = keypoint
+    body = data.body(name)
+    return float(body.xpos[2] + body.xmat.reshape(3, 3)[2] @ np.array(place))
+
+
+def _lowest(m: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
+    """Height of a geom's lowest point (m)."""
+    z, row, size = data.geom_xpos[geom, 2], data.geom_xmat[geom].reshape(3, 3)[2], m.geom_size[geom]
+    kind = _GEOM(int(m.geom_type[geom]))
+    if kind == _GEOM.mjGEOM_MESH:
+        mesh = m.geom_dataid[geom]
+        first = m.mesh_vertadr[mesh]
+        return float(z + (m.mesh_vert[first : first + m.mesh_vertnum[mesh]] @ row).min())
+    deep = {
+        _GEOM.mjGEOM_SPHERE: size[0],
+        _GEOM.mjGEOM_CAPSULE: size[0] + size[1] * abs(row[2]),
+        _GEOM.mjGEOM_CYLINDER: size[0] * np.hypot(row[0], row[1]) + size[1] * abs(row[2]),
+        _GEOM.mjGEOM_BOX: size @ np.abs(row),
+    }
+    return float(z - deep.get(kind, np.linalg.norm(size * row)))
 
 
 def _ground(robot: Robot, m: mujoco.MjModel, root: int, moves: Base) -> list[str]:
