@@ -156,6 +156,9 @@ def test_what_the_code_acts_on_is_held_to_the_schema(change: dict[str, Any], why
         "closer": "A", "confidence": 0.5,
     }  # fmt: skip
     assert parse(json.dumps(valid | {"confidence": 1}), CritiqueAnswer).closer == "A"
+    other = {"failure": "Stands still", "closer": "Robot B", "confidence": "85 %"}
+    answer = parse(json.dumps(valid | other), CritiqueAnswer)
+    assert (answer.failure, answer.closer, answer.confidence) == ("stands_still", "B", 0.85)
     with pytest.raises(ValueError, match=why):
         parse(json.dumps(valid | change), CritiqueAnswer)
 

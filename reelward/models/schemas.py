@@ -128,6 +128,22 @@ Failure = Literal[
 ]  # fmt: skip
 
 
+def _name(text: object) -> object:
+    """`Robot A` as A, `Stands still` as stands_still."""
+    if not isinstance(text, str):
+        return text
+    word = re.sub(r"[\W_]+", "_", text).strip("_").lower().removeprefix("robot_")
+    return word.upper() if word in ("a", "b") else word
+
+
+def _share(confidence: object) -> object:
+    """A confidence in percent as a fraction; 2 to 9 may be of any scale."""
+    text = confidence.strip().removesuffix("%") if isinstance(confidence, str) else confidence
+    with suppress(TypeError, ValueError):
+        return float(text) / 100 if 10 <= float(text) <= 100 else confidence  # type: ignore[arg-type]
+    return confidence
+
+
 class CritiqueAnswer(Answer):
     """The four headings of a critique (arXiv 2410.09286), and the fields that code acts on."""
 
@@ -143,11 +159,15 @@ class CritiqueAnswer(Answer):
     add: Annotated[str, _line(HEADING)] = Field(
         description=f"what to add to the reward, or nothing, at most {HEADING} characters"
     )
-    failure: Failure = Field(description="the name that fits the failure best")
-    closer: Literal["A", "B", "same", "cannot_tell"] = Field(
+    failure: Annotated[Failure, BeforeValidator(_name)] = Field(
+        description="the name that fits the failure best"
+    )
+    closer: Annotated[Literal["A", "B", "same", "cannot_tell"], BeforeValidator(_name)] = Field(
         description="which robot moves more like the expert"
     )
-    confidence: Annotated[float, Field(ge=0, le=1)] = Field(description="from 0 to 1")
+    confidence: Annotated[float, Field(ge=0, le=1), BeforeValidator(_share)] = Field(
+        description="from 0 to 1"
+    )
 
 
 class RewardAnswer(Answer):
