@@ -21,7 +21,10 @@ class Bar:
 
     def __init__(self, total: float, what: str) -> None:
         self.total, self.what, self.done = total, what, 0.0
-        self.start = self.last_line = time.monotonic()
+        self.last_line = time.monotonic()
+        self.first: tuple[float, float] | None = None
+        """what was done at the first update, and when: before it lie a start-up and what a run before
+        had done, so the speed is that since then"""
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         figures = TextColumn("{task.fields[figures]}")
@@ -35,11 +38,14 @@ class Bar:
     def update(self, done: float, **figures: float) -> None:
         """`done` of the total are done by now. The figures are printed beside the bar."""
         self.done, now = done, time.monotonic()
+        self.first = self.first or (done, now)
         text = "  ".join(f"{k} {v:.4g}" for k, v in figures.items())
         self.bar.update(self.task, completed=done, figures=text)
         if self.bar.disable and now - self.last_line >= self.EVERY and 0 < done < self.total:
-            left = (now - self.start) * (self.total - done) / done
-            share = f"{100 * done / self.total:.0f} %, {left:.0f} s left"
+            share = f"{100 * done / self.total:.0f} %"
+            if done > self.first[0]:
+                left = (now - self.first[1]) * (self.total - done) / (done - self.first[0])
+                share += f", {left:.0f} s left"
             show(f"{self.what}: {share}  {text}".rstrip(), sys.stderr)
             self.last_line = now
 
