@@ -143,7 +143,8 @@ class Finished(NamedTuple):
 
     def unpack(self, target: Path) -> Path:
         with tarfile.open(self.archive) as archive:
-            archive.extractall(target, filter="tar")
+            archive.extraction_filter = getattr(tarfile, "tar_filter", None)  # of Python 3.11.4
+            archive.extractall(target)
         return target
 
 

@@ -27,7 +27,7 @@ try:
     cli.main()
 except SystemExit:
     pass
-print(sorted({"torch", "dvc", "prefect", "mujoco", "cv2"} & set(sys.modules)), file=sys.stderr)
+print(sorted({"torch", "dvc", "prefect", "mujoco", "cv2"} & set(sys.modules)))
 """
 
 

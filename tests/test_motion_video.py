@@ -92,12 +92,23 @@ def test_a_phone_held_upright_is_read_upright(tmp_path, degrees, corner):
     assert image[high, wide].mean() < 60
 
 
-def test_repeated_frames_are_known_as_such(tmp_path):
+@pytest.mark.parametrize("brightness", [1.0, 0.3, 0.1])
+def test_repeated_frames_are_known_as_such(tmp_path, brightness):
     """Every picture twice, as in a film of 12 pictures a second, through real compression."""
-    images = [beast(i / 15) for i in range(15) for _ in range(2)]
+    images = [(brightness * beast(i / 15)).astype(np.uint8) for i in range(15) for _ in range(2)]
     small = [thumbnail(f.image) for f in frames(film(tmp_path / "a.mp4", images))]
     again = [repeats(a, b) for a, b in zip(small, small[1:], strict=False)]
     assert again == [i % 2 == 0 for i in range(29)]
+
+
+def test_movement_in_a_dark_film_is_no_repetition():
+    """An edge that moves changes pixels by 12 of 50 grey levels, less than a bright film's noise may."""
+    x = np.arange(96)
+    small = [np.tile(50 / (1 + np.exp((x - 40 - i) / 1.0)), (54, 1)) for i in range(6)]
+    pairs = list(zip(small, small[1:], strict=False))
+    assert all(11 < np.abs(b - a).max() < 13 for a, b in pairs)
+    assert not any(repeats(a, b) for a, b in pairs)
+    assert all(repeats(a, a + 3) for a in small)
 
 
 def test_bad_files_are_named_in_one_line(tmp_path):

@@ -71,6 +71,23 @@ def test_a_bad_name_is_refused_with_one_that_works(
     refused(house, f"name: expected up to 60 of a-z.*, got .*{re.escape(hint)}", name)
 
 
+def test_a_study_made_inside_another_begins_from_main_alone(here: Path) -> None:
+    """`main` has moved on, and the folder has a staged and an untracked file."""
+    new("first", Choice())
+    run(here, "git", "switch", "--quiet", "main")
+    (here / "prompts/author.md").write_text("mended")
+    run(here, "git", "commit", "--quiet", "--all", "--message", "Mend a prompt")
+    run(here, "git", "switch", "--quiet", "study/first")
+    (here / "notes.env").write_text("KEY=1")
+    (here / "note.txt").write_text("mine")
+    run(here, "git", "add", "notes.env")
+    new("second", Choice())
+    assert run(here, "git", "diff", "main", "study/second") == ""
+    assert (here / "prompts/author.md").read_text() == "mended"
+    status = run(here, "git", "status", "--porcelain")
+    assert status.splitlines() == ["A  notes.env", "?? note.txt"]
+
+
 def test_a_misspelt_name_is_answered_with_the_nearest_before_anything_else(here: Path) -> None:
     new("walk", Choice())
     (here / "params.yaml").write_text("edited\n")  # a reason to refuse that comes later

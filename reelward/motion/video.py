@@ -22,8 +22,11 @@ from reelward.motion.container import margins
 from reelward.motion.screen import Screen
 
 MAX_SIDE = 8192
-REPEATED = 20.0
-"""maximum difference (grey levels of 255) between a frame and its repetition, due to compression"""
+REPEATED = 0.15
+"""maximum difference between a frame and its repetition, due to compression, as a fraction of the
+picture's range: in a dark film real movement changes a pixel by few grey levels"""
+MOST_REPEATED = 20.0
+"""the same in grey levels of 255, however large the range"""
 DELAY_S = 0.1
 """sound that begins earlier than the pictures by at most this is only delayed by its encoder"""
 BACK_S, AHEAD_S = 1.0, 10.0
@@ -105,7 +108,8 @@ def frames(
 
 def repeats(before: np.ndarray, now: np.ndarray) -> bool:
     """Whether one thumbnail repeats another, as in an animation of 12 pictures a second at 24 fps."""
-    return bool(np.abs(now - before).max() <= REPEATED)
+    low, high = np.percentile(before, (1, 99))
+    return bool(np.abs(now - before).max() <= min(MOST_REPEATED, REPEATED * (high - low)))
 
 
 def thumbnail(image: np.ndarray, width: int = 96) -> np.ndarray:

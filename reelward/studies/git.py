@@ -108,7 +108,8 @@ def new_commit(
     with tempfile.TemporaryDirectory() as folder:
         env = {"GIT_INDEX_FILE": f"{folder}/index"}
         git("read-tree", base, env=env)
-        git("add", "--all", "--", *added, env=env)
+        if names := tuple(added):  # without names, git would add the whole folder
+            git("add", "--all", "--", *names, env=env)
         git("rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "--", *removed, env=env)
         for path, text in texts.items():
             blob = git("hash-object", "-w", "--stdin", stdin=text).strip()
