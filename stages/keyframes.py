@@ -17,6 +17,7 @@ no followed.jpg and no track.npz.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,6 +38,7 @@ from reelward.records import ExpertGait
 from reelward.runtime import files
 from reelward.runtime.entry import Out, run_stage
 from reelward.runtime.progress import progress
+from reelward.runtime.words import show
 
 FRACTION = r"(0(\.\d*)?|1(\.0*)?|\.\d+)"
 
@@ -124,6 +126,13 @@ def main(args: Args) -> None:
         (out / "track.npz").write_bytes(pack(expert.subject.track))
         motion = ruler.reference(expert.subject, args.time_scale)
         write_figures(out, ruler, motion, keyframe_rows(expert.subject), shot_rows(expert))
+    usable = [name for name, d in motion.descriptors.items() if d.usable]
+    rhythm = "" if motion.period else "no period found; "
+    show(
+        f"reelward keyframes: {rhythm}{len(usable)} of {len(motion.descriptors)} figures are usable: "
+        f"{', '.join(usable) or 'none'}; motion.json says why the others are not",
+        sys.stderr,
+    )
 
 
 def write_figures(

@@ -102,6 +102,8 @@ def test_an_mjcf_that_would_mislead_is_refused_in_one_line(tmp_path, old, new, c
          r"less radius 0.2\) lies 16.0 cm below its geoms; mend radius or the keypoints"),
         ({"keypoints": {"sole": ["r_leg", 0.1, 0, -0.6]}, "feet": {"right": FOOT | {"points": ["sole"]}}},
          "feet.right: the sole .* lies 24.0 cm above its geoms"),
+        ({"leg_length_m": 88}, "leg_length_m: expected about .* 0.8.? m apart, got 88"),
+        ({"leg_length_m": 0.0088}, "leg_length_m: expected about .*, got 0.0088"),
         ({"reset": {"keyframe": "home"}}, "reset.keyframe: the model has no keyframe 'home'; none"),
         ({"healthy": {"height": [1.0, 2.0]}}, "healthy.height: an episode starts at 0.9 m, outside of"),
         ({"healthy": {"pitch": [0.1, 2.0]}}, "healthy.pitch: an episode starts at 0 rad"),

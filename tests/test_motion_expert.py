@@ -242,6 +242,7 @@ def test_the_stage_is_reproducible(tmp_path, pose_folder):
     for name in ("a", "b"):
         done = run_stage(video, tmp_path / name)
         assert done.returncode == 0, done.stderr
+        assert "figures are usable: " in done.stderr
     figures = {"motion.json", "gait.json", "shots.json", "tiles.json"}
     names = {"sheet.jpg", "followed.jpg", "track.npz", *figures, files.SUMS}
     assert {p.name for p in (tmp_path / "a").iterdir()} == names

@@ -24,6 +24,8 @@ ASTRAY = 15.0
 """degrees between the root's x axis and the world's at most"""
 OFF_SOLE = 0.1
 """leg lengths between a sole and its geoms at most"""
+SHORT_LEG, LONG_LEG = 0.05, 1.5
+"""of the distance between the farthest keypoints"""
 _FLAG = mujoco.mjtDisableBit
 _GEOM = mujoco.mjtGeom
 _JOINTS = {
@@ -47,7 +49,7 @@ def unsound(robot: Robot) -> list[str]:
     lines += _start(robot, m, moves)
     if robot.symmetric and moves.planar:
         lines += _mirror(robot, m)
-    lines += _soles(robot, m)
+    lines += _soles(robot, m) + _leg(robot, m)
     return lines + _ground(robot, m, root, moves)
 
 
@@ -254,7 +256,7 @@ def _soles(robot: Robot, m: mujoco.MjModel) -> list[str]:
     """Feet whose points and radius lie elsewhere than their geoms, of which contact is made."""
     data, lines = _posture(robot, m), []
     for name, foot in robot.feet.items():
-        sole = min(_height(data, robot.keypoints[p]) for p in foot.points) - foot.radius
+        sole = min(_at(data, robot.keypoints[p])[2] for p in foot.points) - foot.radius
         lower = min(_lowest(m, data, m.geom(g).id) for g in foot.geoms) - sole
         if abs(lower) > OFF_SOLE * robot.leg_length_m:
             lines.append(
@@ -265,10 +267,25 @@ def _soles(robot: Robot, m: mujoco.MjModel) -> list[str]:
     return lines
 
 
-def _height(data: mujoco.MjData, keypoint: Place) -> float:
+def _leg(robot: Robot, m: mujoco.MjModel) -> list[str]:
+    """A leg length that no leg of this body can have: speeds and lengths are compared by it."""
+    data = _posture(robot, m)
+    points = np.array([_at(data, place) for place in robot.keypoints.values()])
+    span = max((float(np.linalg.norm(points - p, axis=1).max()) for p in points), default=0.0)
+    if not span or SHORT_LEG * span <= robot.leg_length_m <= LONG_LEG * span:
+        return []
+    return [
+        f"leg_length_m: expected about the length of a leg in m, of a body whose farthest keypoints are "
+        f"{span:.2g} m apart, got {robot.leg_length_m:g}"
+    ]
+
+
+def _at(data: mujoco.MjData, keypoint: Place) -> np.ndarray:
+    """Place `[3]` of a keypoint in the world (m)."""
     name, *place = keypoint
     body = data.body(name)
-    return float(body.xpos[2] + body.xmat.reshape(3, 3)[2] @ np.array(place))
+    at: np.ndarray = body.xpos + body.xmat.reshape(3, 3) @ np.array(place)
+    return at
 
 
 def _lowest(m: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
