@@ -37,7 +37,8 @@ class DvcError(Exception):
 
 def dvc(*args: str, say: Callable[[str], None], folder: Path = Path()) -> None:
     """Run `dvc args` in `folder`. Every line that it and its stages print goes to `say`, except DVC's
-    hints and the complaints that the error holds. When this call ends, in whatever way, so do all processes it started. Raises DvcError."""
+    hints and the complaints that the error holds. When this call ends, in whatever way, so do all
+    processes it started. Raises DvcError."""
     run("dvc", "--wait-for-lock", *args, say=say, folder=folder)
 
 

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from flows.dvc_cli import DvcError, dvc, run
 from flows.environment import outward
 from flows.learn import limits
 from reelward.runtime.errors import InputError
+from reelward.runtime.words import show
 from reelward.studies import ledger
 from reelward.studies.git import StudyError, git
 from reelward.studies.settings import Choice, chosen
@@ -114,7 +114,6 @@ def study(
 
     from flows.tasks import end_server_with_us
 
-    say = partial(print, flush=True)  # a study has a log in its own flow run
     served = PREFECT_API_URL.value() is not None
     if not served:
         end_server_with_us()
@@ -126,10 +125,10 @@ def study(
         if not branch(member.name):
             chosen(Choice(video=member.video, robot=member.robot))
     for member in studies:
-        begin(member, task, travels, say)
+        begin(member, task, travels, show)  # a study has a log in its own flow run
     if len(studies) == 1 or not served:
         for member in studies:
-            learn(member, iterations, travels, say)
+            learn(member, iterations, travels, show)
         return
     for m in studies:
         only = {"videos": m.video, "robots": m.robot, "seeds": m.seed}

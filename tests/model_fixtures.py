@@ -20,7 +20,9 @@ from stages import rewards
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory: prompts and robots, no results, no settings in the environment."""
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "REELWARD_MODE"):
+    proxies = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    names = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "REELWARD_MODE", *map(str.upper, proxies))
+    for name in (*names, *proxies):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("REELWARD_RETRY_SECONDS", "0.01")
     for name in ("prompts", "robots"):

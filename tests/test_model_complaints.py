@@ -242,7 +242,7 @@ def test_what_no_waiting_mends_is_told_from_what_a_minute_mends(
         ({"message": {"detail": "a"}}, "a"),
         ({"error": {"message": "a", "metadata": {"raw": "b"}}}, "a: b"),
         ("<!DOCTYPE html><title>Bad &amp; gone</title>", "a web page, Bad & gone"),
-        ("a\x1b[31m\r\nb\u2028c", "a [31m b c"),
+        ("a\x1b[31m\r\nb\u2028c", r"a\x1b[31m b c"),
         ("", "no reason given"),
     ],
 )

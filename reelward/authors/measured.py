@@ -1,8 +1,9 @@
 """The measured author: no language model. It moves the targets and weights of named reward terms.
 
 Iteration 0 proposes the goal alone (speed, posture), or in its place the reward that the study starts
-from where that is the user's own, and, where the video shows a rhythm, the goal with a gait clock. All targets are the expert's figures. After that, each candidate is one of three moves
-from the best reward so far, given the figures that its training reached:
+from where that is the user's own, and, where the video shows a rhythm, the goal with a gait clock.
+All targets are the expert's figures. After that, each candidate is one of three moves from the best
+reward so far, given the figures that its training reached:
 
   aim    move each target beyond the expert's figure by the learner's remaining error
   weigh  switch on all missing terms, and raise the weights of the terms with the worst descriptors

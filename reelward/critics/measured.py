@@ -40,8 +40,8 @@ def judged(scene: Scene, learner: View) -> Critique:
 def from_figures(
     mine: Comparison, before: Comparison, noise: float, terms: Collection[str] = ()
 ) -> Critique:
-    """The critique that figures alone give; `terms` are those of the learner's reward. An eligible learner is better than one that is not; else
-    the gain must exceed the noise between training seeds."""
+    """The critique that figures alone give; `terms` are those of the learner's reward. An eligible learner is
+    better than one that is not; else the gain must exceed the noise between training seeds."""
     gain = mine.gain_over(before)
     verdict: Verdict
     if mine.eligible != before.eligible:

@@ -20,6 +20,8 @@ from functools import cached_property
 
 from pydantic import JsonValue
 
+from reelward.runtime.words import one_line
+
 MAX_COMPLAINT = 300
 """characters of a server's error message that are passed on"""
 ECHO = 40
@@ -188,8 +190,8 @@ def complaint(
     time in s; `sent` are the texts of the request."""
     words = _without_echo(body, [text for text in sent if len(text) >= ECHO])
     details = words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)
-    details = one_line(details[:MAX_DETAILS])
-    message = _ends(one_line(_message(words)), MAX_COMPLAINT) or "no reason given"
+    details = one_line(details, MAX_DETAILS)
+    message = _ends(one_line(_message(words), MAX_DETAILS), MAX_COMPLAINT) or "no reason given"
     wait = _wait(status, details, headers, time.time() if now is None else now)
     return Complaint(status, message, details, wait)
 
@@ -232,11 +234,6 @@ def _message(body: JsonValue) -> str:
         title = re.search(r"<title>(.{1,200}?)</title>", text[:5000], re.IGNORECASE | re.DOTALL)
         return f"a web page, {html.unescape(title[1])}" if title else "a web page"
     return text
-
-
-def one_line(text: str) -> str:
-    """One line of printable characters: a server may send what a terminal obeys."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 # --- how long to wait --------------------------------------------------------------------------

@@ -19,12 +19,13 @@ import httpx2
 import openai
 from pydantic import SecretStr
 
-from reelward.models.complaints import MAX_COMPLAINT, Complaint, complaint, one_line
+from reelward.models.complaints import MAX_COMPLAINT, Complaint, complaint
 from reelward.models.connection import CONNECT_SECONDS, connect
 from reelward.runtime.errors import InputError, NetworkError, ResourceError, StageError
 from reelward.runtime.proxies import proxy_for
 from reelward.runtime.settings import setting
 from reelward.runtime.validation import shortened
+from reelward.runtime.words import one_line
 
 OPENAI = "https://api.openai.com/v1"
 MODELS = 8
@@ -143,7 +144,7 @@ class Server:
         try:
             response = self.connect(CONNECT_SECONDS).models.with_raw_response.list()
             models = json.loads(response.http_response.content)["data"]
-            return [one_line(str(model["id"]))[:100] for model in models][:1000]
+            return [one_line(model["id"], 100) for model in models][:1000]
         except (openai.APIError, ValueError, KeyError, TypeError, RecursionError):
             return []
 

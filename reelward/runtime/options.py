@@ -7,7 +7,6 @@ version of tyro.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
@@ -19,7 +18,7 @@ from tyro.conf import DisallowNone, PositionalMetavarFromFieldName
 from tyro.extras import SubcommandApp
 
 from reelward.runtime.errors import InputError
-from reelward.runtime.validation import expected, shortened
+from reelward.runtime.validation import expected, nearest, shortened
 
 CONFIG = (DisallowNone, PositionalMetavarFromFieldName)
 """An option that may be left out is `--study STR`, not `--study {None}|STR`."""
@@ -77,8 +76,8 @@ def _mistake(event: _errors.ParseErrorEvent, words: list[str], known: list[str])
 
 def _unknown(token: str, known: list[str]) -> str:
     name, _, _ = token.partition("=")
-    near = difflib.get_close_matches(name, known, 1, 0.6)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    near = nearest(name, known, "")
+    hint = f" ({near})" if near else ""
     if token.startswith("-"):
         return f"{name}: no such option{hint}"
     if known and not known[0].startswith("-"):

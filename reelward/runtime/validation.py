@@ -6,7 +6,7 @@ import difflib
 import json
 import types
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -41,10 +41,13 @@ def validate(Args: type, values: Mapping[str, object], where: str = "") -> list[
     return complaints
 
 
-def nearest(key: str, known: Any) -> str:
-    """A hint for an unknown key: the nearest known key, or all of them."""
-    near = difflib.get_close_matches(str(key), known, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+def nearest(key: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """A hint for an unknown name: the nearest known one, or else `otherwise`, or all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(str(key), names, 1, 0.5)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known keys: {', '.join(names)}" if otherwise is None else otherwise
 
 
 def is_plain(text: str) -> bool:

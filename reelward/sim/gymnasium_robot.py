@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import warnings
@@ -14,6 +13,7 @@ import numpy as np
 from pydantic import Field as Key
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from reelward.runtime.validation import nearest
 from reelward.sim.field import Field
 from reelward.sim.schema import BaseRobot, RobotError, Strict
 from reelward.sim.spaces import ActionSpace, Box, Discrete, ObservationSpace, Picture, Vector
@@ -111,14 +111,14 @@ class GymnasiumRobot(BaseRobot):
         except Exception as e:  # the constructor of an environment may raise anything
             reason = f"cannot make {self.gymnasium}: {' '.join(str(e).split()) or type(e).__name__}"
             known, name = gymnasium.registry, self.gymnasium.rpartition(":")[2]
-            near = difflib.get_close_matches(name, known, 1)
+            near = nearest(name, known, "")
             if (
                 isinstance(e, gymnasium.error.Error)
                 and name not in known
                 and near
                 and "you mean" not in reason
             ):
-                reason += f" Did you mean {near[0]}?"
+                reason += f"; {near}"
             raise self._error(reason) from e
 
     def _error(self, complaint: str) -> RobotError:

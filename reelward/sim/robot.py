@@ -7,7 +7,6 @@ and the robot card that a model reads.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reelward.runtime.errors import InputError
-from reelward.runtime.validation import read_yaml
+from reelward.runtime.validation import nearest, read_yaml
 from reelward.sim.complaints import complaints
 from reelward.sim.gymnasium_robot import GymnasiumRobot
 from reelward.sim.mjcf import Robot
@@ -70,6 +69,5 @@ def load_mjcf(name: str, *folders: Path) -> Robot:
 
 def _unknown(name: str, folders: Sequence[Path]) -> str:
     known = sorted({p.parent.name for f in folders for p in f.glob("*/robot.yaml")})
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"expected a robot among {', '.join(known)}, got {name!r}{hint}"
+    near = nearest(name, known, "")
+    return f"expected a robot among {', '.join(known)}, got {name!r}" + f"; {near}" * bool(near)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reelward.records import Feedback
-from reelward.runtime.validation import shortened
+from reelward.runtime.validation import nearest, shortened
 from reelward.studies import ledger
 from reelward.studies.changes import changed_constants, text_difference
 from reelward.studies.git import StudyError, git
@@ -145,7 +144,7 @@ def load_version(rev: str) -> Version:
         iteration = json.loads(read("metrics.json") or "{}").get("iteration", ledger.SEED)
         source = read(path) or read(f"rewards/{ledger.SEED}/selected.py")
     if source is None:
-        near = _near(iteration, set(_iterations(commit)) - {iteration}) if match else ""
+        near = nearest(iteration, set(_iterations(commit)) - {iteration}, "") if match else ""
         cure = near or "see git log -- rewards"
         raise DiffError(f"{rev} has no reward: expected {path} there; {cure}")
     try:
@@ -196,13 +195,8 @@ def _commit(rev: str) -> str:
     known = [*branches, *(f"study/{name}" for name in branches), *_iterations("")]
     raise DiffError(
         "expected a git revision, a study or an iteration such as iter-02, got "
-        f"{shortened(rev)}; {_near(rev, known) or 'see git log'}"
+        f"{shortened(rev)}; {nearest(rev, known, 'see git log')}"
     )
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"did you mean {near[0]}?" if near else ""
 
 
 def _iterations(commit: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from reelward.records import ASK_A_MODEL, AuthorKind, CriticKind
 from reelward.runtime.files import digest
-from reelward.runtime.validation import is_plain, read_yaml, shortened
+from reelward.runtime.validation import is_plain, nearest, read_yaml, shortened
 from reelward.studies.git import StudyError
 from reelward.studies.yaml_text import edited, loaded
 
@@ -89,9 +88,9 @@ def chosen(choice: Choice) -> Values:
 
 def unknown(what: str, value: str, known: Sequence[str]) -> StudyError:
     """The error for a name that is none of `known`."""
-    near = difflib.get_close_matches(value, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return StudyError(f"{what}: expected one of {', '.join(known)}, got {shortened(value)}{hint}")
+    near = nearest(value, known, "")
+    text = f"{what}: expected one of {', '.join(known)}, got {shortened(value)}"
+    return StudyError(text + f"; {near}" * bool(near))
 
 
 def _plain(what: str, text: str, expected: str) -> str:
@@ -228,8 +227,7 @@ def applied(params: str, values: Values) -> str:
             for section in sections:
                 node = node.get(section) or {}
             if key not in node:
-                near = difflib.get_close_matches(place, list(_places(root)), 1)
-                cure = f"did you mean {near[0]}?" if near else "add it, with its comment"
+                cure = nearest(place, _places(root), "add it, with its comment")
                 raise StudyError(f"{PARAMS} has no {place}; {cure}")
             node[key] = value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any
 
 from reelward.runtime.clone import require_clone
 from reelward.runtime.files import write_text
-from reelward.runtime.validation import shortened
+from reelward.runtime.validation import nearest, shortened
 from reelward.runtime.words import show
 from reelward.studies import ledger
 from reelward.studies.git import (
@@ -156,7 +155,8 @@ def _require_committed(source: str | None, study: str | None) -> set[str]:
         return set()
     if known := [path for path, how in results.items() if how != "??"]:
         raise StudyError(
-            f"{_several(known)} changed here, where no results belong; drop the change: git restore --staged --worktree {' '.join(sorted(_tops(known)))}"
+            f"{_several(known)} changed here, where no results belong; drop the change: "
+            f"git restore --staged --worktree {' '.join(sorted(_tops(known)))}"
         )
     if mine := settings.keys() - results:
         raise StudyError(
@@ -227,9 +227,7 @@ def _known(name: str) -> str:
     known = names()
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, 1)
-    cure = f"did you mean {near[0]}?" if near else "list them: reelward list"
-    raise StudyError(f"no study {name}; {cure}")
+    raise StudyError(f"no study {name}; {nearest(name, known, 'list them: reelward list')}")
 
 
 def enter(name: str) -> None:
